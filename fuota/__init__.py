@@ -1,0 +1,1 @@
+"""A firmware-update server for LoRaWAN fleets."""

@@ -1,0 +1,30 @@
+# The recipes of the project. `./dev RECIPE` installs what they need first.
+
+default:
+    @just --list
+
+# one deployment to 50 simulated devices, all on this machine
+demo *ARGS:
+    fuota demo {{ARGS}}
+
+# everything that has to hold before a change lands
+test: check
+
+# format, lint, types, import rules, tests
+check: lint types imports
+    pytest
+
+lint:
+    ruff format --check .
+    ruff check .
+
+types:
+    mypy
+
+imports:
+    lint-imports
+
+# apply what the formatter and the linter can mend
+fix:
+    ruff format .
+    ruff check --fix .
