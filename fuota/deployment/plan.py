@@ -1,0 +1,91 @@
+"""What a deployment is to do: validated, complete, and never changed while it runs."""
+
+from datetime import timedelta
+from enum import Enum
+
+import attrs
+
+BEACON_PERIOD = timedelta(seconds=128)
+
+
+class MulticastClass(Enum):
+    """The class in which the devices listen to the group (TS001 sections 9 and 13)."""
+
+    B = "B"
+    C = "C"
+
+
+class StatusRequest(Enum):
+    """When the devices are asked what they have received."""
+
+    AFTER_FRAGMENT_ENQUEUE = "after-fragment-enqueue"
+    AFTER_SESSION_TIMEOUT = "after-session-timeout"
+    NO_REQUEST = "no-request"
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """One deployment as it was ordered; `order.plan` is where it is checked.
+
+    Numbers are those of the LoRaWAN packages: TS005 for the group and its session, TS004 for the
+    fragmentation session.
+    """
+
+    application_id: str
+    """The application of the network to which the devices belong."""
+
+    mc_class: MulticastClass
+    mc_group_id: int
+    """McGroupID, 0–3."""
+    mc_addr: int
+    """McAddr, 32 bits."""
+    frequency: int
+    """Of the multicast downlinks, in Hz; 0 means the region's class B channels."""
+    dr: int
+    """Data rate index of the multicast downlinks, 0–15."""
+    time_out: int
+    """T: the session lasts 2^T seconds (class C) or 2^T beacon periods (class B); 0–15."""
+    periodicity: int
+    """Class B ping slots: 2^(7 − periodicity) a beacon period; 0–7."""
+
+    unicast_timeout: timedelta
+    """How long an answer is awaited after its request was handed to the network."""
+    unicast_attempts: int
+    """How often a request is sent before its device has failed; at least 1."""
+
+    frag_index: int
+    """FragIndex, 0–3."""
+    frag_size: int
+    """Octets in a fragment."""
+    redundancy: int
+    """Number of coded fragments."""
+    frag_algo: int
+    block_ack_delay: int
+    """b: a device may wait up to 2^(b + 4) seconds before it tells its status; 0–7."""
+    descriptor: bytes
+    """Four octets that go to the devices as they are."""
+    status_request: StatusRequest
+
+    firmware_size: int
+    """Octets."""
+    firmware_sha256: bytes
+
+    @property
+    def nb_frag(self) -> int:
+        """Number of uncoded fragments, the last one padded (TS004 section 5.3)."""
+        return -(-self.firmware_size // self.frag_size)
+
+    @property
+    def padding(self) -> int:
+        """Zero octets at the end of the last uncoded fragment."""
+        return self.nb_frag * self.frag_size - self.firmware_size
+
+    @property
+    def fragments(self) -> int:
+        """Uncoded and coded fragments together."""
+        return self.nb_frag + self.redundancy
+
+    @property
+    def window(self) -> timedelta:
+        """How long the devices listen (TS005 sections 3.3 and 3.4)."""
+        return 2**self.time_out * (BEACON_PERIOD if self.mc_class is MulticastClass.B else timedelta(seconds=1))

@@ -1,0 +1,140 @@
+"""Where a deployment stands. A state's size does not depend on the number of devices.
+
+Which devices are still awaited is never written here: the device actors announce where they are, so
+it is known again after a restart as soon as they have started.
+"""
+
+from datetime import datetime
+from enum import Enum
+
+import attrs
+
+
+class Why(Enum):
+    """Why a deployment ended."""
+
+    DONE = "done"
+    NOBODY_LEFT = "nobody-left"
+    GROUP_REFUSED = "group-refused"
+    GROUP_LOST = "group-lost"
+    CANCELLED = "cancelled"
+
+
+@attrs.frozen
+class Session:
+    """One window in which the devices listen to the group: the same for all of them, and never moved."""
+
+    number: int
+    """Counts from 1; a deployment may need more than one."""
+    start: datetime
+    end: datetime
+
+
+@attrs.frozen
+class CreatingGroup:
+    """The network is asked for the multicast group."""
+
+
+@attrs.frozen
+class CreatingGroupInVain:
+    """The deployment was cancelled while its group was being made; the answer is awaited to undo it."""
+
+
+@attrs.frozen
+class SettingUpGroups:
+    """Devices join the group and are given its key."""
+
+    group_id: str
+
+
+@attrs.frozen
+class SettingUpFragments:
+    """Every device has the group or has failed; some have no fragmentation session yet."""
+
+    group_id: str
+
+
+@attrs.frozen
+class ArrangingSession:
+    """The start is fixed, and the devices are told."""
+
+    group_id: str
+    session: Session
+    sent: int
+    """Fragments that earlier sessions have brought into the group's queue."""
+
+
+@attrs.frozen
+class AwaitingStart:
+    """Every device that is left has agreed to the session."""
+
+    group_id: str
+    session: Session
+    sent: int
+
+
+@attrs.frozen
+class Transmitting:
+    """Fragments go into the group's queue, in order; the cursor is moved on batch by batch."""
+
+    group_id: str
+    session: Session
+    sent: int
+
+
+@attrs.frozen
+class AwaitingEnd:
+    """All fragments are in the queue; the devices listen until the window closes."""
+
+    group_id: str
+    session: Session
+    sent: int
+
+
+@attrs.frozen
+class Settling:
+    """The devices are asked what they have received, or let go if that was the order."""
+
+    group_id: str
+    session: Session
+    sent: int
+
+
+@attrs.frozen
+class Abandoning:
+    """The deployment can not go on; the devices that are left are let go."""
+
+    why: Why
+    detail: str
+
+
+@attrs.frozen
+class DeletingGroup:
+    """All devices have settled; the network is asked to delete the group."""
+
+    why: Why
+    detail: str
+
+
+@attrs.frozen
+class Ended:
+    """Nothing is left to do."""
+
+    why: Why
+    detail: str
+
+
+State = (
+    CreatingGroup
+    | CreatingGroupInVain
+    | SettingUpGroups
+    | SettingUpFragments
+    | ArrangingSession
+    | AwaitingStart
+    | Transmitting
+    | AwaitingEnd
+    | Settling
+    | Abandoning
+    | DeletingGroup
+    | Ended
+)

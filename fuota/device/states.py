@@ -1,0 +1,155 @@
+"""Where one device stands in its deployment.
+
+`deadline` is the UTC instant at which the wait is over. It says when a request is sent again after a
+restart; while the process lives, patience counts from the moment the network has taken the request.
+"""
+
+from datetime import datetime
+from enum import Enum
+
+import attrs
+
+from fuota.deployment.states import Session
+
+
+class Reason(Enum):
+    """Why a device has failed."""
+
+    NO_ANSWER = "no-answer"
+    UNKNOWN_DEVICE = "unknown-device"
+    NETWORK_REFUSED = "network-refused"
+    GROUP_REFUSED = "group-refused"
+    FRAGMENTATION_REFUSED = "fragmentation-refused"
+    SESSION_REFUSED = "session-refused"
+    CLOCK_OFF = "clock-off"
+    START_MISSED = "start-missed"
+    NOT_ENOUGH_MEMORY = "not-enough-memory"
+    INCOMPLETE = "incomplete"
+    ABANDONED = "abandoned"
+
+
+@attrs.frozen
+class Waiting:
+    """There is no group yet."""
+
+
+@attrs.frozen
+class JoiningGroup:
+    """The network is asked to make the device a member of the group."""
+
+    group_id: str
+
+
+@attrs.frozen
+class SettingUpGroup:
+    """McGroupSetupReq is out (TS005 section 3.2)."""
+
+    attempt: int
+    deadline: datetime
+
+
+@attrs.frozen
+class SettingUpFragments:
+    """FragSessionSetupReq is out (TS004 section 5.3)."""
+
+    attempt: int
+    deadline: datetime
+
+
+@attrs.frozen
+class Prepared:
+    """Group and fragmentation session are set up; the start of the session is awaited to be told."""
+
+
+@attrs.frozen
+class SettingUpSession:
+    """McClassCSessionReq or McClassBSessionReq is out (TS005 sections 3.3 and 3.4)."""
+
+    session: Session
+    attempt: int
+    deadline: datetime
+
+
+@attrs.frozen
+class CorrectingClock:
+    """The device's clock is off: ForceDeviceResyncReq is out (TS003), and the session is asked for again after."""
+
+    session: Session
+    attempt: int
+    """Of the session request that showed it."""
+    reason: Reason
+    detail: str
+    deadline: datetime
+
+
+@attrs.frozen
+class Listening:
+    """The device has agreed to the session."""
+
+    session: Session
+
+
+@attrs.frozen
+class AskingStatus:
+    """FragSessionStatusReq is out (TS004 section 5.1)."""
+
+    session: Session
+    attempt: int
+    deadline: datetime
+
+
+@attrs.frozen
+class StillListening:
+    """Asked before its window closed, the device did not have everything; it is asked again at `deadline`."""
+
+    session: Session
+    deadline: datetime
+
+
+@attrs.frozen
+class Complete:
+    """The device has the whole image."""
+
+    nb_frag_received: int
+
+
+@attrs.frozen
+class Unconfirmed:
+    """It received enough fragments but reports some as missing, as stacks do that repair without counting back.
+
+    (protocol: TS004 implementations disagree on MissingFrag after repair)
+    """
+
+    nb_frag_received: int
+    missing_frag: int
+
+
+@attrs.frozen
+class Released:
+    """The fragments were sent, and the order was not to ask."""
+
+
+@attrs.frozen
+class Failed:
+    """The device will not get the image in this deployment."""
+
+    reason: Reason
+    detail: str
+
+
+State = (
+    Waiting
+    | JoiningGroup
+    | SettingUpGroup
+    | SettingUpFragments
+    | Prepared
+    | SettingUpSession
+    | CorrectingClock
+    | Listening
+    | AskingStatus
+    | StillListening
+    | Complete
+    | Unconfirmed
+    | Released
+    | Failed
+)

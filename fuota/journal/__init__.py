@@ -1,0 +1,1 @@
+"""What must survive the process: one idea of it (`port`), and its implementations."""

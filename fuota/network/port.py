@@ -1,0 +1,78 @@
+"""What the server needs of a LoRaWAN network, whichever generation of ChirpStack provides it."""
+
+from typing import Protocol
+
+import attrs
+
+from fuota.deployment.plan import MulticastClass
+from fuota.lorawan.eui import EUI64
+
+
+class NetworkError(Exception):
+    """The network could not do what was asked."""
+
+    def __init__(self, status: str, detail: str) -> None:
+        super().__init__(f"{status}: {detail}" if detail else status)
+        self.status = status
+        self.detail = detail
+
+
+class Unreachable(NetworkError):
+    """The network can not be reached, or takes nothing at present: asking again later may well help."""
+
+
+class Trouble(NetworkError):
+    """The network failed in itself (INTERNAL, UNKNOWN): asking again may help, but not for ever."""
+
+
+class Refused(NetworkError):
+    """The network understood and declined: asking again would not help."""
+
+
+class NotFound(Refused):
+    """What the call is about does not exist: the device, the group or the application."""
+
+
+@attrs.frozen(kw_only=True)
+class Group:
+    """A multicast group as the network has to know it."""
+
+    name: str
+    """By which it is found again; unique to its deployment."""
+    application_id: str
+    mc_class: MulticastClass
+    mc_addr: int
+    mc_nwk_s_key: bytes = attrs.field(repr=False)
+    mc_app_s_key: bytes = attrs.field(repr=False)
+    frequency: int
+    """Hz."""
+    dr: int
+    periodicity: int
+    """Class B ping-slot periodicity, 0–7."""
+
+
+class Network(Protocol):
+    """Every call raises `NetworkError` and nothing else; each has a time limit of its own.
+
+    Calls for one group are made one after the other; calls for different groups and devices may run
+    side by side, and the implementation bounds how many do.
+    """
+
+    async def ensure_group(self, group: Group) -> str:
+        """The id of the group of this name, which is made if there is none. May be repeated."""
+
+    async def add_device(self, group_id: str, dev_eui: EUI64) -> None:
+        """Make the device a member. May be repeated."""
+
+    async def downlink(self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool) -> None:
+        """Put a unicast downlink into the device's queue.
+
+        `unless_pending`: not if the same payload still waits there, as it does when a request is
+        repeated to a device that has not been heard since.
+        """
+
+    async def multicast(self, group_id: str, f_port: int, data: bytes) -> None:
+        """Put a downlink behind those already in the group's queue."""
+
+    async def delete_group(self, group: Group) -> None:
+        """Delete the group of this name with all that is queued for it. May be repeated."""
