@@ -1,0 +1,97 @@
+"""What a device actor is told."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+import attrs
+
+from fuota.deployment.states import Session
+from fuota.lorawan.package import Command
+from fuota.uplink import Uplink
+
+
+@attrs.frozen
+class Begin:
+    """There is a group: join it and get ready."""
+
+    group_id: str
+
+
+@attrs.frozen
+class Arrange:
+    """This is the session."""
+
+    session: Session
+
+
+@attrs.frozen
+class Close:
+    """The session has begun: whoever has not agreed to it by now is not part of it."""
+
+    session: Session
+
+
+@attrs.frozen
+class Verify:
+    """The fragments are sent: ask what has been received."""
+
+    session: Session
+
+
+@attrs.frozen
+class Release:
+    """The fragments are sent, and nobody asks."""
+
+
+@attrs.frozen
+class Abandon:
+    """The deployment can not go on."""
+
+    detail: str
+
+
+@attrs.frozen
+class Joined:
+    """The network has made the device a member of the group."""
+
+
+@attrs.frozen
+class Refused:
+    """The network has declined what was asked for this device."""
+
+    unknown: bool
+    """The network does not know the device."""
+    detail: str
+
+
+@attrs.frozen
+class Answered:
+    """The device has sent a command of package TS004 or TS005."""
+
+    command: Command
+    received_at: datetime
+
+
+@attrs.frozen
+class ClockAnswered:
+    """The device has asked for the time, and the network has the answer."""
+
+
+@attrs.frozen
+class Expired:
+    """The deadline of the present state has come."""
+
+
+@attrs.frozen
+class Heard:
+    """An uplink of the device on port 200 or 201; `done` is called when all it holds is safe."""
+
+    uplink: Uplink
+    done: Callable[[], None] = attrs.field(eq=False, repr=False)
+
+
+Fact = Begin | Arrange | Close | Verify | Release | Abandon | Joined | Refused | Answered | ClockAnswered | Expired
+"""What the machine understands."""
+
+Message = Fact | Heard
+"""What the actor understands."""

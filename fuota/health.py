@@ -1,0 +1,28 @@
+"""What is wrong at present, part by part: written by the parts, read by `/healthz` and `/readyz`."""
+
+import attrs
+import structlog
+
+log = structlog.get_logger(__name__)
+
+
+@attrs.define
+class Health:
+    """The ailments of the server; empty when all is well."""
+
+    _ailments: dict[str, str] = attrs.field(factory=dict)
+
+    def ill(self, part: str, ailment: str) -> None:
+        """`part` does not work at present. Said again, it replaces what was said before."""
+        if self._ailments.get(part) != ailment:
+            log.warning("ailing", part=part, ailment=ailment)
+        self._ailments[part] = ailment
+
+    def well(self, part: str) -> None:
+        """`part` works."""
+        if self._ailments.pop(part, None) is not None:
+            log.info("recovered", part=part)
+
+    def ailments(self) -> dict[str, str]:
+        """Part -> what is wrong with it, now."""
+        return dict(self._ailments)
