@@ -1,0 +1,108 @@
+"""Runs PostgreSQL for as long as a block runs."""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
+
+import trio
+
+from fuota.postgresql.binaries import Binaries, find_binaries
+from fuota.postgresql.child import Child, spawn
+from fuota.postgresql.cluster import (
+    Account,
+    address,
+    claim,
+    empty_directory,
+    forget_crash,
+    lock_file,
+    refuse_other_versions,
+)
+from fuota.postgresql.errors import EmbeddedPostgresqlError, PostgresqlStoppedError
+
+SETTINGS = {
+    "listen_addresses": "",
+    "unix_socket_directories": ".",
+    "unix_socket_permissions": "0700",
+    "port": "5432",
+    "logging_collector": "off",
+    "log_destination": "stderr",
+    "log_line_prefix": "",
+    "log_checkpoints": "off",
+}
+FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+PATIENCE_WITH_ORPHAN = 30  # seconds for the PostgreSQL of a killed server to finish its shutdown
+
+
+@asynccontextmanager
+async def open_postgresql(data_dir: Path, *, durable: bool = True) -> AsyncIterator[str]:
+    """Runs PostgreSQL on `data_dir`, made if need be; gives a libpq connection string.
+
+    `durable=False` trades safety against crashes for speed, for tests and demonstrations. The end of the calling
+    thread, like any end of this process, stops PostgreSQL. Starting takes as long as it takes, for crash recovery
+    reads all that was written since the last checkpoint: who wants a limit puts one around it.
+
+    Raises DataDirectoryInUseError; PostgresqlStoppedError when it ends by itself, at any time; EmbeddedPostgresqlError when
+    there are no binaries or the directory can not be used.
+    """
+    data_dir = data_dir.expanduser().absolute()
+    binaries = await trio.to_thread.run_sync(find_binaries)
+    with ExitStack() as stack:
+        stack.enter_context(claim(data_dir))
+        refuse_other_versions(data_dir, binaries.major)
+        cluster = data_dir / str(binaries.major)
+        family = await _family_lock(data_dir)
+        try:
+            if not cluster.exists():
+                await _initialise(cluster, binaries, family, durable=durable)
+            forget_crash(cluster)
+            server = _start(cluster, binaries, family, durable=durable)
+        finally:
+            os.close(family)
+        async with server.running():
+            with server.lifetime, address(cluster) as dsn:
+                await server.ready.wait()
+                yield dsn
+        if server.lifetime.cancelled_caught:
+            raise PostgresqlStoppedError(server.returncode, server.last_lines)
+
+
+async def _family_lock(data_dir: Path) -> int:
+    """The lock that every process of PostgreSQL inherits, once the last one of a killed server let go of it."""
+    with trio.move_on_after(PATIENCE_WITH_ORPHAN):
+        while True:
+            if (lock := lock_file(data_dir / "postgresql.lock")) is not None:
+                return lock
+            await trio.sleep(0.02)
+    raise EmbeddedPostgresqlError(
+        f"a PostgreSQL of a former run is still at work in {data_dir} after {PATIENCE_WITH_ORPHAN} s: stop it first"
+    )
+
+
+async def _initialise(cluster: Path, binaries: Binaries, family: int, *, durable: bool) -> None:
+    """Makes the cluster beside its place, so that a half-made one is never taken for one."""
+    new = cluster.with_suffix(".new")
+    empty_directory(new, Account.to_run_as())
+    options = [
+        "--username=fuota",
+        "--auth-local=trust",
+        "--auth-host=reject",
+        "--no-locale",
+        "--encoding=UTF8",
+    ]
+    initdb = spawn(
+        binaries.directory / "initdb", [*options, *([] if durable else ["--no-sync"])], new, family
+    )
+    async with initdb.running():
+        with initdb.lifetime:
+            await trio.sleep_forever()
+    if initdb.returncode != 0:
+        raise PostgresqlStoppedError(initdb.returncode, initdb.last_lines)
+    new.rename(cluster)
+
+
+def _start(cluster: Path, binaries: Binaries, family: int, *, durable: bool) -> Child:
+    settings = SETTINGS if durable else SETTINGS | FORGETFUL
+    options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
+    return spawn(binaries.directory / "postgres", options, cluster, family)

@@ -1,0 +1,60 @@
+"""Fixtures for every test."""
+
+import threading
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import trio
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from fuota.postgresql import open_postgresql
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One embedded PostgreSQL for all tests: fast, not durable, and outside the tests' own event loops."""
+    running: list[tuple[str, trio.Event, trio.lowlevel.TrioToken]] = []
+    failed: list[BaseException] = []
+    settled = threading.Event()
+
+    async def serve(data_dir: Path) -> None:
+        async with open_postgresql(data_dir, durable=False) as dsn:
+            stop = trio.Event()
+            running.append((dsn, stop, trio.lowlevel.current_trio_token()))
+            settled.set()
+            await stop.wait()
+
+    def run() -> None:
+        try:
+            trio.run(serve, tmp_path_factory.mktemp("postgresql"))
+        except BaseException as error:
+            failed.append(error)
+        finally:
+            settled.set()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    settled.wait()
+    if failed:
+        raise failed[0]
+    dsn, stop, token = running[0]
+    yield dsn
+    if not failed:
+        token.run_sync_soon(stop.set)
+    thread.join()
+    if failed:
+        raise failed[0]
+
+
+@pytest.fixture
+def dsn(postgresql: str) -> Iterator[str]:
+    """The connection string of an empty database, dropped after the test."""
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(postgresql, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        yield make_conninfo(postgresql, dbname=name)
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
