@@ -10,8 +10,8 @@ demo *ARGS:
 # everything that has to hold before a change lands
 test: check
 
-# format, lint, types, import rules, tests
-check: lint types imports
+# format, lint, types, import rules, generated code, tests
+check: lint types imports (generate "--check")
     pytest
 
 lint:
@@ -23,6 +23,10 @@ types:
 
 imports:
     lint-imports
+
+# make fuota/generated from proto/; with --check only see whether it is stale
+generate *ARGS:
+    python proto/generate.py {{ARGS}}
 
 # apply what the formatter and the linter can mend
 fix:
