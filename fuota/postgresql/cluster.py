@@ -39,11 +39,12 @@ class Account:
 
 
 @contextlib.contextmanager
-def claim(data_dir: Path) -> Iterator[None]:
-    """Keeps every other server away from the directory, which is made if need be.
+def claim(data_dir: Path) -> Iterator[Path]:
+    """Keeps every other server away from the directory, which is made if need be; gives its absolute path.
 
     Raises DataDirectoryInUseError at once when another one is there.
     """
+    data_dir = data_dir.absolute()
     try:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = lock_file(data_dir / "server.lock")
@@ -56,7 +57,7 @@ def claim(data_dir: Path) -> Iterator[None]:
     try:
         os.ftruncate(lock, 0)
         os.write(lock, b"%d\n" % os.getpid())
-        yield
+        yield data_dir
     finally:
         os.close(lock)
 

@@ -20,6 +20,14 @@ from fuota.postgresql.cluster import (
 )
 from fuota.postgresql.errors import EmbeddedPostgresqlError, PostgresqlStoppedError
 
+INITDB_OPTIONS = (
+    "--username=fuota",
+    "--auth-local=trust",  # the socket lies in a directory that only one user can enter
+    "--auth-host=reject",
+    "--no-locale",
+    "--encoding=UTF8",
+    "--no-instructions",
+)
 SETTINGS = {
     "listen_addresses": "",
     "unix_socket_directories": ".",
@@ -39,17 +47,16 @@ PATIENCE_WITH_ORPHAN = 30  # seconds for the PostgreSQL of a killed server to fi
 async def open_postgresql(data_dir: Path, *, durable: bool = True) -> AsyncIterator[str]:
     """Runs PostgreSQL on `data_dir`, made if need be; gives a libpq connection string.
 
-    `durable=False` trades safety against crashes for speed, for tests and demonstrations. The end of the calling
-    thread, like any end of this process, stops PostgreSQL. Starting takes as long as it takes, for crash recovery
-    reads all that was written since the last checkpoint: who wants a limit puts one around it.
+    `durable=False` trades safety against crashes for speed, for tests and demonstrations. The end of the
+    calling thread, like any end of this process, stops PostgreSQL. Starting takes as long as it takes, for
+    crash recovery reads all that was written since the last checkpoint: who wants a limit puts one around it.
 
-    Raises DataDirectoryInUseError; PostgresqlStoppedError when it ends by itself, at any time; EmbeddedPostgresqlError when
-    there are no binaries or the directory can not be used.
+    Raises DataDirectoryInUseError; PostgresqlStoppedError when it ends by itself, at any time;
+    EmbeddedPostgresqlError when there are no binaries or the directory can not be used.
     """
-    data_dir = data_dir.expanduser().absolute()
     binaries = await trio.to_thread.run_sync(find_binaries)
     with ExitStack() as stack:
-        stack.enter_context(claim(data_dir))
+        data_dir = stack.enter_context(claim(data_dir))
         refuse_other_versions(data_dir, binaries.major)
         cluster = data_dir / str(binaries.major)
         family = await _family_lock(data_dir)
@@ -69,14 +76,15 @@ async def open_postgresql(data_dir: Path, *, durable: bool = True) -> AsyncItera
 
 
 async def _family_lock(data_dir: Path) -> int:
-    """The lock that every process of PostgreSQL inherits, once the last one of a killed server let go of it."""
+    """The lock that all of PostgreSQL's processes inherit, once those of a killed server are gone."""
     with trio.move_on_after(PATIENCE_WITH_ORPHAN):
         while True:
             if (lock := lock_file(data_dir / "postgresql.lock")) is not None:
                 return lock
             await trio.sleep(0.02)
     raise EmbeddedPostgresqlError(
-        f"a PostgreSQL of a former run is still at work in {data_dir} after {PATIENCE_WITH_ORPHAN} s: stop it first"
+        f"a PostgreSQL of a former run is still at work in {data_dir} "
+        f"after {PATIENCE_WITH_ORPHAN} s: stop it first"
     )
 
 
@@ -84,16 +92,8 @@ async def _initialise(cluster: Path, binaries: Binaries, family: int, *, durable
     """Makes the cluster beside its place, so that a half-made one is never taken for one."""
     new = cluster.with_suffix(".new")
     empty_directory(new, Account.to_run_as())
-    options = [
-        "--username=fuota",
-        "--auth-local=trust",
-        "--auth-host=reject",
-        "--no-locale",
-        "--encoding=UTF8",
-    ]
-    initdb = spawn(
-        binaries.directory / "initdb", [*options, *([] if durable else ["--no-sync"])], new, family
-    )
+    options = [*INITDB_OPTIONS, *([] if durable else ["--no-sync"])]
+    initdb = spawn(binaries.directory / "initdb", options, new, family)
     async with initdb.running():
         with initdb.lifetime:
             await trio.sleep_forever()
