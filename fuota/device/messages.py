@@ -90,7 +90,10 @@ class Heard:
     done: Callable[[], None] = attrs.field(eq=False, repr=False)
 
 
-Fact = Begin | Arrange | Close | Verify | Release | Abandon | Joined | Refused | Answered | ClockAnswered | Expired
+Instruction = Begin | Arrange | Close | Verify | Release | Abandon
+"""What a deployment tells all its devices alike."""
+
+Fact = Instruction | Joined | Refused | Answered | ClockAnswered | Expired
 """What the machine understands."""
 
 Message = Fact | Heard

@@ -72,7 +72,7 @@ class SettingUpSession:
 
 @attrs.frozen
 class CorrectingClock:
-    """The device's clock is off: ForceDeviceResyncReq is out (TS003), and the session is asked for again after."""
+    """The device's clock is off: ForceDeviceResyncReq is out (TS003); the session is asked for again after."""
 
     session: Session
     attempt: int
@@ -115,9 +115,9 @@ class Complete:
 
 @attrs.frozen
 class Unconfirmed:
-    """It received enough fragments but reports some as missing, as stacks do that repair without counting back.
+    """It received enough fragments but reports some as missing.
 
-    (protocol: TS004 implementations disagree on MissingFrag after repair)
+    It may well be complete: LoRaMac-node never counts MissingFrag back after a repair.
     """
 
     nb_frag_received: int

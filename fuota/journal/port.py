@@ -32,7 +32,9 @@ class Conflict(JournalError):
     """A device is still in a live deployment with the same McGroupID or FragIndex."""
 
     def __init__(self, dev_eui: EUI64, field: str, number: int, deployment_id: UUID) -> None:
-        super().__init__(f"device {dev_eui} is in the live deployment {deployment_id} with the same {field} {number}")
+        super().__init__(
+            f"device {dev_eui} is in the live deployment {deployment_id} with the same {field} {number}"
+        )
         self.dev_eui = dev_eui
         self.field = field
         """`McGroupID` or `FragIndex`."""

@@ -1,0 +1,106 @@
+"""What entering a state asks of the world: a pure function of the state, whichever way it was reached."""
+
+from datetime import datetime
+from typing import assert_never
+
+import attrs
+
+from fuota.deployment.machine import opening
+from fuota.deployment.plan import Plan, StatusRequest
+from fuota.deployment.states import (
+    Abandoning,
+    ArrangingSession,
+    AwaitingEnd,
+    AwaitingStart,
+    CreatingGroup,
+    CreatingGroupInVain,
+    DeletingGroup,
+    Ended,
+    SettingUpFragments,
+    SettingUpGroups,
+    Settling,
+    State,
+    Transmitting,
+)
+from fuota.device import messages as device
+
+BATCH = 20
+"""Fragments between two commits of the cursor: what a crash may repeat."""
+
+
+@attrs.frozen
+class CreateGroup:
+    """Ask the network for the group; `GroupCreated` or `GroupRefused` comes back."""
+
+
+@attrs.frozen
+class Multicast:
+    """Put fragments `after + 1` … `upto` into the group's queue.
+
+    `FragmentsEnqueued` or `GroupLost` comes back.
+    """
+
+    group_id: str
+    after: int
+    upto: int
+
+
+@attrs.frozen
+class WakeAt:
+    """`Expired` comes at this instant."""
+
+    at: datetime
+
+
+@attrs.frozen
+class DeleteGroup:
+    """Have the network delete the group; `GroupDeleted` comes back."""
+
+
+@attrs.frozen
+class Leave:
+    """The actor has nothing left to do."""
+
+
+Effect = CreateGroup | Multicast | WakeAt | DeleteGroup | Leave
+
+
+def effects(plan: Plan, state: State) -> tuple[Effect, ...]:
+    """What `state` asks for."""
+    match state:
+        case CreatingGroup() | CreatingGroupInVain():
+            return (CreateGroup(),)
+        case ArrangingSession(session=session) | AwaitingStart(session=session):
+            return (WakeAt(opening(plan, session)),)
+        case Transmitting(group_id, session, sent):
+            return (Multicast(group_id, sent, min(sent + BATCH, plan.fragments)), WakeAt(session.end))
+        case AwaitingEnd(session=session):
+            return (WakeAt(session.end),)
+        case DeletingGroup():
+            return (DeleteGroup(),)
+        case Ended():
+            return (Leave(),)
+        case SettingUpGroups() | SettingUpFragments() | Settling() | Abandoning():
+            return ()
+        case _:
+            assert_never(state)
+
+
+def instruction(plan: Plan, state: State) -> device.Instruction | None:
+    """What every device is to know while its deployment is in `state`; who knows it already ignores it."""
+    match state:
+        case SettingUpGroups(group_id) | SettingUpFragments(group_id):
+            return device.Begin(group_id)
+        case ArrangingSession(session=session) | AwaitingStart(session=session):
+            return device.Arrange(session)
+        case Transmitting(session=session) | AwaitingEnd(session=session):
+            return device.Close(session)
+        case Settling(session=session):
+            ask = plan.status_request is not StatusRequest.NO_REQUEST
+            return device.Verify(session) if ask else device.Release()
+        case Abandoning(_, detail):
+            return device.Abandon(detail)
+        case CreatingGroup() | CreatingGroupInVain() | DeletingGroup() | Ended():
+            return None
+        case _:
+            assert_never(state)

@@ -1,0 +1,90 @@
+"""What a deployment actor is told."""
+
+import attrs
+
+from fuota.device.standing import Standing
+from fuota.lorawan.eui import EUI64
+
+
+@attrs.frozen
+class Tally:
+    """How many devices are at which stage of the present session; all together they are the fleet."""
+
+    group: int
+    fragments: int
+    prepared: int
+    ready: int
+    settled: int
+    complete: int
+    """Of those settled."""
+
+    @property
+    def all_settled(self) -> bool:
+        return not (self.group or self.fragments or self.prepared or self.ready)
+
+
+@attrs.frozen
+class GroupCreated:
+    """The network has the group."""
+
+    group_id: str
+
+
+@attrs.frozen
+class GroupRefused:
+    """The network declines to make the group."""
+
+    detail: str
+
+
+@attrs.frozen
+class GroupLost:
+    """The network does not take fragments for the group any more: somebody has deleted it."""
+
+    detail: str
+
+
+@attrs.frozen
+class Counted:
+    """A device has moved on."""
+
+    tally: Tally
+
+
+@attrs.frozen
+class FragmentsEnqueued:
+    """All fragments up to number `sent` are in the group's queue."""
+
+    sent: int
+
+
+@attrs.frozen
+class Expired:
+    """The instant the present state waits for has come."""
+
+    tally: Tally
+
+
+@attrs.frozen
+class GroupDeleted:
+    """The network does not have the group any more."""
+
+
+@attrs.frozen
+class Cancel:
+    """Stop the deployment and undo what can be undone."""
+
+
+@attrs.frozen
+class Announced:
+    """A device says where it stands: when it has started, and whenever that changes."""
+
+    dev_eui: EUI64
+    standing: Standing
+
+
+Fact = GroupCreated | GroupRefused | GroupLost | Counted | FragmentsEnqueued | Expired | GroupDeleted | Cancel
+"""What the machine understands."""
+
+Message = Fact | Announced
+"""What the actor understands."""

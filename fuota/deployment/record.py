@@ -1,0 +1,42 @@
+"""What a deployment's transitions leave in the tables that users of the reference server read."""
+
+from fuota.deployment.plan import Plan, StatusRequest
+from fuota.deployment.states import (
+    ArrangingSession,
+    AwaitingEnd,
+    AwaitingStart,
+    DeletingGroup,
+    Ended,
+    SettingUpFragments,
+    Settling,
+    State,
+    Transmitting,
+    Why,
+)
+from fuota.journal.port import Milestone
+
+
+def milestones(plan: Plan, state: State) -> tuple[Milestone, ...]:
+    """What entering `state` earns; each is kept the first time."""
+    match state:
+        case SettingUpFragments():
+            return (Milestone.MC_GROUP_SETUP,)
+        case ArrangingSession():
+            return (Milestone.FRAG_SESSION_SETUP,)
+        case AwaitingStart() | Transmitting():
+            return (Milestone.MC_SESSION,)
+        case AwaitingEnd():
+            return (Milestone.ENQUEUE,)
+        case Settling(sent=sent) if sent == plan.fragments:
+            return (Milestone.ENQUEUE,)
+        case DeletingGroup(why=Why.DONE | Why.NOBODY_LEFT) if (
+            plan.status_request is not StatusRequest.NO_REQUEST
+        ):
+            return (Milestone.FRAG_STATUS,)
+        case _:
+            return ()
+
+
+def ended(state: State) -> bool:
+    """Whether `state` never changes again."""
+    return isinstance(state, Ended)

@@ -1,0 +1,150 @@
+"""What entering a state asks of the world: a pure function of the state, whichever way it was reached."""
+
+from datetime import datetime
+from typing import assert_never
+
+import attrs
+
+from fuota.deployment.plan import MulticastClass, Plan
+from fuota.deployment.states import Session
+from fuota.device.states import (
+    AskingStatus,
+    Complete,
+    CorrectingClock,
+    Failed,
+    JoiningGroup,
+    Listening,
+    Prepared,
+    Released,
+    SettingUpFragments,
+    SettingUpGroup,
+    SettingUpSession,
+    State,
+    StillListening,
+    Unconfirmed,
+    Waiting,
+)
+from fuota.lorawan import clocksync, fragmentation, multicast
+from fuota.lorawan.eui import EUI64
+from fuota.lorawan.gpstime import gps_seconds
+from fuota.lorawan.package import Command, Package
+
+VERSION = 1
+"""Of the packages TS003, TS004 and TS005 that the devices are spoken to in."""
+
+RESYNC_TRANSMISSIONS = 3
+
+
+@attrs.frozen
+class Assignment:
+    """What a device actor works on."""
+
+    plan: Plan
+    dev_eui: EUI64
+    mc_key_encrypted: bytes = attrs.field(repr=False)
+    """McKey, wrapped for this device (TS005 section 4)."""
+
+
+@attrs.frozen
+class Join:
+    """Make the device a member of the group; `Joined` or `Refused` comes back."""
+
+    group_id: str
+
+
+@attrs.frozen
+class Ask:
+    """Send `command`; `Expired` comes once it has been with the network for the rest of the wait.
+
+    `again`: it was sent before, and may still be in the device's queue.
+    """
+
+    package: Package
+    command: Command
+    again: bool
+    until: datetime
+
+    @property
+    def payload(self) -> bytes:
+        return self.package.write(self.command, version=VERSION)
+
+
+@attrs.frozen
+class WakeAt:
+    """`Expired` comes at this instant."""
+
+    at: datetime
+
+
+Effect = Join | Ask | WakeAt
+
+
+def effects(assignment: Assignment, state: State) -> tuple[Effect, ...]:
+    """What `state` asks for."""
+    plan = assignment.plan
+    match state:
+        case JoiningGroup(group_id):
+            return (Join(group_id),)
+        case SettingUpGroup(attempt, deadline):
+            return (Ask(multicast.package, _group_setup(assignment), attempt > 1, deadline),)
+        case SettingUpFragments(attempt, deadline):
+            return (Ask(fragmentation.package, _fragment_setup(plan), attempt > 1, deadline),)
+        case SettingUpSession(session, attempt, deadline):
+            return (Ask(multicast.package, _session_request(plan, session), attempt > 1, deadline),)
+        case CorrectingClock(deadline=deadline):
+            resync = clocksync.ForceDeviceResyncReq(nb_transmissions=RESYNC_TRANSMISSIONS)
+            return (Ask(clocksync.package, resync, True, deadline),)
+        case AskingStatus(_, attempt, deadline):
+            request = fragmentation.FragSessionStatusReq(frag_index=plan.frag_index, participants=True)
+            return (Ask(fragmentation.package, request, attempt > 1, deadline),)
+        case StillListening(_, deadline):
+            return (WakeAt(deadline),)
+        case Waiting() | Prepared() | Listening() | Complete() | Unconfirmed() | Released() | Failed():
+            return ()
+        case _:
+            assert_never(state)
+
+
+def _group_setup(assignment: Assignment) -> multicast.McGroupSetupReq:
+    plan = assignment.plan
+    # room for what a restart repeats; far below 65536, where device stacks lose count of the upper bits
+    max_mc_fcnt = 2 * plan.fragments + 1024
+    return multicast.McGroupSetupReq(
+        mc_group_id=plan.mc_group_id,
+        mc_addr=plan.mc_addr,
+        mc_key_encrypted=assignment.mc_key_encrypted,
+        min_mc_fcnt=0,
+        max_mc_fcnt=max_mc_fcnt,
+    )
+
+
+def _fragment_setup(plan: Plan) -> fragmentation.FragSessionSetupReq:
+    return fragmentation.FragSessionSetupReq(
+        frag_index=plan.frag_index,
+        mc_group_bit_mask=1 << plan.mc_group_id,
+        nb_frag=plan.nb_frag,
+        frag_size=plan.frag_size,
+        frag_algo=plan.frag_algo,
+        block_ack_delay=plan.block_ack_delay,
+        padding=plan.padding,
+        descriptor=plan.descriptor,
+    )
+
+
+def _session_request(plan: Plan, session: Session) -> Command:
+    if plan.mc_class is MulticastClass.B:
+        return multicast.McClassBSessionReq(
+            mc_group_id=plan.mc_group_id,
+            session_time=gps_seconds(session.start),
+            time_out=plan.time_out,
+            periodicity=plan.periodicity,
+            dl_frequency=plan.frequency,
+            dr=plan.dr,
+        )
+    return multicast.McClassCSessionReq(
+        mc_group_id=plan.mc_group_id,
+        session_time=gps_seconds(session.start),
+        time_out=plan.time_out,
+        dl_frequency=plan.frequency,
+        dr=plan.dr,
+    )

@@ -1,0 +1,74 @@
+"""What a device's transitions leave in the tables that users of the reference server read."""
+
+from datetime import datetime
+from uuid import UUID
+
+import attrs
+
+from fuota.device.states import (
+    Complete,
+    Failed,
+    Listening,
+    Prepared,
+    Released,
+    SettingUpFragments,
+    SettingUpSession,
+    State,
+    Unconfirmed,
+)
+from fuota.journal.port import LogRow, Milestone
+from fuota.lorawan.eui import EUI64
+from fuota.lorawan.package import Command, Package
+
+RENAMED = {
+    "time_out": "session_time_out",
+    "periodicity": "session_periodicity",
+    "frag_algo": "fragmentation_matrix",
+}
+"""Fields that the reference server's log calls otherwise than the specifications do."""
+
+
+def milestones(state: State) -> tuple[Milestone, ...]:
+    """What entering `state` earns."""
+    match state:
+        case SettingUpFragments():
+            return (Milestone.MC_GROUP_SETUP,)
+        case Prepared() | SettingUpSession():
+            return (Milestone.FRAG_SESSION_SETUP,)
+        case Listening():
+            return (Milestone.MC_SESSION,)
+        case Complete():
+            return (Milestone.FRAG_STATUS,)
+        case _:
+            return ()
+
+
+def ended(state: State) -> bool:
+    """Whether `state` never changes again."""
+    return isinstance(state, Complete | Unconfirmed | Released | Failed)
+
+
+def log_row(deployment_id: UUID, dev_eui: EUI64, at: datetime, package: Package, command: Command) -> LogRow:
+    """The row of one command, sent or received."""
+    fields = attrs.asdict(command, recurse=False)
+    return LogRow(
+        deployment_id=deployment_id,
+        dev_eui=dev_eui,
+        created_at=at,
+        f_port=package.port,
+        command=type(command).__name__,
+        fields={
+            RENAMED.get(name, name): _text(name, value) for name, value in fields.items() if value is not None
+        },
+    )
+
+
+def _text(name: str, value: object) -> str:
+    """Numbers in decimal, octet strings and addresses in lower-case hex, booleans as `true` and `false`."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, bytes):
+        return value.hex()
+    if name == "mc_addr" and isinstance(value, int):
+        return f"{value:08x}"
+    return str(value)

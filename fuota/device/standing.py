@@ -1,0 +1,59 @@
+"""How far a device is, in the few words its deployment needs."""
+
+from enum import IntEnum
+
+import attrs
+
+from fuota.device.states import (
+    AskingStatus,
+    Complete,
+    CorrectingClock,
+    Failed,
+    JoiningGroup,
+    Listening,
+    Prepared,
+    Released,
+    SettingUpFragments,
+    SettingUpGroup,
+    SettingUpSession,
+    State,
+    StillListening,
+    Unconfirmed,
+    Waiting,
+)
+
+
+class Stage(IntEnum):
+    """Each stage is the wait for the next."""
+
+    GROUP = 0
+    FRAGMENTS = 1
+    PREPARED = 2
+    READY = 3
+    SETTLED = 4
+
+
+@attrs.frozen
+class Standing:
+    """A device's stage; `session` is the number of the one it is READY for, 0 otherwise."""
+
+    stage: Stage
+    session: int = 0
+    complete: bool = False
+
+
+def standing(state: State) -> Standing:
+    """What a device in `state` announces."""
+    match state:
+        case Waiting() | JoiningGroup() | SettingUpGroup():
+            return Standing(Stage.GROUP)
+        case SettingUpFragments():
+            return Standing(Stage.FRAGMENTS)
+        case Prepared() | SettingUpSession() | CorrectingClock():
+            return Standing(Stage.PREPARED)
+        case Listening(session) | AskingStatus(session) | StillListening(session):
+            return Standing(Stage.READY, session.number)
+        case Complete():
+            return Standing(Stage.SETTLED, complete=True)
+        case Unconfirmed() | Released() | Failed():
+            return Standing(Stage.SETTLED)

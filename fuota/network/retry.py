@@ -1,0 +1,49 @@
+"""How often a call to the network is made again, and after how long."""
+
+import random
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeVar
+
+import trio
+
+from fuota.network.port import NetworkError, Refused, Trouble, Unreachable
+
+T = TypeVar("T")
+
+TROUBLES = 10
+"""How often in a row the network may fail in itself over one call, before that is its answer."""
+
+FIRST_PAUSE = 0.25
+LONGEST_PAUSE = 10.0
+"""Seconds."""
+
+
+async def persistently(call: Callable[[], Awaitable[T]], *, trouble: Callable[[NetworkError], None]) -> T:
+    """Make `call` until it is answered: through an outage for ever, through other failures `TROUBLES` times.
+
+    `trouble` is told of every failure. Raises `Refused`.
+    """
+    troubles = 0
+    for pause in pauses():
+        try:
+            return await call()
+        except Unreachable as error:
+            trouble(error)
+        except Trouble as error:
+            trouble(error)
+            troubles += 1
+            if troubles == TROUBLES:
+                raise Refused(error.status, error.detail) from error
+        await trio.sleep(pause)
+    raise AssertionError("pauses never end")
+
+
+def pauses() -> Iterator[float]:
+    """Seconds: twice as long each time up to `LONGEST_PAUSE`, and somewhere in the upper half of that.
+
+    The jitter keeps a thousand devices from coming back at the same moment.
+    """
+    pause = FIRST_PAUSE
+    while True:
+        yield pause * random.uniform(0.5, 1)
+        pause = min(2 * pause, LONGEST_PAUSE)
