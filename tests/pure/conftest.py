@@ -8,13 +8,14 @@ from fuota.deployment.plan import MulticastClass, Plan, StatusRequest
 from fuota.deployment.states import Session
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def now() -> datetime:
     return datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def plan() -> Plan:
+    """41 uncoded and 10 coded fragments in a class C window of 64 s."""
     return Plan(
         application_id="1",
         mc_class=MulticastClass.C,
@@ -38,7 +39,8 @@ def plan() -> Plan:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def session(now: datetime) -> Session:
+    """Begins 100 s from now."""
     start = now + timedelta(seconds=100)
     return Session(1, start, start + timedelta(seconds=64))

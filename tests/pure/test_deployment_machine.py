@@ -1,0 +1,261 @@
+"""The deployment machine: its table, the session it plans, and its laws."""
+
+from datetime import datetime, timedelta
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fuota.deployment.effects import DeleteGroup, Leave, Multicast, WakeAt, effects, instruction
+from fuota.deployment.machine import BEACON_ACQUISITION, SESSIONS, opening, session, step
+from fuota.deployment.messages import (
+    Cancel,
+    Counted,
+    Expired,
+    Fact,
+    FragmentsEnqueued,
+    GroupCreated,
+    GroupDeleted,
+    GroupLost,
+    GroupRefused,
+    Tally,
+)
+from fuota.deployment.plan import MulticastClass, Plan, StatusRequest
+from fuota.deployment.record import ended, milestones
+from fuota.deployment.states import (
+    Abandoning,
+    ArrangingSession,
+    AwaitingEnd,
+    AwaitingStart,
+    CreatingGroup,
+    CreatingGroupInVain,
+    DeletingGroup,
+    Ended,
+    Session,
+    SettingUpFragments,
+    SettingUpGroups,
+    Settling,
+    State,
+    Transmitting,
+    Why,
+)
+from fuota.device import messages as device
+from fuota.journal.port import Milestone
+from fuota.lorawan.gpstime import gps_seconds
+
+
+def tally(group: int = 0, fragments: int = 0, prepared: int = 0, ready: int = 0, settled: int = 0) -> Tally:
+    return Tally(group, fragments, prepared, ready, settled, complete=0)
+
+
+def test_a_deployment_in_which_all_goes_well(plan: Plan, now: datetime) -> None:
+    state: State = CreatingGroup()
+    state = step(plan, state, GroupCreated("g"), now)
+    assert state == SettingUpGroups("g")
+    state = step(plan, state, Counted(tally(fragments=3)), now)
+    assert state == SettingUpFragments("g")
+    state = step(plan, state, Counted(tally(prepared=3)), now)
+    assert isinstance(state, ArrangingSession)
+    fixed = state.session
+    state = step(plan, state, Counted(tally(ready=3)), now)
+    assert state == AwaitingStart("g", fixed, 0)
+    state = step(plan, state, Expired(tally(ready=3)), fixed.start)
+    assert state == Transmitting("g", fixed, 0)
+    state = step(plan, state, FragmentsEnqueued(20), fixed.start)
+    assert state == Transmitting("g", fixed, 20)
+    state = step(plan, state, FragmentsEnqueued(plan.fragments), fixed.start)
+    assert state == AwaitingEnd("g", fixed, plan.fragments)
+    state = step(plan, state, Expired(tally(ready=3)), fixed.end)
+    assert state == Settling("g", fixed, plan.fragments)
+    state = step(plan, state, Counted(tally(settled=3)), fixed.end)
+    assert state == DeletingGroup(Why.DONE, "")
+    assert step(plan, state, GroupDeleted(), fixed.end) == Ended(Why.DONE, "")
+
+
+def test_the_barrier_waits_for_every_device_and_for_none_that_has_failed(plan: Plan, now: datetime) -> None:
+    state = SettingUpFragments("g")
+    assert step(plan, state, Counted(tally(fragments=1, prepared=2)), now) is state
+    assert step(plan, state, Counted(tally(group=1, prepared=2)), now) is state
+    assert isinstance(step(plan, state, Counted(tally(prepared=2, settled=1)), now), ArrangingSession)
+
+
+def test_when_nobody_is_left_nothing_is_multicast(plan: Plan, now: datetime, session: Session) -> None:
+    nobody = Counted(tally(settled=3))
+    for state in (SettingUpFragments("g"), ArrangingSession("g", session, 0), AwaitingStart("g", session, 0)):
+        after = step(plan, state, nobody, now)
+        assert isinstance(after, DeletingGroup)
+        assert after.why is Why.NOBODY_LEFT
+
+
+def test_class_c_starts_when_every_attempt_can_have_been_answered(plan: Plan, now: datetime) -> None:
+    planned = session(plan, 1, 1000, now)
+    attempts = plan.unicast_attempts * plan.unicast_timeout
+    assert attempts < planned.start - now < attempts + timedelta(seconds=5)
+    assert planned.start.microsecond == 0
+    assert planned.end - planned.start == timedelta(seconds=2**plan.time_out)
+
+
+def test_class_b_starts_on_a_beacon_that_every_device_can_have_found(plan: Plan, now: datetime) -> None:
+    plan = attrs.evolve(plan, mc_class=MulticastClass.B, time_out=2)
+    planned = session(plan, 1, 10, now)
+    earliest = now + plan.unicast_attempts * plan.unicast_timeout + BEACON_ACQUISITION
+    assert gps_seconds(planned.start) % 128 == 0
+    assert earliest <= planned.start <= earliest + timedelta(seconds=131)
+    assert planned.end - planned.start == timedelta(seconds=4 * 128)
+    assert opening(plan, planned) == planned.start
+
+
+def test_the_first_fragment_is_sent_a_little_after_the_window_opens(plan: Plan, session: Session) -> None:
+    assert opening(plan, session) == session.start + timedelta(seconds=2)
+    short = attrs.evolve(plan, time_out=3)
+    assert opening(short, session) == session.start + timedelta(seconds=0.5)
+
+
+def test_a_session_is_moved_for_all_or_for_none(plan: Plan, session: Session) -> None:
+    arranging = ArrangingSession("g", session, 0)
+    some = step(plan, arranging, Expired(tally(prepared=1, ready=2)), session.start)
+    assert some == Transmitting("g", session, 0)
+    none = step(plan, arranging, Expired(tally(prepared=3)), session.start)
+    assert isinstance(none, ArrangingSession)
+    assert none.session.number == 2
+    assert none.session.start > session.start
+
+
+def test_a_window_that_passed_while_the_server_was_away_is_followed_by_another(
+    plan: Plan, session: Session
+) -> None:
+    for state in (AwaitingStart("g", session, 0), Transmitting("g", session, 20)):
+        after = step(plan, state, Expired(tally(ready=3)), session.end + timedelta(hours=1))
+        assert isinstance(after, ArrangingSession)
+        assert after.session.number == 2
+        assert after.sent == state.sent
+
+
+def test_there_are_only_so_many_sessions(plan: Plan, session: Session) -> None:
+    last = attrs.evolve(session, number=SESSIONS)
+    after = step(plan, Transmitting("g", last, 20), Expired(tally(ready=3)), session.end)
+    assert after == Settling("g", last, 20)
+    assert milestones(plan, after) == ()
+
+
+def test_a_batch_is_committed_once(plan: Plan, session: Session, now: datetime) -> None:
+    state = Transmitting("g", session, 20)
+    assert step(plan, state, FragmentsEnqueued(20), now) is state
+    (batch, _) = effects(plan, state)
+    assert batch == Multicast("g", 20, 40)
+    (last, _) = effects(plan, Transmitting("g", session, 40))
+    assert last == Multicast("g", 40, plan.fragments)
+
+
+@pytest.mark.parametrize(
+    ("request_", "after", "told"),
+    [
+        (StatusRequest.AFTER_FRAGMENT_ENQUEUE, Settling, device.Verify),
+        (StatusRequest.AFTER_SESSION_TIMEOUT, AwaitingEnd, device.Close),
+        (StatusRequest.NO_REQUEST, AwaitingEnd, device.Close),
+    ],
+)
+def test_when_the_devices_are_asked(
+    request_: StatusRequest, after: type[State], told: type[device.Instruction], plan: Plan, session: Session
+) -> None:
+    plan = attrs.evolve(plan, status_request=request_)
+    state = step(plan, Transmitting("g", session, 40), FragmentsEnqueued(plan.fragments), session.start)
+    assert isinstance(state, after)
+    assert isinstance(instruction(plan, state), told)
+    if isinstance(state, AwaitingEnd):
+        state = step(plan, state, Expired(tally(ready=1)), session.end)
+        no_request = request_ is StatusRequest.NO_REQUEST
+        assert isinstance(instruction(plan, state), device.Release if no_request else device.Verify)
+
+
+def test_a_refused_group_lets_the_devices_go_and_is_still_looked_for(plan: Plan, now: datetime) -> None:
+    state = step(plan, CreatingGroup(), GroupRefused("no such application"), now)
+    assert state == Abandoning(Why.GROUP_REFUSED, "no such application")
+    assert instruction(plan, state) == device.Abandon("no such application")
+    state = step(plan, state, Counted(tally(settled=3)), now)
+    assert effects(plan, state) == (DeleteGroup(),)
+
+
+def test_a_group_that_was_deleted_by_hand(plan: Plan, session: Session, now: datetime) -> None:
+    state = step(plan, Transmitting("g", session, 20), GroupLost("not found"), now)
+    assert state == Abandoning(Why.GROUP_LOST, "not found")
+
+
+def test_a_cancelled_deployment_deletes_its_group_even_one_that_is_still_being_made(
+    plan: Plan, now: datetime
+) -> None:
+    state = step(plan, CreatingGroup(), Cancel(), now)
+    assert state == CreatingGroupInVain()
+    state = step(plan, state, GroupCreated("g"), now)
+    assert isinstance(state, Abandoning)
+    assert step(plan, SettingUpFragments("g"), Cancel(), now) == state
+
+
+def test_milestones_are_earned_by_the_state_that_is_entered(plan: Plan, session: Session) -> None:
+    earned = [
+        milestones(plan, state)
+        for state in (
+            SettingUpFragments("g"),
+            ArrangingSession("g", session, 0),
+            AwaitingStart("g", session, 0),
+            AwaitingEnd("g", session, plan.fragments),
+            DeletingGroup(Why.DONE, ""),
+        )
+    ]
+    assert earned == [
+        (milestone,)
+        for milestone in (
+            Milestone.MC_GROUP_SETUP,
+            Milestone.FRAG_SESSION_SETUP,
+            Milestone.MC_SESSION,
+            Milestone.ENQUEUE,
+            Milestone.FRAG_STATUS,
+        )
+    ]
+    silent = attrs.evolve(plan, status_request=StatusRequest.NO_REQUEST)
+    assert milestones(silent, DeletingGroup(Why.DONE, "")) == ()
+
+
+# -- laws ------------------------------------------------------------------------------------------
+
+tallies = st.builds(tally, *(st.integers(0, 2) for _ in range(5)))
+facts = st.one_of(
+    st.just(GroupCreated("g")),
+    st.just(GroupRefused("no")),
+    st.just(GroupLost("no")),
+    st.builds(Counted, tallies),
+    st.builds(Expired, tallies),
+    st.builds(FragmentsEnqueued, st.integers(0, 60)),
+    st.just(GroupDeleted()),
+    st.just(Cancel()),
+)
+
+
+@given(
+    history=st.lists(st.tuples(facts, st.integers(0, 200)), max_size=60),
+    request_=st.sampled_from(StatusRequest),
+)
+def test_laws(history: list[tuple[Fact, int]], request_: StatusRequest, plan: Plan, now: datetime) -> None:
+    """An end state never changes, the cursor never goes back, a session never moves, whatever waits for an
+    instant wakes up by itself, and once the devices have settled every history ends."""
+    plan = attrs.evolve(plan, status_request=request_)
+    state: State = CreatingGroup()
+    for fact, seconds in history:
+        now += timedelta(seconds=seconds)
+        before, state = state, step(plan, state, fact, now)
+        if ended(before):
+            assert state is before
+        sent = getattr(before, "sent", 0)
+        assert getattr(state, "sent", sent) >= sent
+        old, new = getattr(before, "session", None), getattr(state, "session", None)
+        if old is not None and new is not None and old.number == new.number:
+            assert old == new
+        wakes = [effect for effect in effects(plan, state) if isinstance(effect, WakeAt)]
+        assert bool(wakes) == isinstance(state, ArrangingSession | AwaitingStart | Transmitting | AwaitingEnd)
+    gone = tally(settled=3)
+    for fact in (GroupCreated("g"), *[Counted(gone), Expired(gone)] * 3, GroupDeleted()):
+        now += timedelta(days=1)
+        state = step(plan, state, fact, now)
+    assert ended(state)
+    assert effects(plan, state) == (Leave(),)

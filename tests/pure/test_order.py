@@ -1,0 +1,127 @@
+"""What is refused, and in which words."""
+
+from datetime import timedelta
+from hashlib import sha256
+
+import attrs
+import pytest
+
+from fuota.deployment.order import InvalidOrder, Order, OrderedDevice, Problem, plan
+from fuota.deployment.plan import MulticastClass, StatusRequest
+
+ORDER = Order(
+    application_id="1",
+    devices=[OrderedDevice(bytes(range(8)), bytes(16)), OrderedDevice(bytes(range(1, 9)), bytes(16))],
+    multicast_group_type=MulticastClass.C,
+    multicast_dr=5,
+    multicast_periodicity=0,
+    multicast_frequency=868_100_000,
+    multicast_group_id=0,
+    multicast_timeout=6,
+    unicast_timeout=timedelta(seconds=60),
+    unicast_attempt_count=1,
+    fragmentation_fragment_size=50,
+    payload=bytes(1001),
+    fragmentation_redundancy=5,
+    fragmentation_session_index=0,
+    fragmentation_matrix=0,
+    fragmentation_block_ack_delay=1,
+    fragmentation_descriptor=bytes([1, 2, 3, 4]),
+    request_fragmentation_session_status=StatusRequest.AFTER_SESSION_TIMEOUT,
+)
+
+
+def test_a_good_order_becomes_a_plan() -> None:
+    made = plan(ORDER, mc_addr=0x01020304)
+    assert (made.nb_frag, made.padding, made.fragments) == (21, 49, 26)
+    assert made.firmware_sha256 == sha256(bytes(1001)).digest()
+    assert made.window == timedelta(seconds=64)
+
+
+def test_an_empty_descriptor_is_four_zeros() -> None:
+    assert plan(attrs.evolve(ORDER, fragmentation_descriptor=b""), mc_addr=0).descriptor == bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("field", "change"),
+    [
+        ("devices", {"devices": []}),
+        ("devices[1].dev_eui", {"devices": [ORDER.devices[0], OrderedDevice(bytes(7), bytes(16))]}),
+        ("devices[0].mc_root_key", {"devices": [OrderedDevice(bytes(8), bytes(15))]}),
+        ("devices[2].dev_eui", {"devices": [*ORDER.devices, ORDER.devices[0]]}),
+        ("multicast_group_type", {"multicast_group_type": None}),
+        ("multicast_dr", {"multicast_dr": 16}),
+        ("multicast_frequency", {"multicast_frequency": 868_100_050}),
+        ("multicast_frequency", {"multicast_frequency": 0}),
+        ("multicast_frequency", {"multicast_frequency": 2_403_000_000}),
+        ("multicast_group_id", {"multicast_group_id": 4}),
+        ("multicast_timeout", {"multicast_timeout": 16}),
+        ("unicast_timeout", {"unicast_timeout": timedelta(0)}),
+        ("unicast_timeout", {"unicast_timeout": timedelta(seconds=-1)}),
+        ("unicast_attempt_count", {"unicast_attempt_count": 0}),
+        ("fragmentation_fragment_size", {"fragmentation_fragment_size": 0}),
+        ("fragmentation_fragment_size", {"fragmentation_fragment_size": 256}),
+        ("payload", {"payload": b""}),
+        ("fragmentation_session_index", {"fragmentation_session_index": 4}),
+        ("fragmentation_matrix", {"fragmentation_matrix": 1}),
+        ("fragmentation_block_ack_delay", {"fragmentation_block_ack_delay": 8}),
+        ("fragmentation_descriptor", {"fragmentation_descriptor": bytes(3)}),
+        ("request_fragmentation_session_status", {"request_fragmentation_session_status": None}),
+    ],
+)
+def test_each_bad_field_is_named(field: str, change: dict[str, object]) -> None:
+    with pytest.raises(InvalidOrder) as caught:
+        plan(attrs.evolve(ORDER, **change), mc_addr=0)
+    assert [problem.field for problem in caught.value.problems] == [field]
+    assert field in str(caught.value)
+
+
+def test_everything_that_is_wrong_is_said_at_once() -> None:
+    bad = attrs.evolve(ORDER, multicast_dr=99, payload=b"", multicast_group_id=7)
+    with pytest.raises(InvalidOrder) as caught:
+        plan(bad, mc_addr=0, more=[Problem("application_id", "is 0")])
+    assert {problem.field for problem in caught.value.problems} == {
+        "application_id",
+        "multicast_dr",
+        "payload",
+        "multicast_group_id",
+    }
+
+
+@pytest.mark.parametrize(
+    ("field", "numbers", "change"),
+    [
+        (
+            "payload",
+            "20000",
+            {"payload": bytes(20_000), "fragmentation_fragment_size": 1, "multicast_timeout": 15},
+        ),
+        (
+            "fragmentation_redundancy",
+            "16384",
+            {"payload": bytes(16_000), "fragmentation_fragment_size": 1, "fragmentation_redundancy": 384},
+        ),
+        ("fragmentation_fragment_size", "48", {"multicast_dr": 0}),
+        ("multicast_timeout", "1 s", {"multicast_timeout": 0}),
+    ],
+)
+def test_an_impossible_plan_is_refused_with_numbers(
+    field: str, numbers: str, change: dict[str, object]
+) -> None:
+    with pytest.raises(InvalidOrder) as caught:
+        plan(attrs.evolve(ORDER, **change), mc_addr=0)
+    problems = {problem.field: problem.text for problem in caught.value.problems}
+    assert field in problems
+    assert numbers in problems[field]
+
+
+def test_class_b_has_so_many_ping_slots() -> None:
+    in_b = attrs.evolve(ORDER, multicast_group_type=MulticastClass.B, multicast_frequency=0)
+    assert plan(attrs.evolve(in_b, multicast_periodicity=7, multicast_timeout=5), mc_addr=0).fragments <= 32
+    with pytest.raises(InvalidOrder, match="opens 16 ping slots"):
+        plan(attrs.evolve(in_b, multicast_periodicity=7, multicast_timeout=4), mc_addr=0)
+
+
+def test_keys_and_firmware_are_not_shown() -> None:
+    assert "mc_root_key" not in repr(ORDER)
+    assert "payload" not in repr(ORDER)
