@@ -1,0 +1,194 @@
+"""The settings: what each key is called, means, and is without being set.
+
+The keys and defaults are those of the ChirpStack FUOTA Server; ours are added beside them. A class is a
+table of the TOML file, its docstring the comment above it; `configfile.py` reads and writes the file.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from attrs import Factory, field, frozen
+
+from fuota import configvalue as value
+from fuota.configvalue import Bind
+
+__all__ = ["Bind", "Settings"]
+
+
+def key(read: value.Read, doc: str) -> dict[str, Any]:
+    """How a key's value is read, and the comment above it in the file."""
+    return {"read": read, "doc": doc}
+
+
+@frozen
+class General:
+    """General settings."""
+
+    log_level: int = field(
+        default=4, metadata=key(value.whole(0, 5), "debug=5, info=4, warning=3, error=2, fatal=1, panic=0.")
+    )
+    log_to_syslog: bool = field(
+        default=False, metadata=key(value.boolean, "Write the log to syslog instead of the console.")
+    )
+    grpc_default_resolver_scheme: str = field(
+        default="",
+        metadata=key(value.text, "Of the ChirpStack FUOTA Server: accepted, and without effect here."),
+    )
+
+
+@frozen
+class PostgreSQL:
+    """The database: one with the extension hstore at hand or, without a dsn, the embedded PostgreSQL."""
+
+    dsn: str = field(
+        default="",
+        repr=False,
+        metadata=key(
+            value.text,
+            "postgres://user:password@hostname/database?sslmode=disable or "
+            "'user=fuota dbname=fuota sslmode=disable', with all the parameters of libpq. "
+            "Empty: an embedded PostgreSQL is started and stopped with the server.",
+        ),
+    )
+    automigrate: bool = field(
+        default=True, metadata=key(value.boolean, "Bring the tables up to date at the start.")
+    )
+    max_open_connections: int = field(
+        default=0,
+        metadata=key(
+            value.whole(0, 10_000), "The most connections at once; 0 leaves it to the server to choose."
+        ),
+    )
+    max_idle_connections: int = field(
+        default=2, metadata=key(value.whole(0, 10_000), "The most connections kept open while unused.")
+    )
+    data_dir: Path = field(
+        factory=lambda: value.data_home() / "postgresql",
+        metadata=key(
+            value.data_path("postgresql"),
+            "Where the embedded PostgreSQL keeps its data. "
+            "Empty: $XDG_DATA_HOME/fuota/postgresql, which is usually ~/.local/share/fuota/postgresql.",
+        ),
+    )
+
+
+@frozen
+class EventHandlerHttp:
+    """The HTTP endpoint that ChirpStack's HTTP integration posts events to."""
+
+    bind: Bind = field(default=Bind("0.0.0.0", 8090), metadata=key(value.bind, "IP:PORT to listen on."))
+    token: str = field(
+        default="",
+        repr=False,
+        metadata=key(
+            value.text,
+            "When set, an event needs the header 'Authorization: Bearer TOKEN', "
+            "which the HTTP integration can be told to send.",
+        ),
+    )
+
+
+@frozen
+class EventHandler:
+    """Events from ChirpStack."""
+
+    marshaler: Literal["protobuf", "json"] = field(
+        default="protobuf",
+        metadata=key(
+            value.choice("protobuf", "json"),
+            'How an event without a Content-Type is encoded: "protobuf" or "json". '
+            "With one, the Content-Type decides.",
+        ),
+    )
+    http: EventHandlerHttp = Factory(EventHandlerHttp)
+
+
+@frozen
+class ChirpStackApi:
+    """ChirpStack's gRPC API."""
+
+    server: Bind = field(default=Bind("localhost", 8080), metadata=key(value.server, "Its HOST:PORT."))
+    token: str = field(default="", repr=False, metadata=key(value.text, "The API token."))
+    tls_enabled: bool = field(
+        default=False, metadata=key(value.boolean, "Use TLS, and trust the authorities this system trusts.")
+    )
+
+
+@frozen
+class ApplicationServer:
+    """The ChirpStack Application Server (v3)."""
+
+    event_handler: EventHandler = Factory(EventHandler)
+    api: ChirpStackApi = Factory(ChirpStackApi)
+
+
+@frozen
+class FuotaServerApi:
+    """The gRPC API, for the clients of this server."""
+
+    bind: Bind = field(default=Bind("0.0.0.0", 8070), metadata=key(value.bind, "IP:PORT to listen on."))
+    ca_cert: Path | None = field(
+        default=None,
+        metadata=key(value.file, "When set, clients need a certificate of this authority (a PEM file)."),
+    )
+    tls_cert: Path | None = field(
+        default=None, metadata=key(value.file, "The server's certificate (a PEM file). Empty: no TLS.")
+    )
+    tls_key: Path | None = field(
+        default=None, metadata=key(value.file, "The key of that certificate (a PEM file).")
+    )
+
+
+@frozen
+class FuotaServer:
+    """This server."""
+
+    api: FuotaServerApi = Factory(FuotaServerApi)
+
+
+@frozen
+class Debug:
+    """The endpoint for operators: the tree of actors, health, metrics."""
+
+    bind: Bind = field(default=Bind("127.0.0.1", 8071), metadata=key(value.bind, "IP:PORT to listen on."))
+    token: str = field(
+        default="",
+        repr=False,
+        metadata=key(
+            value.text, "When set, /debug and /metrics need the header 'Authorization: Bearer TOKEN'."
+        ),
+    )
+
+
+@frozen
+class Secrets:
+    """The master key, which seals the devices' keys in the database: lose it, and they are lost."""
+
+    master_key: bytes | None = field(
+        default=None,
+        repr=False,
+        metadata=key(
+            value.master_key,
+            "32 octets, as 64 hexadecimal digits or as base64. Empty: it is read from the key file.",
+        ),
+    )
+    key_file: Path = field(
+        factory=lambda: value.data_home() / "master.key",
+        metadata=key(
+            value.data_path("master.key"),
+            "The file of the master key, made at the first start. "
+            "Empty: $XDG_DATA_HOME/fuota/master.key, which is usually ~/.local/share/fuota/master.key.",
+        ),
+    )
+
+
+@frozen
+class Settings:
+    """All settings."""
+
+    general: General = Factory(General)
+    postgresql: PostgreSQL = Factory(PostgreSQL)
+    application_server: ApplicationServer = Factory(ApplicationServer)
+    fuota_server: FuotaServer = Factory(FuotaServer)
+    debug: Debug = Factory(Debug)
+    secrets: Secrets = Factory(Secrets)

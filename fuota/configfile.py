@@ -1,0 +1,192 @@
+"""Reads the settings from a TOML file and the environment, and writes such a file.
+
+    [application_server.api]        APPLICATION_SERVER__API__TOKEN=xyz
+    token = "xyz"
+
+An environment variable wins over the file, which wins over the default; an empty variable counts as not set.
+"""
+
+import difflib
+import json
+import os
+import textwrap
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from fuota.config import Settings
+
+NAME = "chirpstack-fuota-server"
+HEAD = (
+    f"{NAME}.toml: the configuration of the FUOTA server.",
+    "The environment variable named with a key wins over the file, unless it is empty.",
+)
+SEARCHED = (Path(), Path("~/.config", NAME), Path("/etc", NAME))
+
+
+class ConfigError(Exception):
+    """One line that names the place, the key, its value, and what would be right."""
+
+
+@attrs.frozen
+class Given:
+    """A value that someone has set: by which name, and where."""
+
+    place: str
+    name: str
+    value: object = attrs.field(repr=False)
+
+    def wrong(self, why: str, *, secret: bool) -> ConfigError:
+        shown = "(a secret)" if secret else json.dumps(self.value, default=str, ensure_ascii=False)
+        return ConfigError(f"{self.place}: {self.name} = {shown}: {why}")
+
+
+Keys = dict[str, "attrs.Attribute[Any]"]
+"""The keys by their dotted names, as in "postgresql.dsn"."""
+
+
+def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of the file (without one: of the first found in `SEARCHED`) and the environment.
+
+    Raises ConfigError.
+    """
+    keys = dict(_keys(Settings))
+    path = path or _found()
+    given = {**(_of_file(path, keys) if path else {}), **_of_environment(environ, keys)}
+    settings: Settings = _build(Settings, "", given)
+    _check_tls(settings, given)
+    return settings
+
+
+def dump(settings: Settings) -> str:
+    """A commented TOML file that loads to the same settings, secrets included."""
+    return "\n".join(["# " + line for line in HEAD] + list(_lines(settings, ()))) + "\n"
+
+
+def _keys(section: type, prefix: str = "") -> Iterator[tuple[str, "attrs.Attribute[Any]"]]:
+    for attribute in attrs.fields(section):
+        name = f"{prefix}{attribute.name}"
+        if "read" in attribute.metadata:
+            yield name, attribute
+        else:
+            yield from _keys(attribute.type, f"{name}.")
+
+
+def _found() -> Path | None:
+    candidates = (folder.expanduser() / f"{NAME}.toml" for folder in SEARCHED)
+    return next((path for path in candidates if path.exists()), None)
+
+
+def _of_file(path: Path, keys: Keys) -> dict[str, Given]:
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: can not be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: must be UTF-8, but octet {error.start} is not") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: must be TOML: {error}") from error
+    tables = {name[:dot] for name in keys for dot, letter in enumerate(name) if letter == "."}
+    given = {}
+
+    def walk(table: dict[str, object], prefix: str) -> None:
+        for written, value in table.items():
+            name = f"{prefix}{written.lower()}"  # as the reference server: upper and lower case are the same
+            entry = Given(str(path), name, value)
+            if name in keys:
+                given[name] = entry
+            elif name not in tables:
+                raise _unknown(entry, keys, {known: known for known in keys})
+            elif isinstance(value, dict):
+                walk(value, f"{name}.")
+            else:
+                raise entry.wrong(f"must be a table: [{name}]", secret=False)
+
+    walk(content, "")
+    return given
+
+
+def _of_environment(environ: Mapping[str, str], keys: Keys) -> dict[str, Given]:
+    variables = {name.upper().replace(".", "__"): name for name in keys}
+    ours = tuple({f"{variable.partition('__')[0]}__" for variable in variables})
+    given = {}
+    for variable, value in environ.items():
+        if not value or not variable.startswith(ours):
+            continue
+        entry = Given("environment", variable, value)
+        if variable not in variables:
+            raise _unknown(entry, keys, variables)
+        given[variables[variable]] = entry
+    return given
+
+
+def _unknown(entry: Given, keys: Keys, names: Mapping[str, str]) -> ConfigError:
+    """`names` are those that would be right, each with the dotted name of its key."""
+    near = next(iter(difflib.get_close_matches(entry.name, names, 1)), None)
+    why = "there is no such key" + (f"; did you mean {near}?" if near else "")
+    if isinstance(entry.value, dict):
+        return ConfigError(f"{entry.place}: [{entry.name}]: there is no such table")
+    return entry.wrong(why, secret=near is not None and not keys[names[near]].repr)
+
+
+def _build(section: type, prefix: str, given: Mapping[str, Given]) -> Any:
+    values = {}
+    for attribute in attrs.fields(section):
+        name = f"{prefix}{attribute.name}"
+        if "read" not in attribute.metadata:
+            values[attribute.name] = _build(attribute.type, f"{name}.", given)
+        elif name in given:
+            try:
+                values[attribute.name] = attribute.metadata["read"](given[name].value)
+            except ValueError as error:
+                raise given[name].wrong(str(error), secret=not attribute.repr) from error
+    return section(**values)
+
+
+def _check_tls(settings: Settings, given: Mapping[str, Given]) -> None:
+    """TLS that is half set up, or whose files are not there, must not become a server without TLS."""
+    api = settings.fuota_server.api
+    needs = {"tls_cert": "tls_key", "tls_key": "tls_cert", "ca_cert": "tls_cert"}
+    for name, needed in needs.items():
+        path: Path | None = getattr(api, name)
+        if path is None:
+            continue
+        entry = given[f"fuota_server.api.{name}"]
+        if getattr(api, needed) is None:
+            raise entry.wrong(f"fuota_server.api.{needed} must be set too", secret=False)
+        try:
+            path.open("rb").close()
+        except OSError as error:
+            raise entry.wrong(f"must be a file that can be read: {error.strerror}", secret=False) from error
+
+
+def _lines(section: attrs.AttrsInstance, path: tuple[str, ...]) -> Iterator[str]:
+    if path:
+        yield from ["", "", *_comment(type(section).__doc__ or ""), f"[{'.'.join(path)}]"]
+    for attribute in attrs.fields(type(section)):
+        value = getattr(section, attribute.name)
+        if "read" not in attribute.metadata:
+            yield from _lines(value, (*path, attribute.name))
+            continue
+        yield from ["", *_comment(attribute.metadata["doc"])]
+        yield f"# Environment: {'__'.join((*path, attribute.name)).upper()}"
+        yield f"{attribute.name} = {_toml(value)}"
+
+
+def _comment(text: str) -> list[str]:
+    return textwrap.wrap(text, 100, initial_indent="# ", subsequent_indent="# ")
+
+
+def _toml(value: object) -> str:
+    match value:
+        case bool() | int():
+            return json.dumps(value)
+        case bytes():
+            return json.dumps(value.hex())
+        case None:
+            return '""'
+        case _:  # JSON's strings are TOML's, but for DEL
+            return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,133 @@
+"""Values of the configuration: each function reads one kind, from TOML or from the text of a variable.
+
+They take what the reference server's configuration takes, so numbers and booleans may also be text.
+All raise ValueError whose message says what would be right, to be put after the key and its value.
+"""
+
+import base64
+import binascii
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+
+Read = Callable[[object], object]
+
+
+@attrs.frozen
+class Bind:
+    """An address to listen on or to call: a host name or IP address, and a TCP port.
+
+    An empty host is every interface, port 0 any free port. Written `host:port`, `:port`, `[::1]:port`.
+    """
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Bind":
+        """Raises ValueError with what would be right."""
+        found = re.fullmatch(r"(?:\[([^\[\]]+)\]|([^\[\]:/\s]*)):([0-9]{1,5})", text)
+        if found is None or int(found[3]) > 65535:
+            raise ValueError("must be HOST:PORT, such as 0.0.0.0:8070, [::]:8070 or :8070")
+        return cls(found[1] or found[2] or "", int(found[3]))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def text(raw: object) -> str:
+    """Any text; an undecodable octet of a variable is refused, for it could not be written to a file."""
+    if not isinstance(raw, str):
+        raise ValueError("must be text in quotes")
+    if any("\ud800" <= character <= "\udfff" for character in raw):
+        raise ValueError("must be UTF-8")
+    return raw
+
+
+def choice(*allowed: str) -> Read:
+    """One of some words."""
+
+    def read(raw: object) -> str:
+        if raw not in allowed:
+            raise ValueError("must be " + " or ".join(f'"{word}"' for word in allowed))
+        return str(raw)
+
+    return read
+
+
+def whole(least: int, most: int) -> Read:
+    """A whole number in a range, its ends included."""
+
+    def read(raw: object) -> int:
+        try:
+            number = int(raw) if isinstance(raw, str) else raw
+        except ValueError:
+            number = None
+        if isinstance(number, bool) or not isinstance(number, int) or not least <= number <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return number
+
+    return read
+
+
+def boolean(raw: object) -> bool:
+    """true or false, and what Go reads as them: 1, t, 0, f."""
+    match str(raw).lower():
+        case "true" | "t" | "1":
+            return True
+        case "false" | "f" | "0":
+            return False
+    raise ValueError("must be true or false")
+
+
+def bind(raw: object) -> Bind:
+    """An address to listen on."""
+    return Bind.parse(text(raw))
+
+
+def server(raw: object) -> Bind:
+    """An address to call, maybe with gRPC's prefix for names."""
+    try:
+        address = Bind.parse(text(raw).removeprefix("dns:///"))
+    except ValueError:
+        address = Bind("", 0)
+    if not address.host or not address.port:
+        raise ValueError("must be HOST:PORT without a scheme, such as localhost:8080")
+    return address
+
+
+def file(raw: object) -> Path | None:
+    """A file, or None for empty text; `~` is the home directory."""
+    return Path(text(raw)).expanduser() if raw != "" else None
+
+
+def data_home() -> Path:
+    """$XDG_DATA_HOME/fuota."""
+    home = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(home) if home.startswith("/") else Path.home() / ".local/share") / "fuota"
+
+
+def data_path(name: str) -> Read:
+    """A path, made absolute; `name` in `data_home()` for empty text."""
+
+    def read(raw: object) -> Path:
+        return (file(raw) or data_home() / name).absolute()
+
+    return read
+
+
+def master_key(raw: object) -> bytes | None:
+    """32 octets as 64 hexadecimal digits or as base64; None for empty text."""
+    written = text(raw).strip()
+    if not written:
+        return None
+    try:
+        key = bytes.fromhex(written) if len(written) == 64 else base64.b64decode(written, validate=True)
+    except (ValueError, binascii.Error):
+        key = b""
+    if len(key) != 32:
+        raise ValueError("must be 32 octets: 64 hexadecimal digits, or base64")
+    return key
