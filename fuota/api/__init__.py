@@ -1,0 +1,1 @@
+"""The gRPC API: one set of checks, and a dialect for each generation of clients."""

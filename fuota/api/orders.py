@@ -1,0 +1,55 @@
+"""Orders become deployments: checked, written down, and begun."""
+
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from uuid import UUID, uuid4
+
+import attrs
+import trio
+
+from fuota.clock import Clock
+from fuota.deployment import states as deployment_states
+from fuota.deployment.order import Order, Problem, plan
+from fuota.device import states as device_states
+from fuota.journal.port import Journal, NewDeployment, NewDevice
+from fuota.lorawan.eui import EUI64
+
+MC_ADDR_BITS = 25
+"""McAddr is drawn from the addresses of NetID 000000, which is ChirpStack's own (TS001 section 6.1.1)."""
+
+
+@attrs.frozen
+class Orders:
+    """Where deployments are ordered."""
+
+    journal: Journal
+    clock: Clock
+    begin: Callable[[UUID], Awaitable[None]]
+    """Is told of every deployment that has been written."""
+
+    async def take(self, order: Order, more: Sequence[Problem] = ()) -> UUID:
+        """The id of the new deployment, which exists from here on whatever happens to the process.
+
+        `more`: problems that the API has found already. Raises `InvalidOrder`, `journal.Conflict` and
+        `journal.Unavailable`.
+        """
+        # a hundred thousand devices and sixteen megabytes take longer than others should wait
+        new = await trio.to_thread.run_sync(self._new, order, more)
+        await self.journal.create(new)
+        await self.begin(new.id)
+        return new.id
+
+    def _new(self, order: Order, more: Sequence[Problem]) -> NewDeployment:
+        return NewDeployment(
+            id=uuid4(),
+            plan=plan(order, mc_addr=secrets.randbits(MC_ADDR_BITS), more=more),
+            mc_key=secrets.token_bytes(16),
+            firmware=order.payload,
+            devices=[
+                NewDevice(dev_eui=EUI64(device.dev_eui), mc_root_key=device.mc_root_key)
+                for device in order.devices
+            ],
+            created_at=self.clock.now(),
+            state=deployment_states.CreatingGroup(),
+            device_state=device_states.Waiting(),
+        )

@@ -1,0 +1,51 @@
+"""Who is where: what a deployment knows of its devices, kept in memory and announced anew after a restart."""
+
+from collections import Counter
+
+import attrs
+
+from fuota.deployment.messages import Tally
+from fuota.device.standing import Stage, Standing
+from fuota.lorawan.eui import EUI64
+
+UNHEARD = Standing(Stage.GROUP)
+
+
+@attrs.define
+class Roster:
+    """The standings of a fleet of `size` devices; every operation takes the same time for any fleet."""
+
+    size: int
+    _standings: dict[EUI64, Standing] = attrs.field(factory=dict, repr=False)
+    _counts: Counter[Standing] = attrs.field(factory=Counter)
+
+    def __attrs_post_init__(self) -> None:
+        self._counts[UNHEARD] = self.size
+
+    @property
+    def complete(self) -> bool:
+        """Whether every device has said where it stands."""
+        return len(self._standings) == self.size
+
+    def note(self, dev_eui: EUI64, standing: Standing) -> None:
+        """`dev_eui` is at `standing` now."""
+        self._counts[self._standings.get(dev_eui, UNHEARD)] -= 1
+        self._counts[standing] += 1
+        self._standings[dev_eui] = standing
+
+    def tally(self, session: int) -> Tally:
+        """The fleet as it stands to session number `session`: ready for an earlier one is prepared for this."""
+        stages = Counter[Stage]()
+        complete = 0
+        for standing, count in self._counts.items():
+            late = standing.stage is Stage.READY and standing.session != session
+            stages[Stage.PREPARED if late else standing.stage] += count
+            complete += count if standing.complete else 0
+        return Tally(
+            group=stages[Stage.GROUP],
+            fragments=stages[Stage.FRAGMENTS],
+            prepared=stages[Stage.PREPARED],
+            ready=stages[Stage.READY],
+            settled=stages[Stage.SETTLED],
+            complete=complete,
+        )
