@@ -1,0 +1,231 @@
+"""No peer can end the HTTP server or hold it up: what is sent here comes over real sockets."""
+
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import h2.config
+import h2.connection
+import pytest
+import trio
+from quart import Response, request
+from quart_trio import QuartTrio
+
+from fuota import http
+from fuota.config import Bind
+
+MIB = 1 << 20
+
+
+def application() -> QuartTrio:
+    app = QuartTrio(__name__)
+    app.config.update(MAX_CONTENT_LENGTH=MIB, BODY_TIMEOUT=0.3)
+
+    @app.route("/", methods=["GET", "POST"])
+    async def echo() -> Response:
+        return Response(await request.get_data())
+
+    @app.route("/slow")
+    async def slow() -> Response:
+        await trio.sleep(0.2)
+        return Response("at last")
+
+    @app.route("/large")
+    async def large() -> Response:
+        return Response(bytes(32 * MIB))
+
+    return app
+
+
+@pytest.fixture
+async def address(nursery: trio.Nursery) -> AsyncIterator[str]:
+    yield await nursery.start(http.serve, application(), Bind("127.0.0.1", 0))
+    nursery.cancel_scope.cancel()
+
+
+async def connect(address: str) -> trio.SocketStream:
+    host, _, port = address.rpartition(":")
+    return await trio.open_tcp_stream(host.strip("[]"), int(port))
+
+
+async def exchange(address: str, data: bytes) -> bytes:
+    """Send, and receive until the server closes the connection."""
+    with trio.fail_after(5):
+        async with await connect(address) as stream:
+            await stream.send_all(data)
+            return b"".join([part async for part in stream])
+
+
+async def works(address: str) -> bool:
+    answer = await exchange(
+        address, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi"
+    )
+    return answer.startswith(b"HTTP/1.1 200") and answer.endswith(b"\r\n\r\nhi")
+
+
+def h2c(*, method: bytes = b"GET", path: bytes = b"/") -> bytes:
+    """A client's first octets of HTTP/2 with prior knowledge."""
+    connection = h2.connection.H2Connection(
+        config=h2.config.H2Configuration(
+            header_encoding=None,
+            validate_outbound_headers=False,
+            normalize_outbound_headers=False,
+        )
+    )
+    connection.initiate_connection()
+    headers = [(b":method", method), (b":authority", b"x")]
+    if method != b"CONNECT":
+        headers += [(b":scheme", b"http"), (b":path", path)]
+    connection.send_headers(1, headers, end_stream=method != b"CONNECT")
+    return connection.data_to_send()
+
+
+WEBSOCKET = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+
+BROKEN = {
+    "nothing": b"",
+    "empty lines": b"\r\n\r\n",
+    "every octet": bytes(range(256)) * 40,
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    "path not ASCII": b"GET /\xff\xfe HTTP/1.1\r\nHost: x\r\n\r\n",
+    "no path": b"GET ?x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    "absolute path": b"GET http://%00/%ff HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    "no host": b"GET / HTTP/1.1\r\n\r\n",
+    "endless head": b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 20_000,
+    "negative length": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+    "bad chunk": b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "both lengths": b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "CONNECT": b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    "websocket without a key": WEBSOCKET + b"\r\n",
+    "websocket": WEBSOCKET
+    + b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+    "h2c upgrade": b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\n"
+    b"Upgrade: h2c\r\nHTTP2-Settings: !!!\r\n\r\n",
+    "h2c garbage": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 100,
+    "h2c CONNECT": h2c(method=b"CONNECT"),
+    "h2c path not ASCII": h2c(path=b"/\xff\xfe"),
+    "h2c empty path": h2c(path=b""),
+    "h2c unknown stream": h2c() + b"\x00\x00\x01\x00\x00\x00\x00\x00\x09x",
+    "h2c unknown frame": h2c() + b"\x00\x00\x04\x77\x00\x00\x00\x00\x00abcd",
+}
+
+
+@pytest.mark.parametrize("data", BROKEN.values(), ids=BROKEN.keys())
+async def test_a_broken_peer_is_alone_with_it(address: str, data: bytes) -> None:
+    async with await connect(address) as stream:
+        await stream.send_all(data)
+        await stream.send_eof()
+        with trio.fail_after(5):
+            async for _ in stream:
+                pass
+    assert await works(address)
+
+
+async def test_a_peer_that_leaves_early(address: str) -> None:
+    for data in (b"PO", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf", h2c()):
+        stream = await connect(address)
+        await stream.send_all(data)
+        await trio.aclose_forcefully(stream)
+    assert await works(address)
+
+
+async def test_many_requests_over_one_connection(address: str) -> None:
+    async with await connect(address) as stream:
+        for _ in range(20):
+            await stream.send_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi")
+            answer = b""
+            while not answer.endswith(b"\r\n\r\nhi"):
+                answer += await stream.receive_some()
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(address: str) -> None:
+    answer = await exchange(address, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")
+    assert answer.startswith(b"HTTP/1.1 408")
+
+
+async def test_a_head_that_does_not_come_is_not_waited_for(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "FIRST_REQUEST", 0.1)
+    assert await exchange(address, b"POST / HTTP/1.1\r\nHost: x\r\nX: ") == b""
+
+
+async def test_a_body_too_large_is_refused_by_its_content_length(address: str) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (2 * MIB)
+    assert (await exchange(address, head + bytes(2 * MIB))).startswith(b"HTTP/1.1 413")
+
+
+async def test_a_body_too_large_is_refused_in_chunks(address: str) -> None:
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunks = (b"10000\r\n" + bytes(65536) + b"\r\n") * 40
+    assert (await exchange(address, head + chunks + b"0\r\n\r\n")).startswith(b"HTTP/1.1 413")
+
+
+async def test_a_peer_that_reads_nothing_is_hung_up_on(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "SENDING", 0.2)
+    async with await connect(address) as stream:
+        await stream.send_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+        received = 0
+        with trio.fail_after(5), suppress(trio.BrokenResourceError):
+            await trio.sleep(0.5)
+            async for part in stream:
+                received += len(part)
+        assert received < 32 * MIB
+
+
+async def test_more_connections_than_there_is_room_for(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "CONNECTIONS", 1)
+    address = await nursery.start(http.serve, application(), Bind("127.0.0.1", 0))
+    async with await connect(address) as first:
+        await first.send_all(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        async with await connect(address) as second:
+            assert await second.receive_some() == b""
+        assert b"at last" in b"".join([part async for part in first])
+    with trio.fail_after(5):
+        while not await works(address):  # as soon as the server knows that the first is gone
+            await trio.lowlevel.checkpoint()
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_request_under_way_is_finished_when_the_server_stops() -> None:
+    async with trio.open_nursery() as nursery:
+        address = await nursery.start(http.serve, application(), Bind("127.0.0.1", 0))
+        async with await connect(address) as stream, await connect(address) as idle:
+            await stream.send_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            nursery.cancel_scope.cancel()
+            with trio.fail_after(5, shield=True):
+                assert b"at last" in b"".join([part async for part in stream])
+                assert await idle.receive_some() == b""
+    with pytest.raises(OSError, match="all attempts"):
+        await connect(address)
+
+
+async def test_a_request_without_end_does_not_keep_the_server_from_stopping(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(http, "GRACE", 0.1)
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            address = await nursery.start(http.serve, application(), Bind("127.0.0.1", 0))
+            stream = await connect(address)
+            await stream.send_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            nursery.cancel_scope.cancel()
+    await trio.aclose_forcefully(stream)
+
+
+async def test_ipv6(nursery: trio.Nursery) -> None:
+    address = await nursery.start(http.serve, application(), Bind("::1", 0))
+    assert address.startswith("[::1]:")
+    assert await works(address)
+    nursery.cancel_scope.cancel()
+
+
+async def test_an_address_in_use_is_named(address: str) -> None:
+    bind = Bind("127.0.0.1", int(address.rpartition(":")[2]))
+    with pytest.raises(OSError, match=rf"can not listen on {address}: Address already in use"):
+        await http.serve(application(), bind)
