@@ -1,0 +1,59 @@
+"""What the events of every ChirpStack generation have in common."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from fuota.lorawan import gpstime
+from fuota.uplink import Uplink
+
+AHEAD = timedelta(seconds=5)
+"""How far a gateway's clock may be ahead of ours."""
+BEHIND = timedelta(days=1)
+"""How old an uplink may be that a gateway has kept through an outage."""
+
+_GPS_AHEAD = 60
+"""Seconds; above what UTC and GPS time differ by, so that no instant in question is left out."""
+
+
+class Malformed(ValueError):
+    """The event is not what ChirpStack sends. The message names the field, and what would be right."""
+
+
+class Generation(Protocol):
+    """How one generation of ChirpStack writes an UplinkEvent; a module of this package.
+
+    Both raise `Malformed`. `now` is when the event reached us, in UTC.
+    """
+
+    def from_protobuf(self, body: bytes, now: datetime) -> Uplink: ...
+
+    def from_json(self, body: bytes, now: datetime) -> Uplink: ...
+
+
+def received_at(candidates: Iterable[datetime | None], now: datetime) -> datetime:
+    """The first plausible of the candidates, best known first; `now` when there is none.
+
+    The clock answer to a device and the check of its TimeToStart rest on this instant, and gateways
+    without a time source send 1970 or worse.
+    """
+    for candidate in candidates:
+        if candidate is not None and now - BEHIND <= candidate <= now + AHEAD:
+            return candidate
+    return now
+
+
+def from_gps(seconds: int, nanoseconds: int, now: datetime) -> datetime | None:
+    """UTC of a time since the GPS epoch; None when it is far from `now`, or beyond what `datetime` holds."""
+    present = (now - gpstime.EPOCH) // timedelta(seconds=1)
+    if not present - BEHIND.total_seconds() <= seconds <= present + _GPS_AHEAD:
+        return None
+    return gpstime.utc(seconds) + timedelta(microseconds=nanoseconds // 1000)
+
+
+def from_unix(seconds: int, nanoseconds: int) -> datetime | None:
+    """UTC of a protobuf Timestamp; None when it is beyond what `datetime` holds."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC) + timedelta(microseconds=nanoseconds // 1000)
+    except (ValueError, OverflowError, OSError):
+        return None
