@@ -1,0 +1,114 @@
+"""The command line: `fuota serve | configfile | demo | version`."""
+
+import sys
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+# Only what every command needs is imported here, so that --help and version are there at once.
+
+config_option = click.option(
+    "-c",
+    "--config",
+    "path",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="The configuration file. Without it, chirpstack-fuota-server.toml is looked for in the working "
+    "directory, in ~/.config/chirpstack-fuota-server and in /etc/chirpstack-fuota-server.",
+)
+
+
+class Mistake(click.ClickException):
+    """A mistake in what the user gave, told in one line."""
+
+    exit_code = 2
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(f"fuota: {self.message}", file=file, err=file is None)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """Firmware updates over the air for LoRaWAN devices, beside ChirpStack."""
+
+
+@main.command()
+@config_option
+def serve(path: Path | None) -> None:
+    """Run the server until SIGTERM or SIGINT."""
+    from fuota import log
+    from fuota.configfile import ConfigError, load
+
+    try:
+        settings = load(path)
+        log.set_up(settings.general)
+        from fuota.server import run
+
+        sys.exit(run(settings))
+    except ConfigError as error:
+        raise Mistake(str(error)) from error
+
+
+@main.command()
+@config_option
+def configfile(path: Path | None) -> None:
+    """Print a commented configuration file with the current values.
+
+    The values come from the environment, the configuration file and the defaults. Tokens and keys are
+    printed as they are, for the output is meant to be used as a file.
+    """
+    from fuota.configfile import ConfigError, dump, load
+
+    try:
+        click.echo(dump(load(path)), nl=False)
+    except ConfigError as error:
+        raise Mistake(str(error)) from error
+
+
+@main.command()
+@click.option(
+    "--devices", type=click.IntRange(1, 100_000), default=50, show_default=True, help="How many devices."
+)
+@click.option(
+    "--loss",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=0.1,
+    show_default=True,
+    help="The part of frames that is lost on the air.",
+)
+@click.option(
+    "--size",
+    type=click.IntRange(1, 1_000_000),
+    default=16 * 1024,
+    show_default=True,
+    metavar="BYTES",
+    help="The size of the firmware.",
+)
+@click.option(
+    "--class",
+    "device_class",
+    type=click.Choice(["B", "C"], case_sensitive=False),
+    default="C",
+    show_default=True,
+    metavar="B|C",
+    help="The class of the devices.",
+)
+@click.option("--keep", is_flag=True, help="Keep running at the end, to look around.")
+def demo(devices: int, loss: float, size: int, device_class: str, keep: bool) -> None:
+    """Update simulated devices, all on this machine.
+
+    Starts a database, a simulated ChirpStack with devices, and the server; makes one deployment, and
+    compares the firmware that each device ends up with.
+    """
+    from fuota.demo import run
+
+    sys.exit(run(devices=devices, loss=loss, size=size, device_class=device_class, keep=keep))
+
+
+@main.command()
+def version() -> None:
+    """Print the version."""
+    from importlib import metadata
+
+    click.echo(f"fuota {metadata.version('fuota')}")

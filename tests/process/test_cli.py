@@ -1,0 +1,89 @@
+"""The command line as a user meets it: output, exit codes, and mistakes told without a traceback."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+
+def fuota(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Runs the command in a clean environment with `cwd` as home directory."""
+    return subprocess.run(
+        [sys.executable, "-m", "fuota", *arguments],
+        cwd=cwd,
+        env={"PATH": os.defpath, "PYTHONPATH": os.environ.get("PYTHONPATH", ""), "HOME": str(cwd), **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+
+def test_help_names_the_commands(tmp_path: Path) -> None:
+    answer = fuota("--help", cwd=tmp_path)
+    assert answer.returncode == 0
+    for command in ("serve", "configfile", "demo", "version"):
+        assert f"  {command} " in answer.stdout
+
+
+@pytest.mark.parametrize("command", ["serve", "configfile", "demo", "version"])
+def test_each_command_has_help(tmp_path: Path, command: str) -> None:
+    answer = fuota(command, "--help", cwd=tmp_path)
+    assert answer.returncode == 0
+    assert answer.stdout.startswith(f"Usage: fuota {command} ")
+
+
+def test_version(tmp_path: Path) -> None:
+    answer = fuota("version", cwd=tmp_path)
+    assert (answer.returncode, answer.stdout) == (0, f"fuota {version('fuota')}\n")
+
+
+def test_configfile_prints_the_current_values(tmp_path: Path) -> None:
+    (tmp_path / "my config.toml").write_text("[general]\nlog_level = 5\n[debug]\ntoken = 'abc'\n")
+    answer = fuota("configfile", "-c", "my config.toml", cwd=tmp_path, DEBUG__BIND="[::1]:9000")
+    assert answer.returncode == 0
+    printed = tomllib.loads(answer.stdout)
+    assert printed["general"]["log_level"] == 5
+    assert printed["debug"] == {"bind": "[::1]:9000", "token": "abc"}
+    assert printed["postgresql"]["data_dir"] == f"{tmp_path}/.local/share/fuota/postgresql"
+
+
+def test_configfile_finds_the_file_in_the_home_directory(tmp_path: Path) -> None:
+    folder = tmp_path / ".config/chirpstack-fuota-server"
+    folder.mkdir(parents=True)
+    (folder / "chirpstack-fuota-server.toml").write_text("[general]\nlog_level = 3\n")
+    answer = fuota("configfile", cwd=tmp_path)
+    assert tomllib.loads(answer.stdout)["general"]["log_level"] == 3
+
+
+@pytest.mark.parametrize("command", ["serve", "configfile"])
+def test_a_wrong_configuration_is_one_line_and_exit_code_2(tmp_path: Path, command: str) -> None:
+    (tmp_path / "chirpstack-fuota-server.toml").write_text("[debug]\nbind = 'nowhere'\n")
+    answer = fuota(command, cwd=tmp_path)
+    assert answer.returncode == 2
+    assert answer.stdout == ""
+    assert answer.stderr == (
+        'fuota: chirpstack-fuota-server.toml: debug.bind = "nowhere": '
+        "must be HOST:PORT, such as 0.0.0.0:8070, [::]:8070 or :8070\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["serve", "configfile"])
+def test_a_file_that_is_not_there_is_exit_code_2(tmp_path: Path, command: str) -> None:
+    answer = fuota(command, "--config", "absent.toml", cwd=tmp_path)
+    assert answer.returncode == 2
+    assert answer.stderr == "fuota: absent.toml: can not be read: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    "arguments", [("demo", "--devices", "0"), ("demo", "--class", "A"), ("demo", "--loss", "1"), ("sevre",)]
+)
+def test_wrong_arguments_are_exit_code_2(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    answer = fuota(*arguments, cwd=tmp_path)
+    assert answer.returncode == 2
+    assert "Error: " in answer.stderr
+    assert "Traceback" not in answer.stderr
