@@ -10,7 +10,7 @@ reads as the specification's table does, the lowest bit first: four bits of McGr
 FragIndex, two reserved ones. Beside the width, a field may say:
 
 - `rfu`: so many reserved bits follow it; they are ignored when read and 0 when written;
-- `since`, `until`: the first and the last version that has it;
+- `since`: the first version that has it;
 - `live`: the version that gave it bits which were reserved before;
 - `last`: the version in which it comes after all other fields;
 - `when`: there only if this is true of the fields before it, and None otherwise;
@@ -18,7 +18,7 @@ FragIndex, two reserved ones. Beside the width, a field may say:
 """
 
 from collections.abc import Callable
-from typing import Any, TypedDict, TypeVar, Unpack, dataclass_transform
+from typing import Any, ClassVar, TypedDict, TypeVar, Unpack, dataclass_transform
 
 import attrs
 
@@ -33,7 +33,6 @@ class Remarks(TypedDict, total=False):
 
     rfu: int
     since: int
-    until: int
     live: int
     last: int
     when: Callable[[Seen], bool]
@@ -74,7 +73,7 @@ def octets(length: int | None = None, *, default: Any = attrs.NOTHING, **remarks
     return _field(Octets(length), default, remarks)
 
 
-def records(of: type, count: Callable[[Seen], int], **remarks: Unpack[Remarks]) -> Any:
+def records(of: type[attrs.AttrsInstance], count: Callable[[Seen], int], **remarks: Unpack[Remarks]) -> Any:
     """A tuple of records of the class `of`; how many, the fields before it say."""
     return _field(Records(Layout(of, of.__name__, 1, "up"), count), attrs.NOTHING, remarks)
 
@@ -90,6 +89,7 @@ def record(cls: type[T]) -> type[T]:
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(u, i, octets, records))
 class Fields:
-    """Base of everything that is declared in these words."""
+    """Base of everything that is declared in these words: frozen attrs classes, built by keyword."""
 
     __slots__ = ()
+    __attrs_attrs__: ClassVar[Any]

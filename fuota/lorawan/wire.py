@@ -11,7 +11,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 import attrs
 
 Direction = Literal["up", "down"]
-T = TypeVar("T")
+T = TypeVar("T", bound=attrs.AttrsInstance)
 
 Seen = Mapping[str, Any]
 """The fields of a command before the one in question; None stands for one that is absent."""
@@ -62,7 +62,6 @@ class Row:
     kind: Kind
     rfu: int = 0
     since: int = 1
-    until: int | None = None
     live: int = 1
     last: int | None = None
     when: Callable[[Seen], bool] | None = None
@@ -70,9 +69,6 @@ class Row:
 
     def insists(self, left: bytes) -> bool:
         return self.even_if is not None and self.even_if(left)
-
-    def exists(self, version: int) -> bool:
-        return self.since <= version and (self.until is None or version <= self.until)
 
 
 class Layout(Generic[T]):
@@ -82,13 +78,12 @@ class Layout(Generic[T]):
         self.cls = cls
         self._source = (package, version, direction)
         self._rows: list[tuple[str, Row]] = []
-        rows = [(field.name, field.metadata[ROW]) for field in attrs.fields(cls)]  # type: ignore[arg-type]
-        for name, row in sorted(rows, key=lambda named: bool(named[1].last == version)):
-            if row.exists(version):
-                if version >= row.live:
-                    self._rows.append((name, row))
-                else:
-                    self._reserve(row.kind.width({}, 0) + row.rfu)
+        rows: list[tuple[str, Row]] = [(field.name, field.metadata[ROW]) for field in attrs.fields(cls)]
+        for name, row in sorted(rows, key=lambda named: named[1].last == version):
+            if version >= max(row.since, row.live):
+                self._rows.append((name, row))
+            elif version >= row.since:
+                self._reserve(row.kind.width({}, 0) + row.rfu)
 
     def _reserve(self, bits: int) -> None:
         name, row = self._rows.pop()
@@ -114,7 +109,7 @@ class Layout(Generic[T]):
             end = at + bits + row.rfu
             if end > size:
                 raise self._unreadable(name, bits, payload[start + at // 8 :])
-            seen[name] = kind.read(raw >> at & (1 << bits) - 1, bits)
+            seen[name] = kind.read((raw >> at) & ((1 << bits) - 1), bits)
             at = end
         return self.cls(**seen), start + at // 8
 
