@@ -88,6 +88,5 @@ class Plan:
     @property
     def window(self) -> timedelta:
         """How long the devices listen (TS005 sections 3.3 and 3.4)."""
-        return 2**self.time_out * (
-            BEACON_PERIOD if self.mc_class is MulticastClass.B else timedelta(seconds=1)
-        )
+        unit = BEACON_PERIOD if self.mc_class is MulticastClass.B else timedelta(seconds=1)
+        return (1 << self.time_out) * unit

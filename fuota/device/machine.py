@@ -185,7 +185,8 @@ def _status_answered(
     now: datetime,
 ) -> State:
     """MissingFrag alone decides nothing: device stacks disagree on it (TS004 section 5.2)."""
-    received, missing = answer.nb_frag_received, answer.missing_frag
+    # what is absent (TS004-2.0.0: the session does not exist) has not been received
+    received, missing = answer.nb_frag_received or 0, answer.missing_frag or 0
     if answer.not_enough_matrix_memory:
         return Failed(Reason.NOT_ENOUGH_MEMORY, "to rebuild what was lost")
     if missing == 0 and received >= plan.nb_frag:

@@ -50,16 +50,14 @@ def ended(state: State) -> bool:
 
 def log_row(deployment_id: UUID, dev_eui: EUI64, at: datetime, package: Package, command: Command) -> LogRow:
     """The row of one command, sent or received."""
-    fields = attrs.asdict(command, recurse=False)
+    given = ((name, getattr(command, name)) for name in attrs.fields_dict(type(command)))
     return LogRow(
         deployment_id=deployment_id,
         dev_eui=dev_eui,
         created_at=at,
         f_port=package.port,
         command=type(command).__name__,
-        fields={
-            RENAMED.get(name, name): _text(name, value) for name, value in fields.items() if value is not None
-        },
+        fields={RENAMED.get(name, name): _text(name, value) for name, value in given if value is not None},
     )
 
 

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from hashlib import sha256
+from typing import Any
 
 import attrs
 import pytest
@@ -69,7 +70,7 @@ def test_an_empty_descriptor_is_four_zeros() -> None:
         ("request_fragmentation_session_status", {"request_fragmentation_session_status": None}),
     ],
 )
-def test_each_bad_field_is_named(field: str, change: dict[str, object]) -> None:
+def test_each_bad_field_is_named(field: str, change: dict[str, Any]) -> None:
     with pytest.raises(InvalidOrder) as caught:
         plan(attrs.evolve(ORDER, **change), mc_addr=0)
     assert [problem.field for problem in caught.value.problems] == [field]
@@ -105,9 +106,7 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         ("multicast_timeout", "1 s", {"multicast_timeout": 0}),
     ],
 )
-def test_an_impossible_plan_is_refused_with_numbers(
-    field: str, numbers: str, change: dict[str, object]
-) -> None:
+def test_an_impossible_plan_is_refused_with_numbers(field: str, numbers: str, change: dict[str, Any]) -> None:
     with pytest.raises(InvalidOrder) as caught:
         plan(attrs.evolve(ORDER, **change), mc_addr=0)
     problems = {problem.field: problem.text for problem in caught.value.problems}

@@ -1,0 +1,175 @@
+"""The network port on the ChirpStack Application Server v3."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import attrs
+import trio
+from grpclib.client import Channel, UnaryUnaryMethod
+from grpclib.const import Status
+
+from fuota.config import ChirpStackApi
+from fuota.deployment.plan import MulticastClass
+from fuota.generated.chirpstack3 import device_queue_pb2 as queue
+from fuota.generated.chirpstack3 import multicast_group_pb2 as group_pb
+from fuota.generated.chirpstack3.device_queue_grpc import DeviceQueueServiceStub
+from fuota.generated.chirpstack3.multicast_group_grpc import MulticastGroupServiceStub
+from fuota.health import Health
+from fuota.lorawan.eui import EUI64
+from fuota.network.port import Group, NetworkError, NotFound, Refused, Trouble, Unreachable
+from fuota.rpc.client import call, connect
+from fuota.rpc.errors import RpcError
+from fuota.rpc.tls import client_context
+
+Req = TypeVar("Req")
+Res = TypeVar("Res")
+
+CALL_TIMEOUT = 5.0
+"""Seconds that one call may take."""
+
+AT_ONCE = 32
+"""Calls under way at the same time."""
+
+PAGE = 100
+"""Groups asked for at a time when one is looked for by its name."""
+
+AILING = 3
+"""Failures in a row after which the network is said to ail."""
+
+ERRORS: Mapping[Status, type[NetworkError]] = {
+    Status.UNAVAILABLE: Unreachable,
+    Status.DEADLINE_EXCEEDED: Unreachable,
+    Status.RESOURCE_EXHAUSTED: Unreachable,
+    Status.ABORTED: Unreachable,
+    Status.CANCELLED: Unreachable,
+    Status.NOT_FOUND: NotFound,
+    Status.INTERNAL: Trouble,
+    Status.UNKNOWN: Trouble,
+    Status.DATA_LOSS: Trouble,
+    # a wrong token, or with a token of one organization: a device that it has not
+    Status.UNAUTHENTICATED: Trouble,
+}
+"""What a status means for whoever would ask again; all others are `Refused`."""
+
+CLASSES = {MulticastClass.B: group_pb.CLASS_B, MulticastClass.C: group_pb.CLASS_C}
+
+
+@attrs.frozen
+class ApplicationServer:
+    """Calls to one Application Server; made by `connected`."""
+
+    _groups: MulticastGroupServiceStub
+    _queues: DeviceQueueServiceStub
+    _metadata: Mapping[str, str] = attrs.field(repr=False)
+    _health: "Pulse"
+    _limiter: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(AT_ONCE))
+
+    async def ensure_group(self, group: Group) -> str:
+        if found := await self._ids(group):
+            return found[0]
+        message = group_pb.MulticastGroup(
+            name=group.name,
+            mc_addr=f"{group.mc_addr:08x}",
+            mc_nwk_s_key=group.mc_nwk_s_key.hex(),
+            mc_app_s_key=group.mc_app_s_key.hex(),
+            group_type=CLASSES[group.mc_class],
+            dr=group.dr,
+            frequency=group.frequency,
+            ping_slot_period=32 << group.periodicity if group.mc_class is MulticastClass.B else 0,
+            application_id=int(group.application_id),
+        )
+        request = group_pb.CreateMulticastGroupRequest(multicast_group=message)
+        return (await self._call(self._groups.Create, request)).id
+
+    async def add_device(self, group_id: str, dev_eui: EUI64) -> None:
+        request = group_pb.AddDeviceToMulticastGroupRequest(multicast_group_id=group_id, dev_eui=str(dev_eui))
+        await self._call(self._groups.AddDevice, request, fine=(Status.ALREADY_EXISTS,))
+
+    async def downlink(self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool) -> None:
+        if unless_pending and any(
+            item.f_port == f_port and item.data == data for item in await self._pending(dev_eui)
+        ):
+            return
+        item = queue.DeviceQueueItem(dev_eui=str(dev_eui), f_port=f_port, data=data)
+        await self._call(self._queues.Enqueue, queue.EnqueueDeviceQueueItemRequest(device_queue_item=item))
+
+    async def multicast(self, group_id: str, f_port: int, data: bytes) -> None:
+        item = group_pb.MulticastQueueItem(multicast_group_id=group_id, f_port=f_port, data=data)
+        request = group_pb.EnqueueMulticastQueueItemRequest(multicast_queue_item=item)
+        await self._call(self._groups.Enqueue, request)
+
+    async def delete_group(self, group: Group) -> None:
+        for group_id in await self._ids(group):
+            request = group_pb.DeleteMulticastGroupRequest(id=group_id)
+            await self._call(self._groups.Delete, request, fine=(Status.NOT_FOUND,))
+
+    async def _ids(self, group: Group) -> list[str]:
+        """Of the groups with this name; the search finds parts of names, page by page."""
+        ids: list[str] = []
+        offset, total = 0, 1
+        while offset < total:
+            request = group_pb.ListMulticastGroupRequest(
+                limit=PAGE, offset=offset, search=group.name, application_id=int(group.application_id)
+            )
+            page = await self._call(self._groups.List, request)
+            ids += [item.id for item in page.result if item.name == group.name]
+            offset, total = offset + PAGE, page.total_count
+        return ids
+
+    async def _pending(self, dev_eui: EUI64) -> Iterable[queue.DeviceQueueItem]:
+        request = queue.ListDeviceQueueItemsRequest(dev_eui=str(dev_eui))
+        return (await self._call(self._queues.List, request)).device_queue_items
+
+    async def _call(
+        self, method: UnaryUnaryMethod[Req, Res], request: Req, *, fine: tuple[Status, ...] = ()
+    ) -> Res:
+        """`fine`: statuses that say that what is asked for is so already."""
+        async with self._limiter:
+            try:
+                response = await call(method, request, timeout=CALL_TIMEOUT, metadata=self._metadata)
+            except RpcError as error:
+                if error.status in fine:
+                    return method.reply_type()
+                self._health.beat(error)
+                raise ERRORS.get(error.status, Refused)(error.status.name, error.detail) from error
+        self._health.beat(None)
+        return response
+
+
+@attrs.define
+class Pulse:
+    """Tells health how the network is; a call that fails now and then is no illness."""
+
+    _health: Health
+    _failures: int = 0
+
+    def beat(self, error: RpcError | None) -> None:
+        """A call was answered, or failed with `error`."""
+        if error is None or issubclass(ERRORS.get(error.status, Refused), Refused):
+            self._failures = 0
+            self._health.well("chirpstack")
+            return
+        self._failures += 1
+        if error.status is Status.UNAUTHENTICATED:
+            self._health.ill("chirpstack", f"the token was refused: {error.detail}")
+        elif self._failures >= AILING:
+            self._health.ill("chirpstack", str(error))
+
+
+@asynccontextmanager
+async def connected(api: ChirpStackApi, health: Health) -> AsyncIterator[ApplicationServer]:
+    """The Application Server of the settings, inside `bridge.open_loop`; the first call connects."""
+    tls = client_context() if api.tls_enabled else None
+    async with connect(api.server, tls=tls) as channel:
+        yield application_server(channel, api.token, health)
+
+
+def application_server(channel: Channel, token: str, health: Health) -> ApplicationServer:
+    """The Application Server at the other end of `channel`."""
+    return ApplicationServer(
+        MulticastGroupServiceStub(channel),
+        DeviceQueueServiceStub(channel),
+        {"authorization": f"Bearer {token}"},
+        Pulse(health),
+    )

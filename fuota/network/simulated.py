@@ -1,0 +1,80 @@
+"""The simulated ChirpStack without a wire between: `Network` for tests in virtual time."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+from fuota.lorawan.eui import EUI64
+from fuota.network.port import Group, NetworkError, NotFound, Refused, Trouble, Unreachable
+from fuota.simulation.api import ApiConditions
+from fuota.simulation.chirpstack import ApiError, GroupSettings
+from fuota.simulation.radio import Channel
+from fuota.simulation.world import World
+
+ERRORS: dict[str, type[NetworkError]] = {
+    "UNAVAILABLE": Unreachable,
+    "INTERNAL": Trouble,
+    "NOT_FOUND": NotFound,
+}
+CALLS_AT_ONCE = 32
+
+
+class SimulatedNetwork:
+    """`Network` on a `World`, which has to run for anything to reach a device."""
+
+    def __init__(self, world: World, conditions: ApiConditions | None = None) -> None:
+        self._chirpstack = world.chirpstack
+        self.conditions = conditions or ApiConditions(clock=world.clock)
+        self._limiter = trio.CapacityLimiter(CALLS_AT_ONCE)
+
+    async def ensure_group(self, group: Group) -> str:
+        async with self._call():
+            if (group_id := self._find(group)) is not None:
+                return group_id
+            channel = Channel(group.mc_class, group.frequency, group.dr, group.periodicity)
+            made = self._chirpstack.create_group(
+                GroupSettings(
+                    name=group.name,
+                    application_id=group.application_id,
+                    channel=channel,
+                    mc_addr=group.mc_addr,
+                    mc_nwk_s_key=group.mc_nwk_s_key,
+                    mc_app_s_key=group.mc_app_s_key,
+                )
+            )
+            return made.id
+
+    async def add_device(self, group_id: str, dev_eui: EUI64) -> None:
+        async with self._call():
+            if dev_eui not in self._chirpstack.group(group_id).members:
+                self._chirpstack.add_device(group_id, dev_eui)
+
+    async def downlink(self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool) -> None:
+        async with self._call():
+            queue = self._chirpstack.queue(dev_eui)
+            if unless_pending and any((item.f_port, item.data) == (f_port, data) for item in queue.items):
+                return
+            queue.push(f_port, data)
+
+    async def multicast(self, group_id: str, f_port: int, data: bytes) -> None:
+        async with self._call():
+            self._chirpstack.multicast(group_id, f_port, data)
+
+    async def delete_group(self, group: Group) -> None:
+        async with self._call():
+            if (group_id := self._find(group)) is not None:
+                self._chirpstack.delete_group(group_id)
+
+    def _find(self, group: Group) -> str | None:
+        found = self._chirpstack.groups_like(group.name, group.application_id)
+        return next((one.id for one in found if one.settings.name == group.name), None)
+
+    @asynccontextmanager
+    async def _call(self) -> AsyncIterator[None]:
+        try:
+            async with self._limiter:
+                await self.conditions.meet()
+            yield
+        except ApiError as error:
+            raise ERRORS.get(error.status, Refused)(error.status, error.detail) from error
