@@ -1,0 +1,1 @@
+"""A simulated ChirpStack with simulated devices that really decode: for tests, the demo and device makers."""

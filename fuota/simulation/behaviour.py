@@ -1,0 +1,49 @@
+"""How a simulated device differs from one that does everything as the specifications say."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from enum import Enum
+
+import attrs
+
+from fuota.lorawan.package import Command
+
+
+class Stack(Enum):
+    """Whose reading of the specifications a device follows where they differ (as seen in running code).
+
+    It matters for what FragSessionStatusAns counts (TS004 section 5.2) and for how a session that would
+    have begun already is refused (TS005 section 3.5).
+    """
+
+    TEXT = "text"
+    LORAMAC_NODE = "LoRaMac-node"
+    SWL2001 = "SWL2001"
+
+
+@attrs.frozen(kw_only=True)
+class Behaviour:
+    """What is special about a device; whatever is set applies together."""
+
+    silent: bool = False
+    """Takes no command, though it goes on sending its own uplinks."""
+    ignores: frozenset[type[Command]] = frozenset()
+    """Requests that it does not take; for instance `{FragSessionStatusReq}`."""
+    refuses: Mapping[type[Command], Command] = attrs.field(factory=dict, hash=False)
+    """Requests that it does not take either, each with what is answered instead; for instance
+    `{McGroupSetupReq: McGroupSetupAns(mc_group_id=0, id_error=True)}`."""
+    answer_delay: timedelta = timedelta(milliseconds=500)
+    """Between a downlink and the uplink with its answers."""
+    clock_offset: timedelta = timedelta(0)
+    """What the device's clock is ahead of the true time at first; TS003 corrects it."""
+    uplink_loss: float = 0.0
+    """Share of its uplinks that no gateway hears, beside those that the radio loses for everybody."""
+    downlink_loss: float = 0.0
+    """Share of downlinks that it does not hear, unicast and multicast, beside those lost for everybody."""
+    memory: int = 1 << 20
+    """Octets that all its fragments may take; a larger FragSessionSetupReq is refused."""
+    max_lost: int | None = None
+    """Lost uncoded fragments that the decoder has room to repair; with more the session is dead."""
+    wrong_root_key: bool = False
+    """Its McRootKey is not the one that the server has been told."""
+    stack: Stack = Stack.TEXT
