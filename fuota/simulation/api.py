@@ -1,0 +1,40 @@
+"""How well the simulated ChirpStack's API works."""
+
+from datetime import datetime, timedelta
+from random import Random
+
+import attrs
+import trio
+
+from fuota.clock import Clock
+from fuota.simulation.chirpstack import ApiError
+
+
+@attrs.define(kw_only=True)
+class ApiConditions:
+    """What a call meets before it is carried out; may be changed while the world runs."""
+
+    clock: Clock
+    latency: float = 0.0
+    """Seconds that a call takes."""
+    failing: float = 0.0
+    """Share of calls that fail with UNAVAILABLE, without effect."""
+    outages: list[tuple[datetime, datetime]] = attrs.field(factory=list)
+    """From when to when all calls fail with UNAVAILABLE."""
+    random: Random = attrs.field(factory=lambda: Random(0), repr=False)
+    calls: int = attrs.field(default=0, init=False)
+
+    def outage(self, lasting: timedelta) -> None:
+        """Let all calls fail from now on, for so long."""
+        now = self.clock.now()
+        self.outages.append((now, now + lasting))
+
+    async def meet(self) -> None:
+        """Let a call pass, or raise `ApiError`."""
+        self.calls += 1
+        await trio.sleep(self.latency)
+        now = self.clock.now()
+        if any(start <= now < end for start, end in self.outages):
+            raise ApiError("UNAVAILABLE", "the network is down")
+        if self.random.random() < self.failing:
+            raise ApiError("UNAVAILABLE", "try again")
