@@ -138,6 +138,8 @@ def test_what_was_read_says_the_same_when_it_is_written(
     package, direction, version = way
     reading = package.read(direction, payload, version)
     for command in reading.commands:
+        if getattr(command, "session_does_not_exist", False) and direction == "up":
+            continue  # which of its two forms an answer has depends on what comes after it
         try:
             written = package.write(command, version=version)
         except Unwritable:
