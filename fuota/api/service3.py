@@ -1,0 +1,63 @@
+"""`fuota.FUOTAServerService`, as the ChirpStack FUOTA Server v3 serves it."""
+
+from uuid import UUID
+
+import attrs
+import trio
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
+
+from fuota.api import chirpstack3 as dialect
+from fuota.api.errors import invalid, no_deployment
+from fuota.api.orders import Orders
+from fuota.deployment.order import Problem
+from fuota.generated.chirpstack3 import fuota_pb2 as pb
+from fuota.generated.chirpstack3.fuota_grpc import FUOTAServerServiceBase
+from fuota.journal.port import Journal
+from fuota.lorawan.eui import EUI64
+from fuota.rpc.server import unary
+
+
+@attrs.frozen
+class FuotaServerService(FUOTAServerServiceBase):
+    """Deployments are ordered and looked at; nothing is answered that is not written."""
+
+    orders: Orders
+    journal: Journal
+
+    @unary
+    async def CreateDeployment(self, request: pb.CreateDeploymentRequest) -> pb.CreateDeploymentResponse:
+        if not request.HasField("deployment"):
+            raise invalid([Problem("deployment", "is missing")])
+        order, problems = await trio.to_thread.run_sync(dialect.order, request.deployment)
+        deployment_id = await self.orders.take(order, problems)
+        return pb.CreateDeploymentResponse(id=deployment_id.bytes)
+
+    @unary
+    async def GetDeploymentStatus(
+        self, request: pb.GetDeploymentStatusRequest
+    ) -> pb.GetDeploymentStatusResponse:
+        deployment_id = _uuid("id", request.id)
+        status = await self.journal.status(deployment_id)
+        if status is None:
+            raise no_deployment(deployment_id)
+        return await trio.to_thread.run_sync(dialect.status_response, status)
+
+    @unary
+    async def GetDeploymentDeviceLogs(
+        self, request: pb.GetDeploymentDeviceLogsRequest
+    ) -> pb.GetDeploymentDeviceLogsResponse:
+        deployment_id = _uuid("deployment_id", request.deployment_id)
+        if len(request.dev_eui) != 8:
+            raise invalid([Problem("dev_eui", f"has {len(request.dev_eui)} octets; it must have 8")])
+        dev_eui = EUI64(request.dev_eui)
+        rows = await self.journal.logs(deployment_id, dev_eui)
+        if rows is None:
+            raise GRPCError(Status.NOT_FOUND, f"there is no deployment {deployment_id} with device {dev_eui}")
+        return dialect.logs_response(rows)
+
+
+def _uuid(field: str, octets: bytes) -> UUID:
+    if len(octets) != 16:
+        raise invalid([Problem(field, f"has {len(octets)} octets; it must have the 16 of a UUID")])
+    return UUID(bytes=octets)
