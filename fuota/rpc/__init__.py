@@ -1,0 +1,1 @@
+"""gRPC under Trio: grpclib's server and client, made safe against peers and free of its exceptions."""

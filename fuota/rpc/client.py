@@ -1,0 +1,87 @@
+"""Calls gRPC from Trio: every call has a time limit, and one kind of error."""
+
+import asyncio
+import math
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import trio
+from google.protobuf.message import DecodeError
+from grpclib.client import Channel, UnaryUnaryMethod
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+from h2.exceptions import H2Error
+
+from fuota.bridge import in_asyncio
+from fuota.config import Bind
+from fuota.rpc.connection import Connection, lenient
+from fuota.rpc.errors import RpcError
+
+Req = TypeVar("Req")
+Res = TypeVar("Res")
+
+_NO_CONNECTION = (StreamTerminatedError, OSError, H2Error, asyncio.CancelledError)
+_NOT_GRPC = (ProtocolError, DecodeError, AssertionError, LookupError, NotImplementedError, ValueError)
+"""What grpclib stumbles over in an answer: no message, half a message, a missing header…"""
+
+
+@asynccontextmanager
+async def connect(server: Bind, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[Channel]:
+    """A channel for the generated stubs, inside `open_loop`.
+
+    It connects with the first call, and again with the next one after the connection was lost.
+    """
+    channel = _Channel(server.host, server.port, tls)
+    try:
+        yield channel
+    finally:
+        channel.hang_up()
+
+
+async def call(
+    method: UnaryUnaryMethod[Req, Res],
+    request: Req,
+    *,
+    timeout: float,  # noqa: ASYNC109  # the server is told it too
+    metadata: Mapping[str, str | bytes] | None = None,
+) -> Res:
+    """Call a method of a stub whose channel is from `connect`, for at most `timeout` seconds.
+
+    Raises `RpcError` and nothing else. Cancelling cancels the call at the server too.
+    """
+    began = trio.current_time()
+    try:
+        return await in_asyncio(method, request, timeout=timeout, metadata=metadata)
+    except GRPCError as error:
+        raise RpcError(error.status, error.message or "") from error
+    except TimeoutError as error:
+        assert isinstance(method.channel, _Channel)
+        method.channel.suspect(silent_since=began)
+        raise RpcError(Status.DEADLINE_EXCEEDED, f"no answer within {timeout:g} s") from error
+    except _NO_CONNECTION as error:
+        raise RpcError(Status.UNAVAILABLE, str(error) or "the connection was lost") from error
+    except _NOT_GRPC as error:  # without the cause, in whose text a token may stand
+        raise RpcError(Status.INTERNAL, f"the answer is not gRPC ({type(error).__name__})") from None
+
+
+class _Channel(Channel):
+    def __init__(self, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+        super().__init__(host, port, ssl=tls)
+        lenient(self._h2_config)
+        self._connections: set[Connection] = set()
+
+    def _protocol_factory(self) -> Connection:
+        made = super()._protocol_factory()
+        return Connection(made.handler, made.config, made.h2_config, self._connections)
+
+    def suspect(self, *, silent_since: float) -> None:
+        """Leave a connection on which nothing at all was heard: grpclib would ask a frozen peer for ever."""
+        for connection in tuple(self._connections):
+            if connection.heard_at <= silent_since:
+                connection.abandon()
+
+    def hang_up(self) -> None:
+        self.suspect(silent_since=math.inf)
+        self.close()

@@ -1,0 +1,127 @@
+"""One HTTP/2 connection of grpclib, whichever side opened it, hardened against its peer."""
+
+import asyncio
+import math
+import socket
+from functools import partial
+from typing import Any
+
+import structlog
+import trio
+from google.protobuf.message import DecodeError
+from grpclib.config import Configuration
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
+from grpclib.protocol import AbstractHandler, H2Protocol, Stream
+from h2.config import H2Configuration
+
+log = structlog.get_logger(__name__)
+
+MESSAGE_LIMIT = 16 * 2**20
+"""Bytes of one message, in either direction."""
+CONNECTIONS = 500
+"""Open at a time; whoever comes on top is hung up on, before the process runs out of file descriptors."""
+
+
+class Connection(H2Protocol):
+    """Goes on after frames it does not know, notices a peer that has gone, and takes no oversize message."""
+
+    transport: asyncio.Transport
+
+    def __init__(
+        self,
+        handler: AbstractHandler,
+        config: Configuration,
+        h2_config: H2Configuration,
+        open_ones: set["Connection"],
+    ) -> None:
+        """`open_ones` holds the connection for as long as it is open."""
+        super().__init__(handler, config, h2_config)
+        self.heard_at = -math.inf
+        """When the peer last sent anything, on Trio's clock."""
+        self.closed = trio.Event()
+        self._open_ones = open_ones
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._open_ones.add(self)
+        super().connection_made(transport)
+        # grpclib takes these for errors that end the connection; HTTP/2 wants them ignored (RFC 9113, 4.1)
+        self.processor.processors = _Ignoring(self.processor.processors)
+        self.connection.create_stream = partial(  # type: ignore[method-assign]  # it has no other way in
+            LimitedStream, self.connection, self.connection._connection, transport
+        )
+        _expect_signs_of_life(transport.get_extra_info("socket"))
+        if len(self._open_ones) > CONNECTIONS:
+            log.warning("too many connections", limit=CONNECTIONS)
+            self.abandon()
+
+    def data_received(self, data: bytes) -> None:
+        self.heard_at = trio.current_time()
+        super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self._open_ones.discard(self)
+        self.closed.set()
+
+    def say_goodbye(self) -> None:
+        """Close in a way that tells the peer to come again (GOAWAY), after what is still to be sent."""
+        if not self.connection.is_closing():
+            self.connection._connection.close_connection()
+            self.connection.flush()
+        self.processor.close()
+
+    def abandon(self) -> None:
+        """Close at once: what is still to be sent is lost."""
+        self.processor.close()
+        self.transport.abort()
+
+
+class _Ignoring(dict[Any, Any]):
+    def __missing__(self, event: type) -> Any:
+        return _ignore
+
+
+def _ignore(event: object) -> None:
+    pass
+
+
+class LimitedStream(Stream):
+    """One call. grpclib reads a message in two: five octets announce its length, then that many."""
+
+    async def recv_data(self, size: int) -> bytes:
+        if size > MESSAGE_LIMIT:
+            raise GRPCError(
+                Status.RESOURCE_EXHAUSTED, f"a message of {size} bytes: {MESSAGE_LIMIT} are allowed"
+            )
+        try:
+            return await super().recv_data(size)
+        except AssertionError as error:
+            raise DecodeError("The message is shorter than announced") from error
+
+
+def lenient(config: H2Configuration) -> H2Configuration:
+    """Headers that are not ASCII are read, not stumbled over: what they name just does not exist."""
+    config.header_encoding = "latin-1"
+    return config
+
+
+def _expect_signs_of_life(sock: socket.socket | None) -> None:
+    """Let the kernel find out within a minute or two that the peer's machine or the way to it is gone.
+
+    HTTP/2 pings would do it too, but a server in Go, as ChirpStack's, takes more than one in five minutes
+    for an attack and hangs up.
+    """
+    if sock is None:
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        ("TCP_KEEPIDLE", 60),
+        ("TCP_KEEPINTVL", 15),
+        ("TCP_KEEPCNT", 4),
+        ("TCP_USER_TIMEOUT", 60_000),
+    ):
+        if hasattr(socket, option):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
