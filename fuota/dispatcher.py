@@ -1,0 +1,137 @@
+"""Hands uplinks to the devices they concern, and answers whoever asks for the time."""
+
+from enum import Enum
+from functools import partial
+
+import attrs
+import structlog
+import trio
+
+from fuota import clock_answers
+from fuota.actor import Actor, Me, Ref, Registry, Reply
+from fuota.device.messages import ClockAnswered, Heard
+from fuota.device.messages import Message as DeviceMessage
+from fuota.lorawan import clocksync, fragmentation, multicast
+from fuota.lorawan.eui import EUI64
+from fuota.network.port import Network, NetworkError, Unreachable
+from fuota.uplink import Uplink
+
+log = structlog.get_logger(__name__)
+
+CLOCK_ANSWERS = 2000
+"""Answers to AppTimeReq under way at a time; the device of one on top will ask again by itself."""
+PAUSES = (1.0, 2.0, 4.0, 8.0)
+"""Seconds before each further attempt to reach the network; later the device asks with another token."""
+
+
+class Outcome(Enum):
+    """What became of an uplink."""
+
+    TAKEN = "taken"
+    """All it holds is safe, or it is of no concern."""
+    BUSY = "busy"
+    """Not all whom it concerns had room for it."""
+
+
+@attrs.frozen
+class Route:
+    """An uplink has come."""
+
+    uplink: Uplink
+    reply: Reply[Outcome] = attrs.field(eq=False, repr=False)
+
+
+@attrs.define
+class Counts:
+    """Since the dispatcher started."""
+
+    routed: int = 0
+    unconcerned: int = 0
+    busy: int = 0
+    clock_answers: int = 0
+    clock_failures: int = 0
+
+
+class Dispatcher(Actor[Route]):
+    """Keeps nothing that a restart would lose: who is concerned is in the registry."""
+
+    def __init__(self, devices: Registry[EUI64, DeviceMessage], network: Network) -> None:
+        self._devices = devices
+        self._network = network
+        self._counts = Counts()
+        self._recently = clock_answers.Recently()
+        self._answering = 0
+
+    async def started(self, me: Me[Route]) -> None:
+        self._nursery = me.nursery
+
+    async def receive(self, route: Route) -> None:
+        match route.uplink.f_port:
+            case multicast.package.port | fragmentation.package.port:
+                self._deliver(route)
+            case clocksync.package.port:
+                self._answer(route)
+            case _:
+                self._counts.unconcerned += 1
+                route.reply.give(Outcome.TAKEN)
+
+    def describe(self) -> Counts:
+        return attrs.evolve(self._counts)
+
+    def _deliver(self, route: Route) -> None:
+        """A device may be in several deployments: each actor takes what concerns it, and says so."""
+        refs = self._devices.find(route.uplink.dev_eui)
+        if not refs:
+            self._counts.unconcerned += 1
+            route.reply.give(Outcome.TAKEN)
+            return
+        self._counts.routed += 1
+        waiting = set(refs)
+
+        def done(ref: Ref[DeviceMessage]) -> None:
+            waiting.discard(ref)
+            if not waiting:
+                route.reply.give(Outcome.TAKEN)
+
+        offered = [ref.offer(Heard(route.uplink, partial(done, ref))) for ref in refs]
+        if not all(offered):
+            self._counts.busy += 1
+            route.reply.give(Outcome.BUSY)
+
+    def _answer(self, route: Route) -> None:
+        """The uplink is answered at once, for a device whose clock request is lost asks again."""
+        if self._answering >= CLOCK_ANSWERS:
+            self._counts.busy += 1
+            route.reply.give(Outcome.BUSY)
+            return
+        route.reply.give(Outcome.TAKEN)
+        if self._recently.repeated(route.uplink, trio.current_time()):
+            return
+        payload = clock_answers.answer(route.uplink)
+        if payload is not None:
+            self._answering += 1
+            self._nursery.start_soon(self._send, route.uplink, payload)
+
+    async def _send(self, uplink: Uplink, payload: bytes) -> None:
+        try:
+            await self._downlink(uplink.dev_eui, payload)
+        except NetworkError as error:
+            self._counts.clock_failures += 1
+            self._recently.forget(uplink)
+            log.warning("clock answer failed", dev_eui=str(uplink.dev_eui), error=str(error))
+        else:
+            self._counts.clock_answers += 1
+            for ref in self._devices.find(uplink.dev_eui):
+                ref.offer(ClockAnswered())
+        finally:
+            self._answering -= 1
+
+    async def _downlink(self, dev_eui: EUI64, payload: bytes) -> None:
+        for pause in PAUSES:
+            try:
+                return await self._network.downlink(
+                    dev_eui, clocksync.package.port, payload, unless_pending=True
+                )
+            except Unreachable:
+                await trio.sleep(pause)
+        return await self._network.downlink(dev_eui, clocksync.package.port, payload, unless_pending=True)

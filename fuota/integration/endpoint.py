@@ -1,0 +1,83 @@
+"""The endpoint that ChirpStack's HTTP integration posts its events to.
+
+ChirpStack waits 10 s for the answer and does not repeat an event that was refused, so 2xx means that all
+the uplink holds is safe.
+"""
+
+from typing import Literal
+
+import structlog
+from quart import Response, request
+from quart_trio import QuartTrio
+from werkzeug.exceptions import HTTPException
+
+from fuota import bearer
+from fuota.actor import Crashed, Ref, Stopped, TooLate
+from fuota.clock import Clock
+from fuota.dispatcher import Outcome, Route
+from fuota.integration.event import Generation, Malformed
+from fuota.lorawan import clocksync, firmware, fragmentation, multicast
+
+log = structlog.get_logger(__name__)
+
+PORTS = frozenset(each.package.port for each in (multicast, fragmentation, clocksync, firmware))
+MAX_BODY = 1 << 20
+"""Octets."""
+BODY_TIMEOUT = 10
+"""Seconds in which a body has to arrive."""
+WITHIN = 8.0
+"""Seconds in which an uplink has to be safe: less than ChirpStack waits."""
+
+Marshaler = Literal["protobuf", "json"]
+MARSHALERS: dict[str, Marshaler] = {"application/octet-stream": "protobuf", "application/json": "json"}
+
+
+def endpoint(
+    generation: Generation, dispatcher: Ref[Route], clock: Clock, *, marshaler: Marshaler, token: str
+) -> QuartTrio:
+    """The ASGI application: `POST` to any path, with `?event=up`.
+
+    `marshaler` is what a body without a Content-Type is taken for. When `token` is not empty, a request
+    needs it as its bearer token.
+    """
+    app = QuartTrio(__name__, static_folder=None)
+    app.config.update(MAX_CONTENT_LENGTH=MAX_BODY, BODY_TIMEOUT=BODY_TIMEOUT)
+    app.url_map.merge_slashes = False
+
+    @app.route("/", defaults={"path": ""}, methods=["POST"], provide_automatic_options=False)
+    @app.route("/<path:path>", methods=["POST"], provide_automatic_options=False)
+    async def event(path: str) -> Response:
+        if not bearer.allowed(request.headers.get("Authorization"), token):
+            return said(401, "the bearer token is missing or wrong", {"WWW-Authenticate": "Bearer"})
+        body = await request.get_data(cache=False, as_text=False, parse_form_data=False)
+        if request.args.get("event") != "up":
+            return said(200, "not of interest")
+        form = MARSHALERS.get(request.mimetype) if request.mimetype else marshaler
+        if form is None:
+            return said(415, f"Content-Type: wanted {' or '.join(MARSHALERS)}")
+        read = generation.from_protobuf if form == "protobuf" else generation.from_json
+        try:
+            uplink = read(body, clock.now())
+        except Malformed as malformed:
+            log.warning("malformed event", reason=str(malformed), peer=request.remote_addr)
+            return said(400, str(malformed))
+        if uplink.f_port not in PORTS:
+            return said(200, "not of interest")
+        try:
+            outcome = await dispatcher.ask(lambda reply: Route(uplink, reply), within=WITHIN)
+        except (Crashed, Stopped, TooLate) as error:
+            log.warning("uplink lost", dev_eui=str(uplink.dev_eui), f_cnt=uplink.f_cnt, reason=repr(error))
+            return said(503, "not taken in time")
+        return said(200, "taken") if outcome is Outcome.TAKEN else said(503, "too busy")
+
+    @app.errorhandler(HTTPException)
+    async def refused(error: HTTPException) -> Response:
+        headers = {name: value for name, value in error.get_headers() if name == "Allow"}
+        return said(error.code or 500, error.description or error.name, headers)
+
+    return app
+
+
+def said(status: int, reason: str, headers: dict[str, str] | None = None) -> Response:
+    """An answer in one line of plain text."""
+    return Response(f"{reason}\n", status, headers, mimetype="text/plain")
