@@ -1,0 +1,25 @@
+"""Exits with 0 when the server of this container answers that it is healthy, else says why not."""
+
+import sys
+from http.client import HTTPConnection, HTTPException
+
+from fuota.configfile import load
+
+EVERY_INTERFACE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
+
+
+def main() -> None:
+    bind = load().debug.bind
+    connection = HTTPConnection(EVERY_INTERFACE.get(bind.host, bind.host), bind.port, timeout=5)
+    try:
+        connection.request("GET", "/healthz")
+        answer = connection.getresponse()
+        body = answer.read(4096).decode(errors="replace")
+    except (OSError, HTTPException) as error:
+        sys.exit(f"no answer at {bind}: {error}")
+    if answer.status != 200:
+        sys.exit(f"{answer.status}: {body}")
+
+
+if __name__ == "__main__":
+    main()
