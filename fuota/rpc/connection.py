@@ -89,7 +89,10 @@ def _ignore(event: object) -> None:
 
 
 class LimitedStream(Stream):
-    """One call. grpclib reads a message in two: five octets announce its length, then that many."""
+    """One call, which ends when the peer ends it.
+
+    grpclib reads a message in two: five octets that announce its length, then that many.
+    """
 
     async def recv_data(self, size: int) -> bytes:
         if size > MESSAGE_LIMIT:
@@ -100,6 +103,12 @@ class LimitedStream(Stream):
             return await super().recv_data(size)
         except AssertionError as error:
             raise DecodeError("The message is shorter than announced") from error
+
+    def __ended__(self) -> None:
+        super().__ended__()
+        if self.trailers is None:  # grpclib would go on waiting for them
+            self.trailers = []
+            self.trailers_received.set()
 
 
 def lenient(config: H2Configuration) -> H2Configuration:

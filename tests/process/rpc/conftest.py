@@ -51,6 +51,7 @@ class Queue(DeviceQueueServiceBase):
 
 @attrs.frozen
 class Served:
+    service: Any
     bind: Bind
     stop: Callable[[], None]
     """Begin to stop the server."""
@@ -83,16 +84,17 @@ async def _serving(
     answer: Callable[[Exception], GRPCError | None] = lambda error: None,
     services: list[Any] | None = None,
 ) -> AsyncIterator[Served]:
+    services = services or [Queue(body)]
     stop = trio.CancelScope()
 
     async def run(task_status: trio.TaskStatus[str]) -> None:
         with stop:
-            await serve(services or [Queue(body)], bind, tls=tls, answer=answer, task_status=task_status)
+            await serve(services, bind, tls=tls, answer=answer, task_status=task_status)
 
     with trio.fail_after(20):
         async with open_loop(), trio.open_nursery() as nursery:
             address = await nursery.start(run)
-            yield Served(Bind.parse(address), stop.cancel)
+            yield Served(services[0], Bind.parse(address), stop.cancel)
             stop.cancel()
 
 

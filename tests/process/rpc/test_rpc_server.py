@@ -8,7 +8,7 @@ from typing import Any
 import grpc  # type: ignore[import-untyped]
 import pytest
 import trio
-from google.rpc.error_details_pb2 import BadRequest  # type: ignore[import-untyped]
+from google.rpc.error_details_pb2 import BadRequest
 from grpclib.client import Channel
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
