@@ -96,6 +96,8 @@ class ChirpStack:
 
     def create_group(self, settings: GroupSettings, *, f_cnt: int = 0) -> Group:
         """Make a group. ChirpStack gives it an id and minds no second one of the same name."""
+        if settings.application_id not in self.applications.values():
+            raise ApiError("NOT_FOUND", f"application {settings.application_id} does not exist")
         group = Group(str(uuid4()), settings, Queue(f_cnt))
         self.groups[group.id] = group
         return group

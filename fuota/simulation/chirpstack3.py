@@ -1,0 +1,196 @@
+"""The simulated ChirpStack behind the API of the Application Server v3, over real sockets."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import TypeVar
+
+import trio
+from google.protobuf.empty_pb2 import Empty
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
+from grpclib.server import Stream
+
+from fuota.config import Bind
+from fuota.generated.chirpstack3 import device_queue_pb2 as queue_pb
+from fuota.generated.chirpstack3 import multicast_group_pb2 as group_pb
+from fuota.generated.chirpstack3.device_queue_grpc import DeviceQueueServiceBase
+from fuota.generated.chirpstack3.multicast_group_grpc import MulticastGroupServiceBase
+from fuota.rpc.server import Method, serve, unary
+from fuota.simulation import spelling3 as spelling
+from fuota.simulation.api import ApiConditions
+from fuota.simulation.chirpstack import ApiError, ChirpStack, Queue
+from fuota.simulation.world import World
+
+S = TypeVar("S", bound="_Service")
+Req = TypeVar("Req")
+Res = TypeVar("Res")
+
+
+def _api(method: Callable[[S, Req], Res]) -> Method[S, Req, Res]:
+    """A method of the API, of a function that does what is asked for and returns the response."""
+
+    async def body(self: S, request: Req) -> Res:
+        await self.conditions.meet()
+        return method(self, request)
+
+    call = unary(body)
+
+    @wraps(method)
+    async def checked(self: S, stream: Stream[Req, Res]) -> None:
+        assert stream.metadata is not None
+        if stream.metadata.get("authorization") != f"Bearer {self.token}":
+            raise GRPCError(Status.UNAUTHENTICATED, "authentication failed: not authorized")
+        await call(self, stream)
+
+    return checked
+
+
+class _Service:
+    def __init__(self, chirpstack: ChirpStack, conditions: ApiConditions, token: str) -> None:
+        self.chirpstack = chirpstack
+        self.conditions = conditions
+        self.token = token
+
+
+class MulticastGroups(_Service, MulticastGroupServiceBase):
+    """`api.MulticastGroupService`."""
+
+    @_api
+    def Create(self, request: group_pb.CreateMulticastGroupRequest) -> group_pb.CreateMulticastGroupResponse:
+        message = request.multicast_group
+        group = self.chirpstack.create_group(spelling.settings(message), f_cnt=message.f_cnt)
+        return group_pb.CreateMulticastGroupResponse(id=group.id)
+
+    @_api
+    def Get(self, request: group_pb.GetMulticastGroupRequest) -> group_pb.GetMulticastGroupResponse:
+        group = self.chirpstack.group(spelling.group_id("id", request.id))
+        return group_pb.GetMulticastGroupResponse(multicast_group=spelling.multicast_group(group))
+
+    @_api
+    def Delete(self, request: group_pb.DeleteMulticastGroupRequest) -> Empty:
+        self.chirpstack.delete_group(spelling.group_id("id", request.id))
+        return Empty()
+
+    @_api
+    def List(self, request: group_pb.ListMulticastGroupRequest) -> group_pb.ListMulticastGroupResponse:
+        member = spelling.dev_eui(request.dev_eui) if request.dev_eui else None
+        application_id = str(request.application_id) if request.application_id else None
+        found = [
+            group
+            for group in self.chirpstack.groups_like(request.search, application_id)
+            if member is None or member in group.members
+        ]
+        page = found[request.offset :][: request.limit]  # none when the limit is 0
+        return group_pb.ListMulticastGroupResponse(
+            total_count=len(found),
+            result=[
+                group_pb.MulticastGroupListItem(
+                    id=group.id,
+                    name=group.settings.name,
+                    application_id=int(group.settings.application_id),
+                    application_name="simulation",
+                )
+                for group in page
+            ],
+        )
+
+    @_api
+    def AddDevice(self, request: group_pb.AddDeviceToMulticastGroupRequest) -> Empty:
+        group_id = spelling.group_id("multicast_group_id", request.multicast_group_id)
+        self.chirpstack.add_device(group_id, spelling.dev_eui(request.dev_eui))
+        return Empty()
+
+    @_api
+    def RemoveDevice(self, request: group_pb.RemoveDeviceFromMulticastGroupRequest) -> Empty:
+        group_id = spelling.group_id("multicast_group_id", request.multicast_group_id)
+        self.chirpstack.remove_device(group_id, spelling.dev_eui(request.dev_eui))
+        return Empty()
+
+    @_api
+    def Enqueue(
+        self, request: group_pb.EnqueueMulticastQueueItemRequest
+    ) -> group_pb.EnqueueMulticastQueueItemResponse:
+        item = request.multicast_queue_item
+        group_id = spelling.group_id("multicast_group_id", item.multicast_group_id)
+        queued = self.chirpstack.multicast(group_id, item.f_port, item.data)
+        return group_pb.EnqueueMulticastQueueItemResponse(f_cnt=queued.f_cnt)
+
+    @_api
+    def FlushQueue(self, request: group_pb.FlushMulticastGroupQueueItemsRequest) -> Empty:
+        self._queue(request.multicast_group_id).items.clear()
+        return Empty()
+
+    @_api
+    def ListQueue(
+        self, request: group_pb.ListMulticastGroupQueueItemsRequest
+    ) -> group_pb.ListMulticastGroupQueueItemsResponse:
+        items = [
+            group_pb.MulticastQueueItem(
+                multicast_group_id=request.multicast_group_id,
+                f_cnt=item.f_cnt,
+                f_port=item.f_port,
+                data=item.data,
+            )
+            for item in self._queue(request.multicast_group_id).items
+        ]
+        return group_pb.ListMulticastGroupQueueItemsResponse(multicast_queue_items=items)
+
+    def _queue(self, group_id: str) -> Queue:
+        return self.chirpstack.group(spelling.group_id("multicast_group_id", group_id)).queue
+
+
+class DeviceQueues(_Service, DeviceQueueServiceBase):
+    """`api.DeviceQueueService`."""
+
+    @_api
+    def Enqueue(
+        self, request: queue_pb.EnqueueDeviceQueueItemRequest
+    ) -> queue_pb.EnqueueDeviceQueueItemResponse:
+        item = request.device_queue_item
+        if item.json_object:
+            raise ApiError("FAILED_PRECONDITION", "no or invalid codec configured for application")
+        queue = self.chirpstack.queue(spelling.dev_eui(item.dev_eui))
+        queued = queue.push(item.f_port, item.data, item.confirmed)
+        return queue_pb.EnqueueDeviceQueueItemResponse(f_cnt=queued.f_cnt)
+
+    @_api
+    def Flush(self, request: queue_pb.FlushDeviceQueueRequest) -> Empty:
+        self.chirpstack.queue(spelling.dev_eui(request.dev_eui)).items.clear()
+        return Empty()
+
+    @_api
+    def List(self, request: queue_pb.ListDeviceQueueItemsRequest) -> queue_pb.ListDeviceQueueItemsResponse:
+        waiting = self.chirpstack.queue(spelling.dev_eui(request.dev_eui)).items
+        items = [
+            queue_pb.DeviceQueueItem(
+                dev_eui=request.dev_eui,
+                confirmed=item.confirmed,
+                f_cnt=item.f_cnt,
+                f_port=item.f_port,
+                data=item.data,
+            )
+            for item in waiting
+        ]
+        return queue_pb.ListDeviceQueueItemsResponse(
+            device_queue_items=() if request.count_only else items, total_count=len(items)
+        )
+
+
+async def serve_api(
+    world: World,
+    bind: Bind,
+    *,
+    token: str,
+    conditions: ApiConditions,
+    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve the API of the world's ChirpStack until cancelled, inside `bridge.open_loop`.
+
+    `task_status` is given the address in use. Calls need `token` as their bearer token.
+    """
+    services = [kind(world.chirpstack, conditions, token) for kind in (MulticastGroups, DeviceQueues)]
+    await serve(services, bind, answer=_status, task_status=task_status)
+
+
+def _status(error: Exception) -> GRPCError | None:
+    return GRPCError(Status[error.status], error.detail) if isinstance(error, ApiError) else None

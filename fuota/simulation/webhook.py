@@ -1,0 +1,93 @@
+"""Posts uplinks to a FUOTA server as ChirpStack's HTTP integration does: each once, come what may."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import Literal
+
+import attrs
+import structlog
+import trio
+from google.protobuf.json_format import MessageToJson
+
+from fuota.generated.chirpstack3.integration_pb2 import UplinkEvent
+from fuota.lorawan.gpstime import gps_seconds
+from fuota.simulation.post import Poster, PostError
+from fuota.uplink import Uplink
+
+log = structlog.get_logger(__name__)
+
+PATIENCE = 10
+"""Seconds that ChirpStack waits for the answer."""
+GATEWAY = bytes.fromhex("0016c001ff10a235")
+
+Marshaler = Literal["protobuf", "json"]
+
+
+@attrs.define
+class Webhook:
+    """The HTTP integration of one application; made by `open_webhook`."""
+
+    _poster: Poster
+    _application_id: str
+    _marshaler: Marshaler
+    _token: str = attrs.field(repr=False)
+    taken: int = attrs.field(default=0, init=False)
+    """Events answered 2xx."""
+    lost: int = attrs.field(default=0, init=False)
+    """Events refused or not answered: nobody sends them again."""
+
+    async def deliver(self, uplink: Uplink) -> None:
+        """Post the event of an uplink; a failure is logged and counted."""
+        made = event(uplink, self._application_id)
+        if self._marshaler == "json":
+            body, content_type = MessageToJson(made).encode(), "application/json"
+        else:
+            body, content_type = made.SerializeToString(), "application/octet-stream"
+        headers = {"Content-Type": content_type}
+        if self._token:
+            headers["Authorization"] = f"Bearer {self._token}"
+        try:
+            with trio.fail_after(PATIENCE):
+                status = await self._poster.post(body, headers)
+        except (PostError, trio.TooSlowError) as error:
+            problem = repr(error)
+        else:
+            if 200 <= status < 300:
+                self.taken += 1
+                return
+            problem = f"status {status}"
+        self.lost += 1
+        log.warning("event lost", dev_eui=str(uplink.dev_eui), f_cnt=uplink.f_cnt, problem=problem)
+
+
+@asynccontextmanager
+async def open_webhook(
+    url: str, *, application_id: str = "1", marshaler: Marshaler = "protobuf", token: str = ""
+) -> AsyncIterator[Webhook]:
+    """An integration that posts to `url`, an `http://` one, with `?event=up`."""
+    poster = Poster(f"{url}{'&' if '?' in url else '?'}event=up")
+    try:
+        yield Webhook(poster, application_id, marshaler, token)
+    finally:
+        await poster.aclose()
+
+
+def event(uplink: Uplink, application_id: str) -> UplinkEvent:
+    """The uplink as the Application Server v3 tells of it."""
+    made = UplinkEvent(
+        application_id=int(application_id),
+        application_name="simulation",
+        device_name=str(uplink.dev_eui),
+        dev_eui=uplink.dev_eui.octets,
+        f_cnt=uplink.f_cnt,
+        f_port=uplink.f_port,
+        data=uplink.data,
+    )
+    reception = made.rx_info.add(gateway_id=GATEWAY, rssi=-80, lora_snr=7.5)
+    reception.time.FromDatetime(uplink.received_at)
+    since_epoch = timedelta(
+        seconds=gps_seconds(uplink.received_at), microseconds=uplink.received_at.microsecond
+    )
+    reception.time_since_gps_epoch.FromTimedelta(since_epoch)
+    return made
