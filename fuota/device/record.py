@@ -3,8 +3,8 @@
 from datetime import datetime
 from uuid import UUID
 
-import attrs
-
+from fuota.deployment.plan import Plan
+from fuota.device.effects import VERSION
 from fuota.device.states import (
     Complete,
     Failed,
@@ -43,6 +43,14 @@ def milestones(state: State) -> tuple[Milestone, ...]:
             return ()
 
 
+def concerns(plan: Plan, command: Command) -> bool:
+    """Whether an answer is about the group or the session of this plan, as far as it says which."""
+    return (
+        getattr(command, "mc_group_id", plan.mc_group_id) == plan.mc_group_id
+        and getattr(command, "frag_index", plan.frag_index) == plan.frag_index
+    )
+
+
 def ended(state: State) -> bool:
     """Whether `state` never changes again."""
     return isinstance(state, Complete | Unconfirmed | Released | Failed)
@@ -50,14 +58,14 @@ def ended(state: State) -> bool:
 
 def log_row(deployment_id: UUID, dev_eui: EUI64, at: datetime, package: Package, command: Command) -> LogRow:
     """The row of one command, sent or received."""
-    given = ((name, getattr(command, name)) for name in attrs.fields_dict(type(command)))
+    given = package.fields(command, VERSION).items()
     return LogRow(
         deployment_id=deployment_id,
         dev_eui=dev_eui,
         created_at=at,
         f_port=package.port,
         command=type(command).__name__,
-        fields={RENAMED.get(name, name): _text(name, value) for name, value in given if value is not None},
+        fields={RENAMED.get(name, name): _text(name, value) for name, value in given},
     )
 
 

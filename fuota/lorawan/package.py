@@ -5,7 +5,7 @@ read and written.
 """
 
 from collections.abc import Callable
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import attrs
 
@@ -105,6 +105,12 @@ class Package:
         """The classes of the commands that go this way."""
         return tuple(layout.cls for (way, _), layout in self._layouts(version).items() if way == direction)
 
+    def fields(self, command: Command, version: int) -> dict[str, Any]:
+        """What the command says in this version, by name; without what is absent."""
+        names = self._layout(command, version).names
+        named = ((name, getattr(command, name)) for name in names)
+        return {name: value for name, value in named if value is not None}
+
     def read(self, direction: Direction, payload: bytes, version: int) -> Reading:
         """The commands of a payload, one behind the other, up to the first that can not be read.
 
@@ -140,19 +146,18 @@ class Package:
             raise Unwritable(f"{self.name}: a payload goes up or down, not both")
         if len(commands) > 1 and (alone := [each for each in commands if each.alone]):
             raise Unwritable(f"{type(alone[0]).__name__} must be the only command of its payload")
-        layouts = self._layouts(version)
-        payload = b"".join(self._octets(each, layouts, version) for each in commands)
+        payload = b"".join(bytes((each.cid,)) + self._layout(each, version).write(each) for each in commands)
         if len(payload) > MAX_PAYLOAD:
             raise Unwritable(
                 f"{self.name}: the payload has {len(payload)} octets; it must have at most {MAX_PAYLOAD}"
             )
         return payload
 
-    def _octets(self, each: Command, layouts: _Layouts, version: int) -> bytes:
-        layout = layouts.get((each.direction, each.cid))
+    def _layout(self, each: Command, version: int) -> Layout[Command]:
+        layout = self._layouts(version).get((each.direction, each.cid))
         if layout is None or layout.cls is not type(each):
             raise Unwritable(f"{type(each).__name__} is no command of {self.name} v{version}")
-        return bytes((each.cid,)) + layout.write(each)
+        return layout
 
     def _layouts(self, version: int) -> _Layouts:
         layouts = self._commands.get(version)

@@ -90,6 +90,11 @@ class Layout(Generic[T]):
         self._rows.append((name, attrs.evolve(row, rfu=row.rfu + bits)))
 
     @property
+    def names(self) -> list[str]:
+        """Of the fields that there are in this version."""
+        return [name for name, _ in self._rows]
+
+    @property
     def bits(self) -> int:
         """Its width, if that is always the same."""
         return sum(row.kind.width({}, 0) + row.rfu for _, row in self._rows)
