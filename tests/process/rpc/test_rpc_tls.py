@@ -1,0 +1,188 @@
+"""TLS and client certificates, with a throw-away authority."""
+
+import ssl
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import attrs
+import grpc  # type: ignore[import-untyped]
+import pytest
+import trio
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from grpclib.const import Status
+
+from fuota.config import Bind
+from fuota.generated.chirpstack3 import device_queue_pb2 as pb
+from fuota.generated.chirpstack3.device_queue_grpc import DeviceQueueServiceStub
+from fuota.rpc.client import call, connect
+from fuota.rpc.errors import RpcError
+from fuota.rpc.tls import CertificateError, client_context, server_context
+
+
+@attrs.frozen
+class Issued:
+    """A certificate and its key, as PEM files."""
+
+    cert: Path
+    key: Path
+
+
+@attrs.frozen
+class Authority:
+    directory: Path
+    name: str
+    key: ec.EllipticCurvePrivateKey = attrs.field(factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+
+    @property
+    def subject(self) -> x509.Name:
+        return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.name)])
+
+    def own(self) -> Path:
+        return self._write(self.subject, self.key, [x509.BasicConstraints(ca=True, path_length=0)]).cert
+
+    def issue(self, name: str) -> Issued:
+        """For `name` and for 127.0.0.1."""
+        names = x509.SubjectAlternativeName([x509.DNSName(name), x509.IPAddress(ip_address("127.0.0.1"))])
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        return self._write(subject, ec.generate_private_key(ec.SECP256R1()), [names])
+
+    def _write(
+        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, extensions: Sequence[x509.ExtensionType]
+    ) -> Issued:
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.subject)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=1))
+            .not_valid_after(now + timedelta(days=1))
+        )
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=True)
+        stem = self.directory / f"{self.name} {subject.rfc4514_string()}"
+        issued = Issued(stem.with_suffix(".crt"), stem.with_suffix(".key"))
+        certificate = builder.sign(self.key, hashes.SHA256())
+        issued.cert.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        issued.key.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        return issued
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path, "authority")
+
+
+async def ask(bind: Bind, tls: ssl.SSLContext | None) -> int:
+    request = pb.EnqueueDeviceQueueItemRequest(device_queue_item=pb.DeviceQueueItem(f_cnt=1))
+    async with connect(bind, tls=tls) as channel:
+        return (await call(DeviceQueueServiceStub(channel).Enqueue, request, timeout=10)).f_cnt
+
+
+def trusting(ca_cert: Path, client: Issued | None = None) -> ssl.SSLContext:
+    context = client_context()
+    context.load_verify_locations(ca_cert)
+    if client is not None:
+        context.load_cert_chain(client.cert, client.key)
+    return context
+
+
+async def test_the_systems_authorities_are_trusted(
+    serving: Any, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.own()))
+    server = authority.issue("localhost")
+    async with serving(tls=server_context(server.cert, server.key, None)) as served:
+        assert await ask(served.bind, client_context()) == 2
+        assert await ask(Bind("localhost", served.bind.port), client_context()) == 2
+
+
+async def test_whom_it_does_not_know_it_does_not_talk_to(serving: Any, authority: Authority) -> None:
+    server, elsewhere = authority.issue("localhost"), authority.issue("elsewhere")
+    trust = trusting(authority.own())
+    async with serving(tls=server_context(server.cert, server.key, None)) as served:
+        for tls in (client_context(), None):
+            with pytest.raises(RpcError) as raised:
+                await ask(served.bind, tls)
+            assert raised.value.status is Status.UNAVAILABLE
+        assert await ask(served.bind, trust) == 2
+    async with serving(tls=server_context(elsewhere.cert, elsewhere.key, None)) as served:
+        with pytest.raises(RpcError, match="Hostname mismatch") as raised:
+            await ask(Bind("localhost", served.bind.port), trust)
+
+
+async def test_client_certificates(serving: Any, authority: Authority, tmp_path: Path) -> None:
+    ca_cert = authority.own()
+    server, client = authority.issue("localhost"), authority.issue("client")
+    stranger = Authority(tmp_path, "another").issue("client")
+    async with serving(tls=server_context(server.cert, server.key, ca_cert)) as served:
+        assert await ask(served.bind, trusting(ca_cert, client)) == 2
+        for shown in (None, stranger):
+            with pytest.raises(RpcError) as raised:
+                await ask(served.bind, trusting(ca_cert, shown))
+            assert raised.value.status is Status.UNAVAILABLE
+        assert await ask(served.bind, trusting(ca_cert, client)) == 2
+
+
+async def test_official_client_with_tls(serving: Any, authority: Authority) -> None:
+    ca_cert = authority.own()
+    server, client = authority.issue("localhost"), authority.issue("client")
+
+    def call_it(address: str) -> int:
+        credentials = grpc.ssl_channel_credentials(
+            ca_cert.read_bytes(), client.key.read_bytes(), client.cert.read_bytes()
+        )
+        with grpc.secure_channel(address, credentials) as channel:
+            method = channel.unary_unary(
+                "/api.DeviceQueueService/Enqueue",
+                request_serializer=pb.EnqueueDeviceQueueItemRequest.SerializeToString,
+                response_deserializer=pb.EnqueueDeviceQueueItemResponse.FromString,
+            )
+            request = pb.EnqueueDeviceQueueItemRequest(device_queue_item=pb.DeviceQueueItem(f_cnt=1))
+            response: pb.EnqueueDeviceQueueItemResponse = method(request, timeout=10)
+            return response.f_cnt
+
+    async with serving(tls=server_context(server.cert, server.key, ca_cert)) as served:
+        assert await trio.to_thread.run_sync(call_it, f"localhost:{served.bind.port}") == 2
+
+
+async def test_noise_instead_of_a_handshake(serving: Any, authority: Authority) -> None:
+    server = authority.issue("localhost")
+    async with serving(tls=server_context(server.cert, server.key, None)) as served:
+        for noise in (b"", bytes(100), b"\x16\x03\x01\x02\x00" + b"\xff" * 600):
+            async with await trio.open_tcp_stream(served.bind.host, served.bind.port) as stream:
+                await stream.send_all(noise)
+                await stream.send_eof()
+                try:
+                    while await stream.receive_some():
+                        pass
+                except trio.BrokenResourceError:
+                    pass
+        assert await ask(served.bind, trusting(authority.own())) == 2
+
+
+def test_bad_files_are_named(authority: Authority, tmp_path: Path) -> None:
+    server, other = authority.issue("localhost"), authority.issue("other")
+    missing, empty = tmp_path / "missing.crt", tmp_path / "empty.crt"
+    empty.touch()
+    with pytest.raises(CertificateError, match=r"tls_cert .*missing\.crt.*: No such file"):
+        server_context(missing, server.key, None)
+    with pytest.raises(CertificateError, match=r"tls_cert .*, tls_key .*other\.key: KEY_VALUES_MISMATCH"):
+        server_context(server.cert, other.key, None)
+    with pytest.raises(CertificateError, match=r"ca_cert .*missing\.crt: No such file"):
+        server_context(server.cert, server.key, missing)
+    with pytest.raises(CertificateError, match=r"ca_cert .*empty\.crt: "):
+        server_context(server.cert, server.key, empty)
