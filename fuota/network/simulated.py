@@ -30,8 +30,8 @@ class SimulatedNetwork:
 
     async def ensure_group(self, group: Group) -> str:
         async with self._call():
-            if (group_id := self._find(group)) is not None:
-                return group_id
+            if known := self._ids(group):
+                return known[0]
             channel = Channel(group.mc_class, group.frequency, group.dr, group.periodicity)
             made = self._chirpstack.create_group(
                 GroupSettings(
@@ -63,12 +63,13 @@ class SimulatedNetwork:
 
     async def delete_group(self, group: Group) -> None:
         async with self._call():
-            if (group_id := self._find(group)) is not None:
+            for group_id in self._ids(group):
                 self._chirpstack.delete_group(group_id)
 
-    def _find(self, group: Group) -> str | None:
+    def _ids(self, group: Group) -> list[str]:
+        """Of the groups with this name: a repeated call may have made more than one."""
         found = self._chirpstack.groups_like(group.name, group.application_id)
-        return next((one.id for one in found if one.settings.name == group.name), None)
+        return [one.id for one in found if one.settings.name == group.name]
 
     @asynccontextmanager
     async def _call(self) -> AsyncIterator[None]:

@@ -1,0 +1,257 @@
+"""What every implementation of the network port does, and what its errors mean."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
+from functools import partial
+
+import attrs
+import pytest
+import trio
+
+from fuota.bridge import open_loop
+from fuota.clock import SystemClock
+from fuota.config import Bind, ChirpStackApi
+from fuota.deployment.plan import MulticastClass
+from fuota.health import Health
+from fuota.lorawan.eui import EUI64
+from fuota.network.application_server import connected
+from fuota.network.port import Group, Network, NotFound, Refused, Unreachable
+from fuota.network.simulated import SimulatedNetwork
+from fuota.simulation.api import ApiConditions
+from fuota.simulation.chirpstack3 import serve_api
+from fuota.simulation.fleet import fleet
+from fuota.simulation.world import World
+
+TOKEN = "let-me-in"
+UNKNOWN_DEVICE = EUI64.parse("ffffffffffffffff")
+UNKNOWN_GROUP = "00000000-0000-4000-8000-000000000000"
+GROUP = Group(
+    name="fuota-1",
+    application_id="1",
+    mc_class=MulticastClass.C,
+    mc_addr=0x00FF0102,
+    mc_nwk_s_key=bytes(range(16)),
+    mc_app_s_key=bytes(range(16, 32)),
+    frequency=869_525_000,
+    dr=3,
+    periodicity=0,
+)
+
+
+@attrs.frozen
+class Opened:
+    """An implementation, and what is behind it."""
+
+    network: Network
+    world: World
+    conditions: ApiConditions
+
+    @property
+    def device(self) -> EUI64:
+        return self.world.devices[0].dev_eui
+
+    @property
+    def group_ids(self) -> list[str]:
+        return [*self.world.chirpstack.groups]
+
+    def waiting(self, group_id: str | None = None) -> list[tuple[int, bytes]]:
+        """Port and payload of what is queued for the group, or for the device."""
+        queue = (
+            self.world.chirpstack.group(group_id).queue
+            if group_id
+            else self.world.chirpstack.queue(self.device)
+        )
+        return [(item.f_port, item.data) for item in queue.items]
+
+
+Open = Callable[[World, ApiConditions], AbstractAsyncContextManager[Network]]
+
+
+@asynccontextmanager
+async def simulated(world: World, conditions: ApiConditions) -> AsyncIterator[Network]:
+    yield SimulatedNetwork(world, conditions)
+
+
+@asynccontextmanager
+async def application_server_v3(world: World, conditions: ApiConditions) -> AsyncIterator[Network]:
+    async with open_loop(), trio.open_nursery() as nursery:
+        address = await nursery.start(
+            lambda task_status: serve_api(
+                world, Bind("127.0.0.1", 0), token=TOKEN, conditions=conditions, task_status=task_status
+            )
+        )
+        async with connected(ChirpStackApi(server=Bind.parse(address), token=TOKEN), Health()) as network:
+            yield network
+        nursery.cancel_scope.cancel()
+
+
+@pytest.fixture(params=[simulated, application_server_v3], ids=lambda opening: opening.__name__)
+async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Opened]:
+    clock = SystemClock()
+    world = World(fleet(2), clock=clock)
+    conditions = ApiConditions(clock=clock)
+    opening: Open = request.param
+    async with opening(world, conditions) as network:
+        yield Opened(network, world, conditions)
+
+
+async def test_a_group_is_made_as_it_is_described(opened: Opened) -> None:
+    group_id = await opened.network.ensure_group(GROUP)
+    made = opened.world.chirpstack.group(group_id).settings
+    assert (made.name, made.application_id, made.mc_addr) == (GROUP.name, GROUP.application_id, GROUP.mc_addr)
+    assert (made.mc_nwk_s_key, made.mc_app_s_key) == (GROUP.mc_nwk_s_key, GROUP.mc_app_s_key)
+    channel = made.channel
+    assert (channel.mc_class, channel.frequency, channel.dr) == (MulticastClass.C, GROUP.frequency, GROUP.dr)
+
+
+@pytest.mark.parametrize("periodicity", range(8))
+async def test_a_class_b_group_has_its_ping_slots(opened: Opened, periodicity: int) -> None:
+    group = attrs.evolve(GROUP, mc_class=MulticastClass.B, periodicity=periodicity)
+    channel = opened.world.chirpstack.group(await opened.network.ensure_group(group)).settings.channel
+    assert (channel.mc_class, channel.periodicity) == (MulticastClass.B, periodicity)
+
+
+async def test_a_group_is_made_once(opened: Opened) -> None:
+    first = await opened.network.ensure_group(GROUP)
+    assert await opened.network.ensure_group(GROUP) == first
+    assert opened.group_ids == [first]
+
+
+async def test_a_group_is_found_by_its_whole_name_among_many(opened: Opened) -> None:
+    chirpstack = opened.world.chirpstack
+    for number in range(130):
+        await opened.network.ensure_group(attrs.evolve(GROUP, name=f"{GROUP.name}-{number:03}"))
+    found = await opened.network.ensure_group(attrs.evolve(GROUP, name="fuota-1-129"))
+    assert chirpstack.group(found).settings.name == "fuota-1-129"
+    assert len(opened.group_ids) == 130
+    await opened.network.ensure_group(GROUP)
+    assert len(opened.group_ids) == 131
+
+
+async def test_a_group_of_an_unknown_application_is_not_found(opened: Opened) -> None:
+    with pytest.raises(NotFound):
+        await opened.network.ensure_group(attrs.evolve(GROUP, application_id="77"))
+
+
+async def test_a_device_becomes_a_member_and_stays_one(opened: Opened) -> None:
+    group_id = await opened.network.ensure_group(GROUP)
+    for _ in range(2):
+        await opened.network.add_device(group_id, opened.device)
+    assert [*opened.world.chirpstack.group(group_id).members] == [opened.device]
+
+
+async def test_an_unknown_device_can_not_become_a_member(opened: Opened) -> None:
+    group_id = await opened.network.ensure_group(GROUP)
+    with pytest.raises(NotFound) as caught:
+        await opened.network.add_device(group_id, UNKNOWN_DEVICE)
+    assert caught.value.status == "NOT_FOUND"
+    assert str(UNKNOWN_DEVICE) in caught.value.detail
+
+
+async def test_nobody_can_become_a_member_of_an_unknown_group(opened: Opened) -> None:
+    with pytest.raises(NotFound):
+        await opened.network.add_device(UNKNOWN_GROUP, opened.device)
+
+
+async def test_downlinks_wait_in_their_order(opened: Opened) -> None:
+    for data in (b"\x01", b"\x02", b"\x03"):
+        await opened.network.downlink(opened.device, 201, data, unless_pending=False)
+    assert opened.waiting() == [(201, b"\x01"), (201, b"\x02"), (201, b"\x03")]
+
+
+async def test_a_downlink_that_waits_already_is_not_put_in_again_if_so_asked(opened: Opened) -> None:
+    for unless_pending in (False, True, True):
+        await opened.network.downlink(opened.device, 200, b"\x01\x0f", unless_pending=unless_pending)
+    await opened.network.downlink(opened.device, 201, b"\x01\x0f", unless_pending=True)
+    assert opened.waiting() == [(200, b"\x01\x0f"), (201, b"\x01\x0f")]
+    await opened.network.downlink(opened.device, 200, b"\x01\x0f", unless_pending=False)
+    assert len(opened.waiting()) == 3
+
+
+@pytest.mark.parametrize("unless_pending", [False, True])
+async def test_a_downlink_to_an_unknown_device_is_not_found(opened: Opened, unless_pending: bool) -> None:
+    with pytest.raises(NotFound):
+        await opened.network.downlink(UNKNOWN_DEVICE, 200, b"\x00", unless_pending=unless_pending)
+
+
+async def test_multicast_downlinks_wait_in_their_order_and_twice_if_put_in_twice(opened: Opened) -> None:
+    group_id = await opened.network.ensure_group(GROUP)
+    for data in (b"\x01", b"\x02", b"\x02"):
+        await opened.network.multicast(group_id, 201, data)
+    assert opened.waiting(group_id) == [(201, b"\x01"), (201, b"\x02"), (201, b"\x02")]
+
+
+async def test_a_multicast_downlink_to_an_unknown_group_is_not_found(opened: Opened) -> None:
+    with pytest.raises(NotFound):
+        await opened.network.multicast(UNKNOWN_GROUP, 201, b"\x00")
+
+
+async def test_what_makes_no_sense_is_refused(opened: Opened) -> None:
+    with pytest.raises(Refused):
+        await opened.network.downlink(opened.device, 0, b"\x00", unless_pending=False)
+
+
+async def test_a_group_is_deleted_with_all_that_waits_for_it(opened: Opened) -> None:
+    kept = await opened.network.ensure_group(attrs.evolve(GROUP, name="fuota-12"))
+    group_id = await opened.network.ensure_group(GROUP)
+    await opened.network.multicast(group_id, 201, b"\x00")
+    for _ in range(2):
+        await opened.network.delete_group(GROUP)
+    assert opened.group_ids == [kept]
+
+
+async def test_deleting_a_group_that_was_never_made_is_no_error(opened: Opened) -> None:
+    await opened.network.delete_group(GROUP)
+    assert opened.group_ids == []
+
+
+async def test_a_group_made_twice_by_a_lost_answer_is_deleted_twice(opened: Opened) -> None:
+    group_id = await opened.network.ensure_group(GROUP)
+    opened.world.chirpstack.create_group(opened.world.chirpstack.group(group_id).settings)
+    await opened.network.delete_group(GROUP)
+    assert opened.group_ids == []
+
+
+Call = Callable[[Network, str, EUI64], Awaitable[object]]
+CALLS: dict[str, Call] = {
+    "ensure_group": lambda network, group_id, dev_eui: network.ensure_group(GROUP),
+    "add_device": lambda network, group_id, dev_eui: network.add_device(group_id, dev_eui),
+    "downlink": lambda network, group_id, dev_eui: network.downlink(
+        dev_eui, 200, b"\x00", unless_pending=True
+    ),
+    "multicast": lambda network, group_id, dev_eui: network.multicast(group_id, 201, b"\x00"),
+    "delete_group": lambda network, group_id, dev_eui: network.delete_group(GROUP),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+async def test_in_an_outage_the_network_is_unreachable_and_nothing_happens(
+    opened: Opened, call: Call
+) -> None:
+    group_id = await opened.network.ensure_group(GROUP)
+    opened.conditions.outage(timedelta(hours=1))
+    with pytest.raises(Unreachable) as caught:
+        await call(opened.network, group_id, opened.device)
+    assert caught.value.status == "UNAVAILABLE"
+    assert opened.group_ids == [group_id]
+    assert not opened.world.chirpstack.group(group_id).members
+    assert opened.waiting() == opened.waiting(group_id) == []
+
+    opened.conditions.outages.clear()
+    await call(opened.network, group_id, opened.device)
+
+
+async def test_calls_for_one_device_do_not_wait_for_each_other(opened: Opened) -> None:
+    opened.conditions.latency = 3600
+    with trio.fail_after(4):
+        async with trio.open_nursery() as nursery:
+            for number in range(20):
+                data = bytes([number])
+                nursery.start_soon(
+                    partial(opened.network.downlink, opened.device, 200, data, unless_pending=False)
+                )
+            while opened.conditions.calls < 20:
+                await trio.lowlevel.checkpoint()
+            nursery.cancel_scope.cancel()
+    assert opened.waiting() == []
