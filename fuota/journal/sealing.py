@@ -1,0 +1,120 @@
+"""The devices' keys at rest: sealed with AES-256-GCM under a master key that is not in the database.
+
+A sealed key is one octet that says which master key sealed it, 96 random bits of nonce, the ciphertext,
+and 128 bits of tag. What it belongs to is authenticated with it, so a sealed key that is moved to another
+row does not open.
+"""
+
+import os
+import secrets
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from fuota.journal.port import JournalError
+from fuota.lorawan.eui import EUI64
+
+MASTER_KEY_SIZE = 32
+NONCE_SIZE = 12
+
+
+class Kind(Enum):
+    """Which key was sealed; authenticated with it."""
+
+    MC_KEY = b"McKey"
+    MC_ROOT_KEY = b"McRootKey"
+
+
+class BadMasterKey(JournalError):
+    """The master key can not be used."""
+
+
+class NotOpened(JournalError):
+    """A sealed key does not open."""
+
+
+class Keyring:
+    """The master keys by their number, 0–255; `current` seals, any of them opens."""
+
+    def __init__(self, keys: Mapping[int, bytes], current: int) -> None:
+        for key in keys.values():
+            if len(key) != MASTER_KEY_SIZE:
+                raise BadMasterKey(f"master key: wanted {MASTER_KEY_SIZE} octets, got {len(key)}")
+        self._ciphers = {number: AESGCM(key) for number, key in keys.items()}
+        self._current = current
+
+    @classmethod
+    def from_hex(cls, text: str) -> "Keyring":
+        """One master key, as 64 hexadecimal digits. Raises `BadMasterKey`."""
+        try:
+            key = bytes.fromhex(text)
+        except ValueError:
+            # The text stays out of the message: most of it may be right.
+            raise BadMasterKey("master key: wanted 64 hexadecimal digits") from None
+        return cls({1: key}, current=1)
+
+    @classmethod
+    def load_or_create(cls, path: Path) -> "Keyring":
+        """From the file at `path`; without one, a random key is written there, for its owner alone.
+
+        Raises `BadMasterKey`.
+        """
+        try:
+            if not path.exists():
+                _create(path)
+            mode = path.stat().st_mode & 0o777
+            text = path.read_text("ascii", errors="replace")
+        except OSError as error:
+            raise BadMasterKey(f"master key: {error}") from error
+        if mode & 0o077:
+            raise BadMasterKey(f"master key: others may use {path} (mode {mode:04o}); run chmod 600 {path}")
+        try:
+            return cls.from_hex(text.strip())
+        except BadMasterKey as error:
+            raise BadMasterKey(f"{error}, in {path}") from None
+
+    def seal(self, key: bytes, kind: Kind, deployment_id: UUID, dev_eui: EUI64 | None = None) -> bytes:
+        nonce = os.urandom(NONCE_SIZE)
+        cipher = self._ciphers[self._current]
+        return (
+            bytes([self._current]) + nonce + cipher.encrypt(nonce, key, _owner(kind, deployment_id, dev_eui))
+        )
+
+    def open(self, sealed: bytes, kind: Kind, deployment_id: UUID, dev_eui: EUI64 | None = None) -> bytes:
+        """Raises `NotOpened`."""
+        what = f"the {kind.name} of {dev_eui or deployment_id}"
+        if len(sealed) <= 1 + NONCE_SIZE:
+            raise NotOpened(f"{what} is not sealed at all: {len(sealed)} octets")
+        number, nonce, ciphertext = sealed[0], sealed[1 : 1 + NONCE_SIZE], sealed[1 + NONCE_SIZE :]
+        if number not in self._ciphers:
+            raise NotOpened(f"{what} is sealed with master key {number}, which is not at hand")
+        try:
+            return self._ciphers[number].decrypt(nonce, ciphertext, _owner(kind, deployment_id, dev_eui))
+        except InvalidTag:
+            raise NotOpened(f"{what} was sealed with another master key {number}, or altered") from None
+
+
+def _owner(kind: Kind, deployment_id: UUID, dev_eui: EUI64 | None) -> bytes:
+    return deployment_id.bytes + (dev_eui.octets if dev_eui else b"") + kind.value
+
+
+def _create(path: Path) -> None:
+    """Whole or not at all; if another process is quicker, its file stays."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_hex(MASTER_KEY_SIZE) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            return
+    finally:
+        draft.unlink()

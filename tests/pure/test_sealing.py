@@ -1,0 +1,107 @@
+"""Keys at rest, and the file of the master key."""
+
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from fuota.journal.sealing import BadMasterKey, Keyring, Kind, NotOpened
+from fuota.lorawan.eui import EUI64
+
+DEPLOYMENT = UUID("6f1c3a52-9a0f-4c58-8a43-0d5b7f1f9b11")
+DEVICE = EUI64.parse("70b3d50000000001")
+KEY = bytes(range(16))
+RING = Keyring.from_hex("a5" * 32)
+
+
+def test_a_sealed_key_opens_for_its_owner() -> None:
+    sealed = RING.seal(KEY, Kind.MC_ROOT_KEY, DEPLOYMENT, DEVICE)
+    assert RING.open(sealed, Kind.MC_ROOT_KEY, DEPLOYMENT, DEVICE) == KEY
+    assert sealed[0] == 1
+    assert len(sealed) == 1 + 12 + 16 + 16
+    assert KEY not in sealed
+
+
+def test_a_key_is_sealed_differently_each_time() -> None:
+    assert RING.seal(KEY, Kind.MC_KEY, DEPLOYMENT) != RING.seal(KEY, Kind.MC_KEY, DEPLOYMENT)
+
+
+@pytest.mark.parametrize(
+    ("kind", "deployment", "dev_eui"),
+    [
+        (Kind.MC_KEY, DEPLOYMENT, DEVICE),
+        (Kind.MC_ROOT_KEY, UUID(int=1), DEVICE),
+        (Kind.MC_ROOT_KEY, DEPLOYMENT, EUI64.parse("70b3d50000000002")),
+        (Kind.MC_ROOT_KEY, DEPLOYMENT, None),
+    ],
+)
+def test_a_key_that_was_moved_does_not_open(kind: Kind, deployment: UUID, dev_eui: EUI64 | None) -> None:
+    sealed = RING.seal(KEY, Kind.MC_ROOT_KEY, DEPLOYMENT, DEVICE)
+    with pytest.raises(NotOpened, match="another master key 1, or altered"):
+        RING.open(sealed, kind, deployment, dev_eui)
+
+
+@pytest.mark.parametrize("octet", [1, 13, 29, 44])
+def test_a_key_that_was_altered_does_not_open(octet: int) -> None:
+    sealed = bytearray(RING.seal(KEY, Kind.MC_KEY, DEPLOYMENT))
+    sealed[octet] ^= 1
+    with pytest.raises(NotOpened):
+        RING.open(bytes(sealed), Kind.MC_KEY, DEPLOYMENT)
+
+
+@pytest.mark.parametrize("sealed", [b"", b"\x01", b"\x01" + bytes(12)])
+def test_what_is_too_short_does_not_open(sealed: bytes) -> None:
+    with pytest.raises(NotOpened):
+        RING.open(sealed, Kind.MC_KEY, DEPLOYMENT)
+
+
+def test_the_master_key_that_sealed_is_named() -> None:
+    old, new = bytes(32), bytes([1]) * 32
+    sealed = Keyring({1: old}, current=1).seal(KEY, Kind.MC_KEY, DEPLOYMENT)
+    both = Keyring({1: old, 2: new}, current=2)
+    assert both.open(sealed, Kind.MC_KEY, DEPLOYMENT) == KEY
+    assert both.seal(KEY, Kind.MC_KEY, DEPLOYMENT)[0] == 2
+    with pytest.raises(NotOpened, match="master key 1, which is not at hand"):
+        Keyring({2: new}, current=2).open(sealed, Kind.MC_KEY, DEPLOYMENT)
+
+
+def test_a_file_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+    path = tmp_path / "new folder" / "master.key"
+    sealed = Keyring.load_or_create(path).seal(KEY, Kind.MC_KEY, DEPLOYMENT)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    assert [file.name for file in path.parent.iterdir()] == ["master.key"]
+    assert Keyring.load_or_create(path).open(sealed, Kind.MC_KEY, DEPLOYMENT) == KEY
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o602])
+def test_a_file_that_others_may_use_is_refused(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "master.key"
+    Keyring.load_or_create(path)
+    path.chmod(mode)
+    with pytest.raises(BadMasterKey, match=f"mode {mode:04o}.; run chmod 600"):
+        Keyring.load_or_create(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "wanted 32 octets, got 0"),
+        ("a5" * 16, "wanted 32 octets, got 16"),
+        ("secret", "wanted 64 hexadecimal digits"),
+        ("ä" * 64, "wanted 64 hexadecimal digits"),
+    ],
+)
+def test_a_file_with_something_else_is_refused(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "master.key"
+    path.touch(mode=0o600)
+    path.write_text(text)
+    with pytest.raises(BadMasterKey, match=told) as caught:
+        Keyring.load_or_create(path)
+    assert str(path) in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_folder_is_no_master_key(tmp_path: Path) -> None:
+    with pytest.raises(BadMasterKey, match="Is a directory"):
+        Keyring.load_or_create(tmp_path)
