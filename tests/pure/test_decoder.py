@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuota.lorawan.decoder import Decoder
-from fuota.lorawan.parity import encode, parity_lines, split
+from fuota.lorawan.matrix import parity_lines
+from fuota.lorawan.parity import encode, split
 
 DECODE = json.loads((Path(__file__).parents[1] / "vectors/decode.json").read_text())
 VERSIONS = {"1.0.0": 1, "2.0.0": 2}
