@@ -7,8 +7,8 @@ import trio
 
 from fuota.lorawan.eui import EUI64
 from fuota.network.port import Group, NetworkError, NotFound, Refused, Trouble, Unreachable
-from fuota.simulation.api import ApiConditions
 from fuota.simulation.chirpstack import ApiError, GroupSettings
+from fuota.simulation.conditions import ApiConditions
 from fuota.simulation.radio import Channel
 from fuota.simulation.world import World
 
@@ -50,12 +50,13 @@ class SimulatedNetwork:
             if dev_eui not in self._chirpstack.group(group_id).members:
                 self._chirpstack.add_device(group_id, dev_eui)
 
-    async def downlink(self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool) -> None:
+    async def downlink(self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool) -> bool:
         async with self._call():
             queue = self._chirpstack.queue(dev_eui)
             if unless_pending and any((item.f_port, item.data) == (f_port, data) for item in queue.items):
-                return
+                return False
             queue.push(f_port, data)
+            return True
 
     async def multicast(self, group_id: str, f_port: int, data: bytes) -> None:
         async with self._call():

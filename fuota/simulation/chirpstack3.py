@@ -17,8 +17,8 @@ from fuota.generated.chirpstack3.device_queue_grpc import DeviceQueueServiceBase
 from fuota.generated.chirpstack3.multicast_group_grpc import MulticastGroupServiceBase
 from fuota.rpc.server import Method, serve, unary
 from fuota.simulation import spelling3 as spelling
-from fuota.simulation.api import ApiConditions
 from fuota.simulation.chirpstack import ApiError, ChirpStack, Queue
+from fuota.simulation.conditions import ApiConditions
 from fuota.simulation.world import World
 
 S = TypeVar("S", bound="_Service")

@@ -9,7 +9,7 @@ from struct import Struct
 import attrs
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.ciphers.modes import ECB
+from cryptography.hazmat.primitives.ciphers.modes import CTR
 from cryptography.hazmat.primitives.cmac import CMAC
 
 UNCONFIRMED_DATA_DOWN = 0x60
@@ -69,13 +69,9 @@ def full_f_cnt(lower: int, expected: int) -> int:
 
 
 def _crypt(data: bytes, dev_addr: int, f_cnt: int, key: bytes) -> bytes:
-    blocks = -(-len(data) // 16)
-    counters = b"".join(_BLOCK.pack(1, 0, _DOWN, dev_addr, f_cnt, 0, i) for i in range(1, blocks + 1))
-    encryptor = Cipher(AES(key), ECB()).encryptor()
-    stream = encryptor.update(counters) + encryptor.finalize()
-    return (int.from_bytes(data, "big") ^ int.from_bytes(stream[: len(data)], "big")).to_bytes(
-        len(data), "big"
-    )
+    """Encrypt or decrypt: A_1, A_2 … differ in their last octet only, which is a counter."""
+    first = _BLOCK.pack(1, 0, _DOWN, dev_addr, f_cnt, 0, 1)
+    return Cipher(AES(key), CTR(first)).encryptor().update(data)
 
 
 def _mic(message: bytes, dev_addr: int, f_cnt: int, key: bytes) -> bytes:

@@ -105,12 +105,15 @@ class Memberships:
 
     def _set_up(self, request: McGroupSetupReq) -> None:
         mc_key = keys.unwrap_mc_key(self._mc_root_key, request.mc_key_encrypted)
+        known = self._groups.get(request.mc_group_id)
         self._groups[request.mc_group_id] = Membership(
             mc_addr=request.mc_addr,
             mc_nwk_s_key=keys.mc_nwk_s_key(mc_key, request.mc_addr),
             mc_app_s_key=keys.mc_app_s_key(mc_key, request.mc_addr),
             next_f_cnt=request.min_mc_fcnt,
             max_f_cnt=request.max_mc_fcnt,
+            # the timer of a session that was agreed to goes on when its group is set up again
+            window=known.window if known is not None and known.mc_addr == request.mc_addr else None,
         )
 
     def _status(self, mask: int) -> McGroupStatusAns:

@@ -18,8 +18,8 @@ from fuota.lorawan.eui import EUI64
 from fuota.network.application_server import connected
 from fuota.network.port import Group, Network, NotFound, Refused, Unreachable
 from fuota.network.simulated import SimulatedNetwork
-from fuota.simulation.api import ApiConditions
 from fuota.simulation.chirpstack3 import serve_api
+from fuota.simulation.conditions import ApiConditions
 from fuota.simulation.fleet import fleet
 from fuota.simulation.world import World
 

@@ -17,8 +17,8 @@ from fuota.generated.chirpstack3.device_queue_grpc import DeviceQueueServiceStub
 from fuota.generated.chirpstack3.multicast_group_grpc import MulticastGroupServiceStub
 from fuota.rpc.client import call, connect
 from fuota.rpc.errors import RpcError
-from fuota.simulation.api import ApiConditions
 from fuota.simulation.chirpstack3 import serve_api
+from fuota.simulation.conditions import ApiConditions
 from fuota.simulation.fleet import fleet
 from fuota.simulation.world import World
 
