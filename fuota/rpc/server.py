@@ -157,7 +157,7 @@ class _Server(Server):
         with trio.move_on_after(GRACE):
             if self._ending:
                 await in_asyncio(asyncio.wait, tuple(self._ending))
-        for handler in self._handlers:
+        for handler in tuple(self._handlers):
             handler.close()
             await in_asyncio(handler.wait_closed)
         connections = tuple(self._connections)
@@ -166,7 +166,7 @@ class _Server(Server):
         with trio.move_on_after(HANGING_UP):
             for connection in connections:
                 await connection.closed.wait()
-        for connection in self._connections:
+        for connection in tuple(self._connections):
             connection.abandon()
         await in_asyncio(self._server.wait_closed)
 
