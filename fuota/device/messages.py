@@ -1,11 +1,12 @@
 """What a device actor is told."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import attrs
 
 from fuota.deployment.states import Session
+from fuota.device.effects import Ask
 from fuota.lorawan.package import Command
 from fuota.uplink import Uplink
 
@@ -96,5 +97,16 @@ Instruction = Begin | Arrange | Close | Verify | Release | Abandon
 Fact = Instruction | Joined | Refused | Answered | ClockAnswered | Expired
 """What the machine understands."""
 
-Message = Fact | Heard
+
+@attrs.frozen(eq=False)
+class HandedOver:
+    """The network has the request of the present state in hand."""
+
+    ask: Ask
+    sent: bool
+    """False: the same request of an earlier attempt still waits in the device's queue."""
+    patience: timedelta
+
+
+Message = Fact | Heard | HandedOver
 """What the actor understands."""

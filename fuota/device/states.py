@@ -72,7 +72,7 @@ class SettingUpSession:
 
 @attrs.frozen
 class CorrectingClock:
-    """The device's clock is off: ForceDeviceResyncReq is out (TS003); the session is asked for again after."""
+    """The device's clock is off: ForceDeviceResyncReq is out (TS003); then the session is asked for again."""
 
     session: Session
     attempt: int

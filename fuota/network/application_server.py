@@ -86,13 +86,14 @@ class ApplicationServer:
         request = group_pb.AddDeviceToMulticastGroupRequest(multicast_group_id=group_id, dev_eui=str(dev_eui))
         await self._call(self._groups.AddDevice, request, fine=(Status.ALREADY_EXISTS,))
 
-    async def downlink(self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool) -> None:
+    async def downlink(self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool) -> bool:
         if unless_pending and any(
             item.f_port == f_port and item.data == data for item in await self._pending(dev_eui)
         ):
-            return
+            return False
         item = queue.DeviceQueueItem(dev_eui=str(dev_eui), f_port=f_port, data=data)
         await self._call(self._queues.Enqueue, queue.EnqueueDeviceQueueItemRequest(device_queue_item=item))
+        return True
 
     async def multicast(self, group_id: str, f_port: int, data: bytes) -> None:
         item = group_pb.MulticastQueueItem(multicast_group_id=group_id, f_port=f_port, data=data)

@@ -64,11 +64,11 @@ class Network(Protocol):
     async def add_device(self, group_id: str, dev_eui: EUI64) -> None:
         """Make the device a member. May be repeated."""
 
-    async def downlink(self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool) -> None:
+    async def downlink(self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool) -> bool:
         """Put a unicast downlink into the device's queue.
 
         `unless_pending`: not if the same payload still waits there, as it does when a request is
-        repeated to a device that has not been heard since.
+        repeated to a device that has not been heard since. False: that was so.
         """
 
     async def multicast(self, group_id: str, f_port: int, data: bytes) -> None:

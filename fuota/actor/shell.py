@@ -1,0 +1,102 @@
+"""The shell that runs a pure machine: what it decides is committed first and done then."""
+
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple
+
+import attrs
+import trio
+
+from fuota.actor.alarms import Alarms
+from fuota.actor.behaviour import Actor, Me
+
+M = TypeVar("M")
+S = TypeVar("S")
+F = TypeVar("F")
+E = TypeVar("E")
+Ts = TypeVarTuple("Ts")
+
+
+class Clock(Protocol):
+    def now(self) -> datetime: ...
+
+
+@attrs.define
+class Position(Generic[S]):
+    """Where a machine stands and how many states it has been in; it outlives the actor that runs it."""
+
+    state: S
+    version: int
+
+
+class Durable(Actor[M], Generic[M, S, F, E]):
+    """An actor whose state is a machine's.
+
+    A subclass binds the machine (`step`, `effects`), writes to the journal (`commit`) and acts (`perform`).
+    What is begun by `while_here` and `wake_at` lives as long as the state that asked for it.
+    """
+
+    me: Me[M]
+
+    def __init__(self, position: Position[S], clock: Clock, alarms: Alarms) -> None:
+        self.position = position
+        self.clock = clock
+        self.alarms = alarms
+        self._here = trio.CancelScope()
+
+    def step(self, state: S, fact: F, now: datetime) -> S:
+        """The state after `fact`; the same object if nothing happened."""
+        raise NotImplementedError
+
+    def effects(self, state: S) -> tuple[E, ...]:
+        """What `state` asks for."""
+        raise NotImplementedError
+
+    async def commit(self, version: int, after: S, fact: F, at: datetime, *extra: Any) -> None:
+        """Return when it is written that `after` is the state of this version."""
+        raise NotImplementedError
+
+    def perform(self, effect: E, *, resumed: bool) -> None:
+        """Begin to do what the state asks for; `resumed`: an earlier incarnation may have done it."""
+        raise NotImplementedError
+
+    async def started(self, me: Me[M]) -> None:
+        self.me = me
+        self.enter(resumed=self.position.version > 1)
+
+    async def take(self, fact: F, *extra: Any) -> bool:
+        """Let the machine step, commit, and only then be where it leads; False if it leads nowhere.
+
+        `extra` goes to `commit`.
+        """
+        before, now = self.position.state, self.clock.now()
+        after = self.step(before, fact, now)
+        if after is before or after == before:
+            return False
+        await self.commit(self.position.version + 1, after, fact, now, *extra)
+        self.position.state = after
+        self.position.version += 1
+        self.enter(resumed=False)
+        return True
+
+    def enter(self, *, resumed: bool) -> None:
+        """End what the last state began, and begin what this one asks for."""
+        self._here.cancel()
+        self._here = trio.CancelScope()
+        self.alarms.cancel(self.me.ref)
+        for effect in self.effects(self.position.state):
+            self.perform(effect, resumed=resumed)
+
+    def while_here(self, task: Callable[[*Ts], Awaitable[None]], *args: *Ts) -> None:
+        """Run `task` until it ends or another state is entered."""
+        self.me.nursery.start_soon(_within, self._here, partial(task, *args))
+
+    def wake_at(self, at: datetime, message: M) -> None:
+        """`message` comes at that instant if this is still the state then."""
+        self.alarms.set(self.me.ref, at, message)
+
+
+async def _within(scope: trio.CancelScope, task: Callable[[], Awaitable[None]]) -> None:
+    with scope:
+        await task()

@@ -1,0 +1,241 @@
+"""The shell of the deployment machine: one actor for each deployment, the devices' actors below it."""
+
+from datetime import datetime, timedelta
+from functools import partial
+
+import structlog
+import trio
+
+from fuota.actor import Me, Ref
+from fuota.actor.shell import Durable, Position
+from fuota.deployment.air import Air
+from fuota.deployment.effects import (
+    CreateGroup,
+    DeleteGroup,
+    Effect,
+    Leave,
+    Multicast,
+    WakeAt,
+    effects,
+    instruction,
+)
+from fuota.deployment.machine import step
+from fuota.deployment.messages import (
+    Announced,
+    Counted,
+    Expired,
+    Fact,
+    FragmentsEnqueued,
+    GroupCreated,
+    GroupDeleted,
+    GroupLost,
+    GroupRefused,
+    Message,
+    Tally,
+)
+from fuota.deployment.record import ended, milestones
+from fuota.deployment.roster import Roster
+from fuota.deployment.states import State
+from fuota.device import messages as device
+from fuota.device.actor import DeviceActor
+from fuota.device.effects import Assignment
+from fuota.device.standing import Stage
+from fuota.journal.port import ActorId, StoredDeployment, StoredDevice, Transition
+from fuota.journal.retry import patiently
+from fuota.lorawan import fragmentation, keys
+from fuota.lorawan.eui import EUI64
+from fuota.network import port as network
+from fuota.network.retry import persistently
+from fuota.services import Services
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE = 1000
+"""Device actors started before others get a turn."""
+
+OFFER_AGAIN = 0.5
+"""Seconds until an instruction is offered again to devices whose mailboxes were full."""
+
+SOON = timedelta(seconds=0.1)
+"""Until a deadline that came before every device has said where it stands is looked at again."""
+
+WAITING = frozenset({Stage.GROUP, Stage.PREPARED, Stage.READY})
+"""Stages in which a device that has just started may wait to be told what the others know."""
+
+
+class DeploymentActor(Durable[Message, State, Fact, Effect]):
+    """Counts its devices, tells them all alike what to do, and sends the fragments."""
+
+    def __init__(self, stored: StoredDeployment, position: Position[State], services: Services) -> None:
+        super().__init__(position, services.clock, services.alarms)
+        self.id = ActorId(stored.id)
+        self.plan = stored.plan
+        self.mc_key = stored.mc_key
+        self.services = services
+        self.group = network.Group(
+            name=f"fuota-{stored.id}",
+            application_id=self.plan.application_id,
+            mc_class=self.plan.mc_class,
+            mc_addr=self.plan.mc_addr,
+            mc_nwk_s_key=keys.mc_nwk_s_key(stored.mc_key, self.plan.mc_addr),
+            mc_app_s_key=keys.mc_app_s_key(stored.mc_key, self.plan.mc_addr),
+            frequency=self.plan.frequency,
+            dr=self.plan.dr,
+            periodicity=self.plan.periodicity,
+        )
+        self.air = Air(self.plan, self.firmware)
+        self.roster = Roster(0)
+        self.devices: dict[EUI64, Ref[device.Message]] = {}
+        self.told: device.Instruction | None = None
+        self.trouble = ""
+
+    async def started(self, me: Me[Message]) -> None:
+        self.me = me
+        stored = await patiently(lambda: self.services.journal.devices(self.id.deployment_id))
+        self.roster = Roster(len(stored))
+        for number, each in enumerate(stored, start=1):
+            self.devices[each.dev_eui] = self.spawn(each)
+            if number % AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
+        await super().started(me)
+
+    def spawn(self, stored: StoredDevice) -> Ref[device.Message]:
+        assignment = Assignment(self.plan, stored.dev_eui, keys.wrap_mc_key(stored.mc_root_key, self.mc_key))
+        position = Position(stored.state, stored.version)
+        return self.me.spawn(
+            str(stored.dev_eui),
+            lambda: DeviceActor(self.id.deployment_id, assignment, position, self.me.ref, self.services),
+        )
+
+    async def receive(self, message: Message) -> None:
+        match message:
+            case Announced(dev_eui, standing):
+                self.roster.note(dev_eui, standing)
+                if self.told is not None and standing.stage in WAITING:
+                    self.devices[dev_eui].offer(self.told)
+                await self.count()
+            case Expired() if not self.roster.complete:
+                self.wake_at(self.clock.now() + SOON, message)
+            case Expired():
+                await self.advance(Expired(self.tally()))
+            case _:
+                await self.advance(message)
+
+    async def advance(self, fact: Fact) -> None:
+        """Take the fact; where it leads, the devices may be already."""
+        if await self.take(fact):
+            await self.count()
+
+    async def count(self) -> None:
+        """Go on for as long as the devices are further than the deployment."""
+        while await self.take(Counted(self.tally())):
+            pass
+
+    def tally(self) -> Tally:
+        session = getattr(self.position.state, "session", None)
+        return self.roster.tally(0 if session is None else session.number)
+
+    def describe(self) -> object:
+        return {
+            "state": self.position.state,
+            "devices": self.tally(),
+            "fragments": self.plan.fragments,
+            "trouble": self.trouble,
+        }
+
+    # What the shell asks for
+
+    def step(self, state: State, fact: Fact, now: datetime) -> State:
+        return step(self.plan, state, fact, now)
+
+    def effects(self, state: State) -> tuple[Effect, ...]:
+        return effects(self.plan, state)
+
+    async def commit(self, version: int, after: State, fact: Fact, at: datetime) -> None:
+        await self.services.journal.commit(
+            Transition(
+                actor=self.id,
+                version=version,
+                at=at,
+                cause=type(fact).__name__,
+                state=after,
+                live=not ended(after),
+                milestones=milestones(self.plan, after),
+            )
+        )
+        log.info("deployment", id=str(self.id.deployment_id), state=type(after).__name__, detail=str(after))
+
+    def enter(self, *, resumed: bool) -> None:
+        self.trouble = ""
+        super().enter(resumed=resumed)
+        told = instruction(self.plan, self.position.state)
+        if told != self.told:
+            self.told = told
+            if told is not None:
+                self.me.nursery.start_soon(self.instruct, told)
+
+    def perform(self, effect: Effect, *, resumed: bool) -> None:
+        match effect:
+            case CreateGroup():
+                self.while_here(self.create_group)
+            case Multicast():
+                self.while_here(self.multicast, effect)
+            case WakeAt(at):
+                self.wake_at(at, Expired(self.tally()))
+            case DeleteGroup():
+                self.while_here(self.delete_group)
+            case Leave():
+                self.me.stop()
+
+    async def instruct(self, told: device.Instruction) -> None:
+        """Tell every device, those with full mailboxes later, until something else is to be told."""
+        waiting = list(self.devices.values())
+        while waiting:
+            full = []
+            for number, ref in enumerate(waiting, start=1):
+                if self.told is not told:
+                    return
+                if not ref.offer(told) and not ref.stopped:
+                    full.append(ref)
+                if number % AT_ONCE == 0:
+                    await trio.lowlevel.checkpoint()
+            waiting = full
+            await trio.sleep(OFFER_AGAIN)
+
+    # Calls to the network; each ends with a message, or with the state that asked for it
+
+    async def create_group(self) -> None:
+        try:
+            group_id = await persistently(
+                lambda: self.services.network.ensure_group(self.group), trouble=self.troubled
+            )
+        except network.Refused as error:
+            await self.me.ref.tell(GroupRefused(str(error)))
+        else:
+            await self.me.ref.tell(GroupCreated(group_id))
+
+    async def multicast(self, batch: Multicast) -> None:
+        port = fragmentation.package.port
+        try:
+            for payload in await self.air.payloads(batch.after, batch.upto):
+                await persistently(
+                    partial(self.services.network.multicast, batch.group_id, port, payload),
+                    trouble=self.troubled,
+                )
+        except network.Refused as error:
+            await self.me.ref.tell(GroupLost(str(error)))
+        else:
+            await self.me.ref.tell(FragmentsEnqueued(batch.upto))
+
+    async def delete_group(self) -> None:
+        try:
+            await persistently(lambda: self.services.network.delete_group(self.group), trouble=self.troubled)
+        except network.Refused as error:
+            log.error("group left behind", group=self.group.name, error=str(error))
+        await self.me.ref.tell(GroupDeleted())
+
+    async def firmware(self, sha256: bytes) -> bytes:
+        return await patiently(lambda: self.services.journal.firmware(sha256))
+
+    def troubled(self, error: network.NetworkError) -> None:
+        self.trouble = str(error)

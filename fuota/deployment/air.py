@@ -1,0 +1,40 @@
+"""The fragments of one deployment as they go out."""
+
+from collections.abc import Awaitable, Callable
+
+import attrs
+import trio
+
+from fuota.deployment.plan import Plan
+from fuota.device.effects import VERSION
+from fuota.lorawan import fragmentation
+from fuota.lorawan.parity import encode, split
+
+
+@attrs.define
+class Air:
+    """Makes the payloads of the fragments when they are first needed, in a thread."""
+
+    plan: Plan
+    read: Callable[[bytes], Awaitable[bytes]]
+    """The firmware by its SHA-256."""
+    _payloads: list[bytes] = attrs.field(factory=list, repr=False)
+
+    async def payloads(self, after: int, upto: int) -> list[bytes]:
+        """DataFragment `after + 1` … `upto`, uncoded ones first (TS004 section 5.7)."""
+        if not self._payloads:
+            firmware = await self.read(self.plan.firmware_sha256)
+            self._payloads = await trio.to_thread.run_sync(self._made, firmware)
+        return self._payloads[after:upto]
+
+    def _made(self, firmware: bytes) -> list[bytes]:
+        plan = self.plan
+        uncoded = split(firmware, plan.frag_size)
+        coded = encode(firmware, plan.frag_size, plan.redundancy, version=VERSION)
+        package, index = fragmentation.package, plan.frag_index
+        return [
+            package.write(
+                fragmentation.DataFragment(frag_index=index, n=number, data=bytes(data)), version=VERSION
+            )
+            for number, data in enumerate([*uncoded, *coded], start=1)
+        ]

@@ -1,0 +1,191 @@
+"""The shell of the device machine: one actor for each device of a deployment."""
+
+from collections import deque
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+
+from fuota.actor import Me, Ref
+from fuota.actor.shell import Durable, Position
+from fuota.deployment.messages import Announced
+from fuota.deployment.messages import Message as DeploymentMessage
+from fuota.device.effects import VERSION, Ask, Assignment, Effect, Join, WakeAt, effects
+from fuota.device.machine import step
+from fuota.device.messages import Answered, Expired, Fact, HandedOver, Heard, Joined, Message, Refused
+from fuota.device.record import concerns, ended, log_row, milestones
+from fuota.device.standing import standing
+from fuota.device.states import State
+from fuota.journal.port import ActorId, LogRow, Transition
+from fuota.lorawan import fragmentation, multicast
+from fuota.lorawan.package import Command, Package
+from fuota.network import port as network
+from fuota.network.retry import persistently
+from fuota.services import Services
+from fuota.uplink import Uplink
+
+log = structlog.get_logger(__name__)
+
+PACKAGES: Mapping[int, Package] = {each.port: each for each in (multicast.package, fragmentation.package)}
+
+REMEMBERED = 4
+"""Uplinks by which one that is delivered again is known: the network may post each several times."""
+
+
+class DeviceActor(Durable[Message, State, Fact, Effect]):
+    """Takes one device through one deployment."""
+
+    def __init__(
+        self,
+        deployment_id: UUID,
+        assignment: Assignment,
+        position: Position[State],
+        parent: Ref[DeploymentMessage],
+        services: Services,
+    ) -> None:
+        super().__init__(position, services.clock, services.alarms)
+        self.id = ActorId(deployment_id, assignment.dev_eui)
+        self.assignment = assignment
+        self.parent = parent
+        self.services = services
+        self.asking: tuple[Ask, ...] = ()
+        """The request of the present state, if it has one."""
+        self.unwritten: tuple[Ask, ...] = ()
+        """The same for as long as it has no row."""
+        self.trouble = ""
+        self.recent: deque[tuple[int, int, bytes]] = deque(maxlen=REMEMBERED)
+
+    async def started(self, me: Me[Message]) -> None:
+        self.services.devices.register(self.assignment.dev_eui, me.ref)
+        await super().started(me)
+        await self.announce()
+
+    async def receive(self, message: Message) -> None:
+        match message:
+            case Heard(uplink, done):
+                await self.hear(uplink)
+                done()
+            case HandedOver():
+                await self.handed_over(message)
+            case _:
+                await self.advance(message)
+
+    def describe(self) -> object:
+        return {"state": self.position.state, "trouble": self.trouble}
+
+    async def hear(self, uplink: Uplink) -> None:
+        """Take every command of the uplink that concerns this deployment, and keep a row of each."""
+        key = (uplink.f_cnt, uplink.f_port, uplink.data)
+        repeated = key in self.recent
+        self.recent.append(key)
+        package = PACKAGES[uplink.f_port]
+        reading = package.read("up", uplink.data, VERSION)
+        if reading.error is not None and not repeated:
+            log.warning("unreadable uplink", dev_eui=str(uplink.dev_eui), error=str(reading.error))
+        for command in reading.commands:
+            if concerns(self.assignment.plan, command):
+                # an answer may be quicker than the network's word that it has the request
+                rows = [*self.rows_of_requests(), self.row(package, command)]
+                advanced = await self.advance(Answered(command, uplink.received_at), *rows)
+                if not advanced and not repeated:
+                    await self.services.journal.record(rows)
+
+    async def handed_over(self, message: HandedOver) -> None:
+        """Patience begins when the network has the request, however long that took."""
+        if message.ask not in self.asking:
+            return
+        rows = self.rows_of_requests()
+        if message.sent and rows:
+            await self.services.journal.record(rows)
+        self.wake_at(self.clock.now() + message.patience, Expired())
+
+    def rows_of_requests(self) -> list[LogRow]:
+        """Of what is asked and has no row yet; it counts as having one from here on."""
+        rows = [self.row(ask.package, ask.command) for ask in self.unwritten]
+        self.unwritten = ()
+        return rows
+
+    def row(self, package: Package, command: Command) -> LogRow:
+        dev_eui = self.assignment.dev_eui
+        return log_row(self.id.deployment_id, dev_eui, self.clock.now(), package, command)
+
+    async def advance(self, fact: Fact, *rows: LogRow) -> bool:
+        """Take the fact, and tell the deployment if that changed what it needs to know."""
+        before = standing(self.position.state)
+        advanced = await self.take(fact, *rows)
+        if standing(self.position.state) != before:
+            await self.announce()
+        return advanced
+
+    async def announce(self) -> None:
+        await self.parent.tell(Announced(self.assignment.dev_eui, standing(self.position.state)))
+
+    # What the shell asks for
+
+    def step(self, state: State, fact: Fact, now: datetime) -> State:
+        return step(self.assignment.plan, state, fact, now)
+
+    def effects(self, state: State) -> tuple[Effect, ...]:
+        return effects(self.assignment, state)
+
+    async def commit(self, version: int, after: State, fact: Fact, at: datetime, *rows: LogRow) -> None:
+        await self.services.journal.commit(
+            Transition(
+                actor=self.id,
+                version=version,
+                at=at,
+                cause=type(fact.command if isinstance(fact, Answered) else fact).__name__,
+                state=after,
+                live=not ended(after),
+                milestones=milestones(after),
+                logs=rows,
+            )
+        )
+
+    def enter(self, *, resumed: bool) -> None:
+        self.trouble, self.asking, self.unwritten = "", (), ()
+        super().enter(resumed=resumed)
+
+    def perform(self, effect: Effect, *, resumed: bool) -> None:
+        match effect:
+            case Join(group_id):
+                self.while_here(self.join, group_id)
+            case Ask(until=until) if resumed:
+                self.wake_at(until, Expired())  # it may have been sent: the deadline sends it again
+            case Ask(until=until):
+                self.asking = self.unwritten = (effect,)
+                self.while_here(self.ask, effect, until - self.clock.now())
+            case WakeAt(at):
+                self.wake_at(at, Expired())
+
+    # Calls to the network; each ends with a message, or with the state that asked for it
+
+    async def join(self, group_id: str) -> None:
+        dev_eui = self.assignment.dev_eui
+        try:
+            await persistently(
+                lambda: self.services.network.add_device(group_id, dev_eui), trouble=self.troubled
+            )
+        except network.Refused as error:
+            await self.refused(error)
+        else:
+            await self.me.ref.tell(Joined())
+
+    async def ask(self, ask: Ask, patience: timedelta) -> None:
+        dev_eui, port, payload = self.assignment.dev_eui, ask.package.port, ask.payload
+        try:
+            sent = await persistently(
+                lambda: self.services.network.downlink(dev_eui, port, payload, unless_pending=ask.again),
+                trouble=self.troubled,
+            )
+        except network.Refused as error:
+            await self.refused(error)
+        else:
+            await self.me.ref.tell(HandedOver(ask, sent, patience))
+
+    async def refused(self, error: network.Refused) -> None:
+        await self.me.ref.tell(Refused(isinstance(error, network.NotFound), str(error)))
+
+    def troubled(self, error: network.NetworkError) -> None:
+        self.trouble = str(error)
