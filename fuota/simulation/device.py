@@ -46,9 +46,9 @@ class Device:
 
     def __attrs_post_init__(self) -> None:
         self.time = Timekeeping(self.behaviour.clock_offset)
-        wrong = self.behaviour.wrong_root_key
-        root_key = self.mc_root_key[::-1] if wrong else self.mc_root_key
-        self.groups = Memberships(root_key, self.time, self.behaviour.stack)
+        other_key = bytes(octet ^ 0xFF for octet in self.mc_root_key)
+        own_key = other_key if self.behaviour.wrong_root_key else self.mc_root_key
+        self.groups = Memberships(own_key, self.time, self.behaviour.stack)
         self.fragments = Reassembly(self.behaviour, self.random)
 
     @property

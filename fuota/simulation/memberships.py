@@ -53,6 +53,10 @@ class Membership:
     max_f_cnt: int
     window: Window | None = None
 
+    def listens(self, channel: Channel, now: datetime) -> bool:
+        window = self.window
+        return window is not None and channel == window.channel and window.start <= now < window.end
+
 
 @attrs.define
 class Memberships:
@@ -85,20 +89,19 @@ class Memberships:
         if (header := frames.header(frame)) is None:
             return None
         for group_id, group in self._groups.items():
-            window = group.window
-            if group.mc_addr != header.dev_addr or window is None:
-                continue
-            if channel != window.channel or not window.start <= now < window.end:
+            if group.mc_addr != header.dev_addr or not group.listens(channel, now):
                 continue
             f_cnt = frames.full_f_cnt(header.f_cnt, group.next_f_cnt)
-            payload = f_cnt < group.max_f_cnt and frames.unseal(
+            if f_cnt >= group.max_f_cnt:
+                continue
+            payload = frames.unseal(
                 frame,
                 mc_addr=group.mc_addr,
                 f_cnt=f_cnt,
                 mc_nwk_s_key=group.mc_nwk_s_key,
                 mc_app_s_key=group.mc_app_s_key,
             )
-            if payload:
+            if payload is not None:
                 group.next_f_cnt = f_cnt + 1
                 return group_id, payload
         return None

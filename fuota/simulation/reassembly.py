@@ -36,30 +36,23 @@ class Session:
     """Uncoded fragments passed over, as far as the highest N shows; repair does not lower it."""
     out_of_memory: bool = False
 
-    def take(self, n: int, octets: bytes, max_lost: int | None) -> None:
-        """Receive fragment N. Once the block is complete nothing is taken any more, as in device stacks."""
+    def take(self, n: int, octets: bytes, max_lost: int | None) -> bool:
+        """Receive fragment N; true if it completes the block. Then, as device stacks do, take no more."""
         if self.decoder.complete or self.out_of_memory:
-            return
+            return False
         uncoded = self.setup.nb_frag
         self.lost += max(0, min(n - 1, uncoded) - min(self.highest, uncoded))
         self.highest = max(self.highest, n)
         self.out_of_memory = max_lost is not None and self.lost > max_lost
-        if not self.out_of_memory:
-            self.decoder.receive(n, octets)
+        return not self.out_of_memory and self.decoder.receive(n, octets)
 
     def status(self, stack: Stack) -> FragSessionStatusAns:
         """The answer to FragSessionStatusReq as this stack gives it (what was seen in running code)."""
-        match stack:
-            case Stack.TEXT:
-                received, missing = self.decoder.nb_received, min(self.decoder.missing, MANY)
-            case Stack.LORAMAC_NODE:
-                received, missing = self.highest, self.lost & 0xFF
-            case Stack.SWL2001:
-                never_lost = self.decoder.complete and not self.lost
-                received, missing = (
-                    self.decoder.nb_received,
-                    1 if never_lost else min(self.decoder.missing, MANY),
-                )
+        received, missing = self.decoder.nb_received, min(self.decoder.missing, MANY)
+        if stack is Stack.LORAMAC_NODE:
+            received, missing = self.highest, self.lost & 0xFF
+        elif stack is Stack.SWL2001 and self.decoder.complete and not self.lost:
+            missing = 1
         return FragSessionStatusAns(
             frag_index=self.setup.frag_index,
             nb_frag_received=received,
@@ -81,7 +74,7 @@ class Reassembly:
     sessions: dict[int, Session] = attrs.field(factory=dict, init=False)
     """By FragIndex."""
     blocks: dict[int, bytes] = attrs.field(factory=dict, init=False, repr=False)
-    """FragIndex -> the last complete block."""
+    """FragIndex -> its last complete block, in the order in which they were completed."""
 
     def obey(self, command: Command, group_id: int | None) -> Iterator[Answer]:
         """What the device sends because of `command`; `group_id` is None if it came by unicast."""
@@ -114,9 +107,9 @@ class Reassembly:
             return
         if len(fragment.data) != session.setup.frag_size:
             return
-        session.take(fragment.n, fragment.data, self._behaviour.max_lost)
-        if session.decoder.complete and fragment.frag_index not in self.blocks:
+        if session.take(fragment.n, fragment.data, self._behaviour.max_lost):
             block = session.decoder.block()
+            self.blocks.pop(fragment.frag_index, None)  # the last one goes to the end
             self.blocks[fragment.frag_index] = block[: len(block) - session.setup.padding]
 
     def _status(self, request: FragSessionStatusReq, by_multicast: bool) -> Iterator[Answer]:

@@ -224,3 +224,12 @@ def test_answers_wait_for_their_time_and_their_port() -> None:
     assert device.next_uplink == due
     assert [f_port for f_port, _ in sent(device, due)] == [200, 201]
     assert device.next_uplink is None
+
+
+def test_a_new_image_on_the_same_index_takes_the_place_of_the_old(device: Device) -> None:
+    for image in (b"a" * 32, b"b" * 32):
+        told(device, fragment_setup())
+        for n in range(1, 5):
+            assert device.image != image
+            told(device, DataFragment(n=n, frag_index=0, data=image[8 * n - 8 : 8 * n]))
+        assert device.image == image
