@@ -10,10 +10,13 @@ from fuota.device.effects import VERSION
 from fuota.lorawan import fragmentation
 from fuota.lorawan.parity import encode, split
 
+SMALL = 1 << 14
+"""Octets of firmware whose fragments are made quicker than others would notice."""
+
 
 @attrs.define
 class Air:
-    """Makes the payloads of the fragments when they are first needed, in a thread."""
+    """Makes the payloads of the fragments when they are first needed, large ones in a thread."""
 
     plan: Plan
     read: Callable[[bytes], Awaitable[bytes]]
@@ -24,7 +27,10 @@ class Air:
         """DataFragment `after + 1` … `upto`, uncoded ones first (TS004 section 5.7)."""
         if not self._payloads:
             firmware = await self.read(self.plan.firmware_sha256)
-            self._payloads = await trio.to_thread.run_sync(self._made, firmware)
+            if len(firmware) > SMALL:
+                self._payloads = await trio.to_thread.run_sync(self._made, firmware)
+            else:
+                self._payloads = self._made(firmware)
         return self._payloads[after:upto]
 
     def _made(self, firmware: bytes) -> list[bytes]:

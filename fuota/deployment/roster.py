@@ -1,4 +1,4 @@
-"""Who is where: what a deployment knows of its devices, kept in memory and announced anew after a restart."""
+"""Who is where: what a deployment knows of its devices; in memory, and announced anew after a restart."""
 
 from collections import Counter
 
@@ -34,7 +34,7 @@ class Roster:
         self._standings[dev_eui] = standing
 
     def tally(self, session: int) -> Tally:
-        """The fleet as it stands to session number `session`: ready for an earlier one is prepared for this."""
+        """The fleet as it stands to session number `session`: ready for another, prepared for this."""
         stages = Counter[Stage]()
         complete = 0
         for standing, count in self._counts.items():

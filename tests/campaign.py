@@ -1,0 +1,157 @@
+"""A whole server in virtual time: real actors and machines, the memory journal, a simulated network."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import attrs
+import trio
+
+from fuota.actor import Alarms, Child, Registry, Tree, open_tree
+from fuota.api.orders import Orders
+from fuota.clock import TrioClock
+from fuota.deployment.order import Order, OrderedDevice
+from fuota.deployment.plan import MulticastClass, StatusRequest
+from fuota.deployment.states import Ended, Why
+from fuota.deployments import Begin, Deployments
+from fuota.dispatcher import Dispatcher, Route
+from fuota.health import Health
+from fuota.journal.memory import MemoryJournal
+from fuota.journal.port import DeploymentStatus, Journal
+from fuota.lorawan.eui import EUI64
+from fuota.network.simulated import SimulatedNetwork
+from fuota.services import Services
+from fuota.simulation.behaviour import Behaviour
+from fuota.simulation.device import Device
+from fuota.simulation.fleet import fleet
+from fuota.simulation.radio import Radio
+from fuota.simulation.world import World
+from fuota.uplink import Uplink
+
+START = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
+IMAGE = Random(0).randbytes(2_010)
+
+
+def order(devices: Sequence[Device], **changes: Any) -> Order:
+    """41 uncoded and 20 coded fragments to these devices, in a class C window of 64 s."""
+    asked = Order(
+        application_id="1",
+        devices=[OrderedDevice(device.dev_eui.octets, device.mc_root_key) for device in devices],
+        multicast_group_type=MulticastClass.C,
+        multicast_dr=5,
+        multicast_periodicity=0,
+        multicast_frequency=869_525_000,
+        multicast_group_id=0,
+        multicast_timeout=6,
+        unicast_timeout=timedelta(seconds=15),
+        unicast_attempt_count=3,
+        fragmentation_fragment_size=50,
+        payload=IMAGE,
+        fragmentation_redundancy=20,
+        fragmentation_session_index=0,
+        fragmentation_matrix=0,
+        fragmentation_block_ack_delay=0,
+        fragmentation_descriptor=bytes(4),
+        request_fragmentation_session_status=StatusRequest.AFTER_SESSION_TIMEOUT,
+    )
+    return attrs.evolve(asked, **changes)
+
+
+@attrs.frozen
+class Server:
+    """A running server, and what it runs on."""
+
+    world: World
+    journal: Journal
+    network: SimulatedNetwork
+    orders: Orders
+    tree: Tree
+    clock: TrioClock
+
+    async def carry_out(self, order: Order, *, within: timedelta = timedelta(hours=12)) -> "Result":
+        """Order a deployment and wait for its end."""
+        deployment_id = await self.orders.take(order)
+        return await self.end_of(deployment_id, within=within)
+
+    async def end_of(self, deployment_id: UUID, *, within: timedelta = timedelta(hours=12)) -> "Result":
+        with trio.fail_after(within.total_seconds()):
+            while True:
+                status = await self.journal.status(deployment_id)
+                assert status is not None
+                if isinstance(status.state, Ended):
+                    return Result(status, self.clock.now())
+                await trio.sleep(1)
+
+
+@attrs.frozen
+class Result:
+    """How a deployment ended."""
+
+    status: DeploymentStatus
+    at: datetime
+
+    @property
+    def why(self) -> Why:
+        assert isinstance(self.status.state, Ended)
+        return self.status.state.why
+
+    def state(self, dev_eui: EUI64) -> Any:
+        return next(device.state for device in self.status.devices if device.dev_eui == dev_eui)
+
+    def states(self) -> set[type]:
+        return {type(device.state) for device in self.status.devices}
+
+
+@asynccontextmanager
+async def server(
+    devices: Sequence[Device],
+    *,
+    radio: Radio | None = None,
+    journal: Journal | None = None,
+    world: World | None = None,
+    uplinks: Callable[[Uplink], Sequence[Uplink]] = lambda uplink: (uplink,),
+) -> AsyncIterator[Server]:
+    """Everything of a server that needs no socket; call it under `autojump_clock`.
+
+    `uplinks` says what becomes of an uplink on its way from the network: nothing, one, or several.
+    """
+    clock = TrioClock(START)
+    world = world or World(devices, clock=clock, radio=radio)
+    network = SimulatedNetwork(world)
+    services = Services(
+        journal=journal or MemoryJournal(),
+        network=network,
+        clock=clock,
+        alarms=Alarms(clock),
+        devices=Registry(),
+        health=Health(),
+    )
+    children = [
+        Child("dispatcher", lambda: Dispatcher(services.devices, network), room=1024),
+        Child("deployments", lambda: Deployments(services)),
+    ]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(services.alarms.run)
+        async with open_tree(children) as tree:
+            dispatcher, deployments = tree.find("/dispatcher"), tree.find("/deployments")
+            assert dispatcher is not None
+            assert deployments is not None
+
+            async def deliver(uplink: Uplink) -> None:
+                for each in uplinks(uplink):
+                    await dispatcher.ask(lambda reply, each=each: Route(each, reply), within=8)
+
+            async def begin(deployment_id: UUID) -> None:
+                await deployments.tell(Begin(deployment_id))
+
+            nursery.start_soon(world.run, deliver)
+            orders = Orders(services.journal, clock, begin)
+            yield Server(world, services.journal, network, orders, tree, clock)
+        nursery.cancel_scope.cancel()
+
+
+def simulated(count: int, behaviour: Callable[[int], Behaviour] = lambda _: Behaviour()) -> list[Device]:
+    return fleet(count, seed=1, behaviour=behaviour)
