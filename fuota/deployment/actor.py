@@ -163,7 +163,13 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
                 milestones=milestones(self.plan, after),
             )
         )
-        log.info("deployment", id=str(self.id.deployment_id), state=type(after).__name__, detail=str(after))
+        if type(after) is not type(self.position.state):
+            log.info(
+                "deployment",
+                id=str(self.id.deployment_id),
+                state=type(after).__name__,
+                cause=type(fact).__name__,
+            )
 
     def enter(self, *, resumed: bool) -> None:
         self.trouble = ""

@@ -85,11 +85,10 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
             log.warning("unreadable uplink", dev_eui=str(uplink.dev_eui), error=str(reading.error))
         for command in reading.commands:
             if concerns(self.assignment.plan, command):
-                # an answer may be quicker than the network's word that it has the request
-                rows = [*self.rows_of_requests(), self.row(package, command)]
-                advanced = await self.advance(Answered(command, uplink.received_at), *rows)
+                row = self.row(package, command)
+                advanced = await self.advance(Answered(command, uplink.received_at), row)
                 if not advanced and not repeated:
-                    await self.services.journal.record(rows)
+                    await self.services.journal.record([row])
 
     async def handed_over(self, message: HandedOver) -> None:
         """Patience begins when the network has the request, however long that took."""
@@ -130,6 +129,8 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         return effects(self.assignment, state)
 
     async def commit(self, version: int, after: State, fact: Fact, at: datetime, *rows: LogRow) -> None:
+        if isinstance(fact, Answered):  # it may be quicker than the network's word that it has the request
+            rows = (*self.rows_of_requests(), *rows)
         await self.services.journal.commit(
             Transition(
                 actor=self.id,

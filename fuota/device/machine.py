@@ -12,6 +12,7 @@ has a name below.
 from datetime import datetime, timedelta
 
 from fuota.deployment.plan import Plan
+from fuota.deployment.states import Session
 from fuota.device.messages import (
     Abandon,
     Answered,
@@ -78,23 +79,21 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
             return SettingUpFragments(attempt + 1, patience(plan, now))
         case SettingUpFragments(), Expired(): return Failed(Reason.NO_ANSWER, "to FragSessionSetupReq")
 
-        case Prepared(), Arrange(session): return SettingUpSession(session, 1, patience(plan, now))
+        case Prepared(), Arrange(session): return _arranged(plan, session, now)
         case (SettingUpSession() | CorrectingClock() | Listening()), Arrange(session) if session.number > state.session.number:
-            return SettingUpSession(session, 1, patience(plan, now))
+            return _arranged(plan, session, now)
 
         case (SettingUpSession() | CorrectingClock()), Answered(McClassCSessionAns() | McClassBSessionAns() as answer, at) \
                 if answer.mc_group_id == plan.mc_group_id:
             return _session_answered(plan, state, answer, at, now)
-        case SettingUpSession(session, attempt), Expired() if attempt < plan.unicast_attempts:
-            return SettingUpSession(session, attempt + 1, patience(plan, now))
-        case SettingUpSession(), Expired(): return Failed(Reason.NO_ANSWER, "to the session request")
-        case CorrectingClock(session, attempt), ClockAnswered(): return SettingUpSession(session, attempt, patience(plan, now))
-        case CorrectingClock(session, attempt), Expired() if attempt < plan.unicast_attempts:
-            return SettingUpSession(session, attempt + 1, patience(plan, now))
-        case CorrectingClock(reason=reason, detail=detail), Expired() | Close() | Verify() | Release():
-            return Failed(reason, detail)
-        case (Prepared() | SettingUpSession()), Close() | Verify() | Release():
-            return Failed(Reason.START_MISSED, "the session began before the device had agreed to it")
+        case CorrectingClock(session, attempt, _, otherwise), ClockAnswered():
+            return SettingUpSession(session, attempt, patience(plan, now), otherwise)
+        case (SettingUpSession(session, attempt, _, otherwise) | CorrectingClock(session, attempt, _, otherwise)), Expired() \
+                if attempt < plan.unicast_attempts:
+            return SettingUpSession(session, attempt + 1, patience(plan, now), otherwise)
+        case (SettingUpSession() | CorrectingClock()), Expired() | Close() | Verify() | Release(): return state.otherwise
+        case Prepared(), Close() | Verify() | Release():
+            return Failed(Reason.START_MISSED, "the session began before the device was told of it")
 
         case Listening(session), Verify(): return AskingStatus(session, 1, status_patience(plan, 1, now))
         case (Listening() | AskingStatus() | StillListening()), Release(): return Released()
@@ -102,7 +101,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case (AskingStatus() | StillListening()), Answered(FragSessionStatusAns() as answer, at) \
                 if answer.frag_index == plan.frag_index:
             return _status_answered(plan, state, answer, at, now)
-        case AskingStatus(session), Expired() if now < session.end: return StillListening(session, session.end)
+        case AskingStatus(session), Expired() if now < session.end: return _ask_later(plan, session, now)
         case AskingStatus(session, attempt), Expired() if attempt < plan.unicast_attempts:
             return AskingStatus(session, attempt + 1, status_patience(plan, attempt + 1, now))
         case AskingStatus(), Expired(): return Failed(Reason.NO_ANSWER, "to FragSessionStatusReq")
@@ -146,6 +145,11 @@ def _fragments_answered(answer: FragSessionSetupAns) -> State:
     return Prepared()
 
 
+def _arranged(plan: Plan, session: Session, now: datetime) -> State:
+    silent = Failed(Reason.NO_ANSWER, "to the session request")
+    return SettingUpSession(session, 1, patience(plan, now), silent)
+
+
 def _session_answered(
     plan: Plan,
     state: SettingUpSession | CorrectingClock,
@@ -156,25 +160,37 @@ def _session_answered(
     refusals = {"data rate": answer.dr_error, "frequency": answer.freq_error}
     if any(refusals.values()):
         return Failed(Reason.SESSION_REFUSED, _named(refusals))
-    session = state.session
-    if answer.time_to_start is None:
-        # LoRaMac-node reports a start it has missed as an undefined group, which it had just accepted
-        reason = Reason.SESSION_REFUSED if answer.mc_group_undefined else Reason.START_MISSED
-        detail = "group undefined" if answer.mc_group_undefined else "start missed"
-    else:
-        off = timedelta(seconds=answer.time_to_start) - (session.start - received_at)
-        if answer.time_to_start != CLOCK_UNKNOWN and abs(off) <= CLOCK_TOLERANCE:
-            return Listening(session)
-        unknown = answer.time_to_start == CLOCK_UNKNOWN
-        reason = Reason.CLOCK_OFF
-        detail = (
-            "the device does not know the time"
-            if unknown
-            else f"its clock is off by {-off.total_seconds():+.0f} s"
-        )
+    off = _clock_error(state.session, answer.time_to_start, received_at)
+    if off is not None and abs(off) <= CLOCK_TOLERANCE:
+        return Listening(state.session)
     if isinstance(state, CorrectingClock):
         return state
-    return CorrectingClock(session, state.attempt, reason, detail, patience(plan, now))
+    return CorrectingClock(state.session, state.attempt, patience(plan, now), _disagreement(answer, off))
+
+
+def _clock_error(session: Session, time_to_start: int | None, received_at: datetime) -> timedelta | None:
+    """By how much the device's clock is ahead of ours; None if it does not say."""
+    if time_to_start is None or time_to_start == CLOCK_UNKNOWN:
+        return None
+    return (session.start - received_at) - timedelta(seconds=time_to_start)
+
+
+def _disagreement(answer: McClassBSessionAns | McClassCSessionAns, off: timedelta | None) -> Failed:
+    """What is wrong with an answer that refuses nothing but does not agree to the start either."""
+    if off is not None:
+        return Failed(Reason.CLOCK_OFF, f"its clock is off by {off.total_seconds():+.0f} s")
+    if answer.mc_group_undefined:
+        # LoRaMac-node reports a start it has missed so, about a group that it had just accepted
+        return Failed(Reason.SESSION_REFUSED, "group undefined")
+    if answer.time_to_start is None:
+        return Failed(Reason.START_MISSED, "by the device's clock")
+    return Failed(Reason.CLOCK_OFF, "the device does not know the time")
+
+
+def _ask_later(plan: Plan, session: Session, now: datetime) -> State:
+    """Half as long again as the window has been open: a few questions, however long it is."""
+    pause = max(plan.unicast_timeout, (now - session.start) / 2)
+    return StillListening(session, min(now + pause, session.end))
 
 
 def _status_answered(
@@ -194,7 +210,7 @@ def _status_answered(
     if isinstance(state, StillListening):
         return state
     if now < state.session.end:
-        return StillListening(state.session, state.session.end)
+        return _ask_later(plan, state.session, now)
     if received_at < state.session.end and state.attempt < plan.unicast_attempts:
         return state  # it was on its way for long, and says nothing about the end
     if received >= plan.nb_frag:

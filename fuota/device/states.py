@@ -68,6 +68,8 @@ class SettingUpSession:
     session: Session
     attempt: int
     deadline: datetime
+    otherwise: "Failed"
+    """How the device has failed if it never agrees."""
 
 
 @attrs.frozen
@@ -77,9 +79,8 @@ class CorrectingClock:
     session: Session
     attempt: int
     """Of the session request that showed it."""
-    reason: Reason
-    detail: str
     deadline: datetime
+    otherwise: "Failed"
 
 
 @attrs.frozen
@@ -100,7 +101,7 @@ class AskingStatus:
 
 @attrs.frozen
 class StillListening:
-    """Asked before its window closed, the device did not have everything; it is asked again at `deadline`."""
+    """Asked while its window was open, the device had not everything yet; at `deadline` it is asked again."""
 
     session: Session
     deadline: datetime

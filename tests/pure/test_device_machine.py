@@ -74,6 +74,10 @@ def session_answer(time_to_start: int | None, *, mc_group_id: int = 1, **bits: b
     )
 
 
+def asked(session: Session, attempt: int, now: datetime) -> SettingUpSession:
+    return SettingUpSession(session, attempt, now, Failed(Reason.NO_ANSWER, "to the session request"))
+
+
 def status_answer(
     received: int, missing: int, *, no_memory: bool = False, frag_index: int = 2
 ) -> FragSessionStatusAns:
@@ -152,7 +156,7 @@ def test_a_refused_group_fails(plan: Plan, now: datetime) -> None:
 @pytest.mark.parametrize("bit", ["dr_error", "freq_error"])
 def test_a_refused_session_fails(bit: str, plan: Plan, session: Session, now: datetime) -> None:
     answer = session_answer(None, **{bit: True})
-    after = step(plan, SettingUpSession(session, 1, now), Answered(answer, now), now)
+    after = step(plan, asked(session, 1, now), Answered(answer, now), now)
     assert isinstance(after, Failed)
     assert after.reason is Reason.SESSION_REFUSED
 
@@ -162,10 +166,10 @@ def test_a_device_whose_clock_is_off_is_told_so_and_not_counted_on(
     off: int, plan: Plan, session: Session, now: datetime
 ) -> None:
     now = session.start - timedelta(seconds=4000)
-    state = step(plan, SettingUpSession(session, 1, now), Answered(session_answer(4000 + off), now), now)
+    state = step(plan, asked(session, 1, now), Answered(session_answer(4000 + off), now), now)
     assert isinstance(state, CorrectingClock)
-    assert state.reason is Reason.CLOCK_OFF
-    assert f"{-off:+d} s" in state.detail
+    assert state.otherwise.reason is Reason.CLOCK_OFF
+    assert f"{-off:+d} s" in state.otherwise.detail
     (ask,) = effects(Assignment(plan, EUI64(bytes(8)), bytes(16)), state)
     assert isinstance(ask, Ask)
     assert type(ask.command).__name__ == "ForceDeviceResyncReq"
@@ -182,7 +186,7 @@ def test_a_device_whose_clock_is_off_is_told_so_and_not_counted_on(
 def test_a_few_seconds_of_clock_error_are_tolerated(
     off: int, plan: Plan, session: Session, now: datetime
 ) -> None:
-    state = step(plan, SettingUpSession(session, 1, now), Answered(session_answer(100 + off), now), now)
+    state = step(plan, asked(session, 1, now), Answered(session_answer(100 + off), now), now)
     assert state == Listening(session)
 
 
@@ -190,7 +194,7 @@ def test_time_to_start_counts_from_when_the_uplink_was_received(
     plan: Plan, session: Session, now: datetime
 ) -> None:
     late = now + timedelta(seconds=60)
-    state = step(plan, SettingUpSession(session, 1, now), Answered(session_answer(100), now), late)
+    state = step(plan, asked(session, 1, now), Answered(session_answer(100), now), late)
     assert state == Listening(session)
 
 
@@ -199,7 +203,7 @@ def test_an_undefined_group_that_was_just_accepted_is_a_missed_start(
 ) -> None:
     state = step(
         plan,
-        SettingUpSession(session, 3, now),
+        asked(session, 3, now),
         Answered(session_answer(None, mc_group_undefined=True), now),
         now,
     )
@@ -210,7 +214,7 @@ def test_an_undefined_group_that_was_just_accepted_is_a_missed_start(
 
 
 def test_a_retry_never_moves_the_start(plan: Plan, session: Session, now: datetime) -> None:
-    state: State = SettingUpSession(session, 1, now)
+    state: State = asked(session, 1, now)
     for later in (10, 20):
         state = step(plan, state, Expired(), now + timedelta(seconds=later))
         assert isinstance(state, SettingUpSession)
@@ -221,7 +225,7 @@ def test_another_session_is_arranged_with_every_device_that_is_left(
     plan: Plan, session: Session, now: datetime
 ) -> None:
     following = attrs.evolve(session, number=2)
-    for state in (Prepared(), Listening(session), SettingUpSession(session, 3, now)):
+    for state in (Prepared(), Listening(session), asked(session, 3, now)):
         after = step(plan, state, Arrange(following), now)
         assert isinstance(after, SettingUpSession)
         assert after.session is following
@@ -232,10 +236,11 @@ def test_another_session_is_arranged_with_every_device_that_is_left(
 def test_whoever_has_not_agreed_when_the_session_begins_is_not_part_of_it(
     plan: Plan, session: Session, now: datetime
 ) -> None:
-    for state in (Prepared(), SettingUpSession(session, 1, now)):
-        after = step(plan, state, Close(session), session.start)
-        assert isinstance(after, Failed)
-        assert after.reason is Reason.START_MISSED
+    late = step(plan, Prepared(), Close(session), session.start)
+    assert isinstance(late, Failed)
+    assert late.reason is Reason.START_MISSED
+    silent = asked(session, 1, now)
+    assert step(plan, silent, Close(session), session.start) is silent.otherwise
 
 
 @pytest.mark.parametrize(
@@ -267,17 +272,29 @@ def test_too_little_memory_is_final(plan: Plan, session: Session, now: datetime)
     assert after.reason is Reason.NOT_ENOUGH_MEMORY
 
 
-def test_while_its_window_is_open_a_device_is_never_given_up(
-    plan: Plan, session: Session, now: datetime
-) -> None:
+def test_while_its_window_is_open_a_device_is_never_given_up(plan: Plan, session: Session) -> None:
+    now = session.start + 20 * SECOND
     asking = AskingStatus(session, 3, now)
-    waiting = StillListening(session, session.end)
+    waiting = StillListening(session, now + 10 * SECOND)
     assert step(plan, asking, Answered(status_answer(30, 11), now), now) == waiting
     assert step(plan, asking, Expired(), now) == waiting
     assert step(plan, waiting, Answered(status_answer(41, 0), now), now) == Complete(41)
     again = step(plan, waiting, Expired(), session.end)
     assert isinstance(again, AskingStatus)
     assert again.attempt == 1
+
+
+def test_a_long_window_does_not_mean_many_questions(plan: Plan, session: Session) -> None:
+    session = attrs.evolve(session, end=session.start + timedelta(hours=9))
+    now, state, questions = session.start, AskingStatus(session, 1, session.start), 0
+    while now < session.end:
+        state = step(plan, state, Answered(status_answer(30, 11), now), now)
+        assert isinstance(state, StillListening)
+        assert now < state.deadline <= session.end
+        now = state.deadline
+        state = step(plan, state, Expired(), now)
+        questions += 1
+    assert questions < 25
 
 
 def test_nobody_is_silent_before_block_ack_delay_is_over(plan: Plan, session: Session) -> None:
@@ -291,7 +308,7 @@ def test_answers_that_concern_another_deployment_change_nothing(
 ) -> None:
     for state, answer in [
         (SettingUpGroup(1, now), group_answer(mc_group_id=0)),
-        (SettingUpSession(session, 1, now), session_answer(100, mc_group_id=0)),
+        (asked(session, 1, now), session_answer(100, mc_group_id=0)),
         (AskingStatus(session, 1, now), status_answer(41, 0, frag_index=0)),
     ]:
         assert step(plan, state, Answered(answer, now), now) is state

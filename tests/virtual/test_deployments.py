@@ -67,7 +67,9 @@ async def test_every_device_completes(
 async def test_what_is_lost_on_the_air_is_repaired(autojump_clock: MockClock) -> None:
     devices = simulated(10)
     async with server(devices, radio=Radio(loss=0.3)) as running:
-        result = await running.carry_out(order(devices, fragmentation_redundancy=50, unicast_attempt_count=12))
+        result = await running.carry_out(
+            order(devices, fragmentation_redundancy=50, unicast_attempt_count=12)
+        )
     assert result.states() == {Complete}
     assert {device.image for device in devices} == {IMAGE}
 
@@ -122,15 +124,18 @@ async def test_the_log_has_the_fields_of_the_reference_server(autojump_clock: Mo
     }
     assert fields["McGroupSetupAns"] == {"mc_group_id": "0", "id_error": "false"}
     setup = fields["FragSessionSetupReq"]
-    assert setup.items() >= {
-        "frag_index": "0",
-        "nb_frag": "41",
-        "frag_size": "50",
-        "fragmentation_matrix": "0",
-        "block_ack_delay": "0",
-        "padding": "40",
-        "descriptor": "00000000",
-    }.items()
+    assert (
+        setup.items()
+        >= {
+            "frag_index": "0",
+            "nb_frag": "41",
+            "frag_size": "50",
+            "fragmentation_matrix": "0",
+            "block_ack_delay": "0",
+            "padding": "40",
+            "descriptor": "00000000",
+        }.items()
+    )
     assert set(fields["FragSessionSetupAns"]) >= {
         "frag_index",
         "wrong_descriptor",
@@ -140,11 +145,16 @@ async def test_the_log_has_the_fields_of_the_reference_server(autojump_clock: Mo
     }
     session = fields["McClassCSessionReq"]
     assert session.items() >= {"session_time_out": "6", "dl_frequency": "869525000", "dr": "5"}.items()
-    assert set(fields["McClassCSessionAns"]) >= {"mc_group_undefined", "freq_error", "dr_error", "mc_group_id"}
+    assert set(fields["McClassCSessionAns"]) >= {
+        "mc_group_undefined",
+        "freq_error",
+        "dr_error",
+        "mc_group_id",
+    }
     assert fields["FragSessionStatusReq"] == {"frag_index": "0", "participants": "true"}
     assert fields["FragSessionStatusAns"] == {
         "frag_index": "0",
-        "nb_frag_received": "61",
+        "nb_frag_received": "41",
         "missing_frag": "0",
         "not_enough_matrix_memory": "false",
     }
@@ -189,10 +199,10 @@ async def test_a_clock_that_is_off_is_corrected(autojump_clock: MockClock) -> No
     assert result.states() == {Complete}
 
 
-async def test_a_device_whose_clock_stays_wrong_is_told_so_and_not_counted_on(autojump_clock: MockClock) -> None:
-    stubborn = Behaviour(
-        clock_offset=timedelta(seconds=-90), ignores=frozenset({ForceDeviceResyncReq})
-    )
+async def test_a_device_whose_clock_stays_wrong_is_not_counted_on(
+    autojump_clock: MockClock,
+) -> None:
+    stubborn = Behaviour(clock_offset=timedelta(seconds=-90), ignores=frozenset({ForceDeviceResyncReq}))
     devices = simulated(3, lambda number: stubborn if number == 0 else Behaviour())
     async with server(devices) as running:
         result = await running.carry_out(order(devices))
@@ -206,7 +216,9 @@ async def test_the_window_of_class_b_is_counted_in_beacon_periods(autojump_clock
     devices = simulated(2)
     async with server(devices) as running:
         result = await running.carry_out(
-            order(devices, multicast_group_type=MulticastClass.B, multicast_timeout=2, multicast_periodicity=2)
+            order(
+                devices, multicast_group_type=MulticastClass.B, multicast_timeout=2, multicast_periodicity=2
+            )
         )
         rows = await running.journal.logs(result.status.id, devices[0].dev_eui)
     assert rows is not None
