@@ -208,7 +208,7 @@ async def test_a_device_whose_clock_stays_wrong_is_not_counted_on(
         result = await running.carry_out(order(devices))
     failed = result.state(devices[0].dev_eui)
     assert reason(failed) is Reason.CLOCK_OFF
-    assert "-90 s" in failed.detail
+    assert "clock is off by -9" in failed.detail
     assert {type(result.state(device.dev_eui)) for device in devices[1:]} == {Complete}
 
 
