@@ -2,14 +2,12 @@
 
 from fuota.actor.alarms import Alarms
 from fuota.actor.behaviour import Actor, Me
-from fuota.actor.durable import Durable
 from fuota.actor.errors import ActorError, Crashed, Stopped, TooLate, TooManyCrashes
-from fuota.actor.ref import Ref
-from fuota.actor.registry import Registration, Registry
-from fuota.actor.reply import Reply
+from fuota.actor.ref import Ref, Reply
+from fuota.actor.registry import Registry
 from fuota.actor.snapshot import ActorSnapshot
-from fuota.actor.strategy import Policy, Strategy, one_for_all, one_for_one, rest_for_one
-from fuota.actor.tree import Child, Supervisor, Tree, open_tree
+from fuota.actor.supervision import Child, Policy, Strategy, one_for_all, one_for_one, rest_for_one
+from fuota.actor.tree import Supervisor, Tree, open_tree
 
 __all__ = [
     "Actor",
@@ -18,11 +16,9 @@ __all__ = [
     "Alarms",
     "Child",
     "Crashed",
-    "Durable",
     "Me",
     "Policy",
     "Ref",
-    "Registration",
     "Registry",
     "Reply",
     "Stopped",

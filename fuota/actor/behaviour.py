@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import attrs
 import trio
 
 from fuota.actor.ref import Ref
-from fuota.actor.strategy import Policy, one_for_one
+from fuota.actor.supervision import Child, Policy
 
 if TYPE_CHECKING:
     from fuota.actor.cell import Cell
@@ -21,32 +21,33 @@ C = TypeVar("C")
 class Actor(Generic[M]):
     """One mailbox, one task, one message at a time.
 
-    An exception out of a hook, or out of a task in the actor's nursery, is a crash: this object is
-    thrown away with its tasks and children, and its supervisor decides whether a new one takes its place.
+    An exception that leaves a hook, or a task of the actor's nursery, is a crash: the object, its tasks and
+    its children are given up, and the supervisor decides whether a new object takes their place.
     """
 
-    stops_in_order: ClassVar[bool] = False
-    """Whether the children stop one after the other, last first, instead of all at once."""
-
     async def started(self, me: Me[M]) -> None:
-        """Called before the first message. A crash here is a crash like any other."""
+        """Called before the first message."""
 
     async def receive(self, message: M) -> None:
-        """Called for each message. A crash here drops this message and keeps those behind it."""
+        """Called for each message. A crash drops this one; those behind it wait for the next incarnation."""
 
     async def stopped(self) -> None:
-        """Called at the end of whatever `started` has begun, crashed or not.
+        """Called once after `started`, however the actor ends: shielded, with five seconds.
 
-        Shielded from cancellation, and given five seconds. A crash here is reported; it starts nothing anew.
+        A crash here is reported; if the actor was to stop, it stays stopped.
         """
 
     def describe(self) -> object:
-        """What people should see of this actor: read at any time, so no await and no side effect."""
+        """What people should see of this actor. Read at any time: no await, no side effect."""
         return None
 
     def restarted_with(self, children: Sequence[str], failed: str) -> Sequence[str]:
-        """The children that start anew when `failed` crashes: a `Strategy`."""
-        return one_for_one(children, failed)
+        """The strategy: which children, in the order of their start, begin anew when `failed` crashes."""
+        return (failed,)
+
+    def stops_in_order(self) -> bool:
+        """Whether the children stop one after the other, last first, or all at once."""
+        return False
 
 
 @attrs.frozen(eq=False)
@@ -55,52 +56,39 @@ class Me(Generic[M]):
 
     _cell: Cell[M]
     nursery: trio.Nursery
-    """Of the actor's tasks: cancelled when it ends; an exception that leaves one crashes the actor."""
+    """Of the actor's tasks: cancelled when it ends; an exception that leaves one of them is a crash."""
 
     @property
     def ref(self) -> Ref[M]:
-        return self._cell.ref
+        """The name others know this actor by."""
+        return self._cell.mailbox
 
     def spawn(
-        self,
-        name: str,
-        factory: Callable[[], Actor[C]],
-        *,
-        policy: Policy = Policy.TRANSIENT,
-        room: int = 64,
+        self, name: str, factory: Callable[[], Actor[C]], *, policy: Policy = Policy.TRANSIENT, room: int = 64
     ) -> Ref[C]:
-        """Start a child, which lives no longer than this incarnation; `factory` makes each of its own.
+        """Let a child live, for no longer than this incarnation; `factory` makes each of its own.
 
-        Raises `ValueError` for a name that is taken, or has a `/`.
+        Raises `ValueError` when the name is that of a living child, or no name.
         """
-        return self._cell.spawn(name, factory, policy, room).ref
+        return self._cell.spawn(Child(name, factory, policy, room)).mailbox
 
-    async def start(
-        self,
-        name: str,
-        factory: Callable[[], Actor[C]],
-        *,
-        policy: Policy = Policy.TRANSIENT,
-        room: int = 64,
-    ) -> Ref[C]:
-        """`spawn`, and wait until the child has `started`."""
-        child = self._cell.spawn(name, factory, policy, room)
-        await child.up()
-        return child.ref
+    async def start(self, child: Child[C]) -> Ref[C]:
+        """Let `child` live, and wait until it has `started` or has tried to."""
+        cell = self._cell.spawn(child)
+        await cell.up()
+        return cell.mailbox
 
     def stop(self) -> None:
-        """End after the message in hand; what is queued behind it is refused."""
+        """End after the message in hand; those queued behind it are refused."""
         self._cell.finish()
 
     def child(self, name: str) -> Ref[Any] | None:
-        """The living child of that name."""
-        family = self._cell.family
-        child = None if family is None else family.children.get(name)
-        return None if child is None else child.ref
+        """The living child of this name."""
+        child = self._cell.child(name)
+        return None if child is None else child.mailbox
 
     def stop_child(self, name: str) -> None:
-        """Have the child of that name stop, if there is one; it is gone a little later."""
-        family = self._cell.family
-        child = None if family is None else family.children.get(name)
+        """Tell the child of this name to stop, if there is one; the name is free when it has."""
+        child = self._cell.child(name)
         if child is not None:
             child.stop()

@@ -1,6 +1,7 @@
-"""Names that others keep: which actors are at work on a key."""
+"""The names that others keep: which actors work on a key."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from functools import partial
 from typing import Generic, TypeVar
 
 import attrs
@@ -13,40 +14,25 @@ M = TypeVar("M")
 
 @attrs.frozen(eq=False)
 class Registry(Generic[K, M]):
-    """Any number of actors for each key; an actor leaves when it stops, and stays while it restarts."""
+    """Any number of actors for each key. An actor stays while it restarts, and leaves when it stops."""
 
     _refs: dict[K, tuple[Ref[M], ...]] = attrs.field(factory=dict, init=False)
 
     def __getitem__(self, key: K) -> tuple[Ref[M], ...]:
-        """Those registered, oldest first; none for an unknown key."""
+        """The actors that work on `key`, if any, in the order in which they came."""
         return self._refs.get(key, ())
 
-    def __len__(self) -> int:
-        """The number of keys."""
-        return len(self._refs)
-
-    def register(self, key: K, ref: Ref[M]) -> "Registration[K, M]":
-        """Add an actor; once is as good as twice."""
-        registration = Registration(self, key, ref)
+    def register(self, key: K, ref: Ref[M]) -> Callable[[], None]:
+        """Add an actor, once however often it is said. Gives what takes it out before it stops."""
+        leave = partial(self._leave, key, ref)
         if ref not in self[key]:
             self._refs[key] = (*self[key], ref)
-            ref.until_stopped(registration.withdraw)
-        return registration
+            ref.at_stop(leave)
+        return leave
 
-
-@attrs.frozen(eq=False)
-class Registration(Generic[K, M]):
-    """That an actor is at work on a key."""
-
-    _registry: Registry[K, M]
-    key: K
-    ref: Ref[M]
-
-    def withdraw(self) -> None:
-        """Take it back before the actor stops."""
-        refs = self._registry._refs
-        rest = tuple(ref for ref in refs.get(self.key, ()) if ref is not self.ref)
+    def _leave(self, key: K, ref: Ref[M]) -> None:
+        rest = tuple(other for other in self[key] if other is not ref)
         if rest:
-            refs[self.key] = rest
+            self._refs[key] = rest
         else:
-            refs.pop(self.key, None)
+            self._refs.pop(key, None)

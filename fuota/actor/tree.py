@@ -1,4 +1,4 @@
-"""The tree of all actors: its root, its beginning and its end."""
+"""The root of all actors, its beginning and its end."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -12,83 +12,68 @@ from fuota.actor.cell import Cell
 from fuota.actor.mailbox import Mailbox
 from fuota.actor.ref import Ref
 from fuota.actor.snapshot import ActorSnapshot, take
-from fuota.actor.strategy import Policy, Strategy, one_for_one
+from fuota.actor.supervision import Child, Policy, Strategy, one_for_one
 
 C = TypeVar("C")
 
 
-@attrs.frozen
-class Child:
-    """A child that is known beforehand."""
-
-    name: str
-    factory: Callable[[], Actor[Any]]
-    policy: Policy = Policy.TRANSIENT
-    room: int = 64
-
-
+@attrs.define(eq=False)
 class Supervisor(Actor[Any]):
-    """Does nothing but have children: started in their order, each when the one before it has `started`,
-    and stopped in the reverse one."""
+    """Has children, and nothing else to do: each starts after the one before it, and stops before that."""
 
-    stops_in_order = True
-
-    def __init__(self, children: Sequence[Child] = (), strategy: Strategy = one_for_one) -> None:
-        self._children = children
-        self._strategy = strategy
+    _children: Sequence[Child[Any]] = ()
+    _strategy: Strategy = one_for_one
 
     async def started(self, me: Me[Any]) -> None:
         for child in self._children:
-            await me.start(child.name, child.factory, policy=child.policy, room=child.room)
+            await me.start(child)
 
     def restarted_with(self, children: Sequence[str], failed: str) -> Sequence[str]:
         return self._strategy(children, failed)
 
+    def stops_in_order(self) -> bool:
+        return True
+
 
 @attrs.frozen(eq=False)
 class Tree:
-    """A running tree, seen from outside."""
+    """All actors, seen from outside."""
 
     _root: Cell[Any]
 
     def spawn(
-        self,
-        name: str,
-        factory: Callable[[], Actor[C]],
-        *,
-        policy: Policy = Policy.TRANSIENT,
-        room: int = 64,
+        self, name: str, factory: Callable[[], Actor[C]], *, policy: Policy = Policy.TRANSIENT, room: int = 64
     ) -> Ref[C]:
-        """Start another child of the root."""
-        return self._root.spawn(name, factory, policy, room).ref
+        """Let another child of the root live."""
+        return self._root.spawn(Child(name, factory, policy, room)).mailbox
 
     def find(self, path: str) -> Ref[Any] | None:
-        """The living actor at `path`."""
+        """The living actor of this path."""
         cell = self._cell(path)
-        return None if cell is None else cell.ref
+        return None if cell is None else cell.mailbox
 
-    def snapshot(self, path: str = "/", *, depth: int = 8, limit: int = 1000) -> ActorSnapshot | None:
-        """The living actor at `path` with `depth` levels below it and at most `limit` children of each."""
+    def snapshot(self, path: str = "/", *, depth: int = 10, limit: int = 1000) -> ActorSnapshot | None:
+        """The living actor of this path, `depth` levels below it, and `limit` children of each at most."""
         cell = self._cell(path)
         return None if cell is None else take(cell, depth, limit)
 
     def _cell(self, path: str) -> Cell[Any] | None:
-        cell = self._root
+        cell: Cell[Any] | None = self._root
         for name in filter(None, path.split("/")):
-            if cell.family is None or name not in cell.family.children:
-                return None
-            cell = cell.family.children[name]
+            cell = None if cell is None else cell.child(name)
         return cell
 
 
 @asynccontextmanager
-async def open_tree(children: Sequence[Child] = (), strategy: Strategy = one_for_one) -> AsyncIterator[Tree]:
-    """Start `children` below `/`; stop them, last first, when the block is left.
+async def open_tree(
+    children: Sequence[Child[Any]] = (), strategy: Strategy = one_for_one
+) -> AsyncIterator[Tree]:
+    """Start the `children` of the root, and stop them when the block is left.
 
-    When their supervision fails, the block is cancelled and the crash leaves it. When the block raises or is
-    cancelled, the actors are cancelled too, and only `stopped` is waited for.
+    When the root crashes, its budget used up, the block is cancelled and the crash leaves it. A block that
+    raises or is cancelled cancels the actors; only `stopped` is waited for.
     """
-    root = Cell("", lambda: Supervisor(children, strategy), Policy.TEMPORARY, Mailbox[Any]("/", 1))
+    root = Cell(Child("", lambda: Supervisor(children, strategy)), Mailbox[Any]("/", room=1))
     async with trio.open_nursery() as nursery:
         root.begin(nursery)
         await root.up()
