@@ -13,15 +13,16 @@ from fuota.device.messages import ClockAnswered, Heard
 from fuota.device.messages import Message as DeviceMessage
 from fuota.lorawan import clocksync, fragmentation, multicast
 from fuota.lorawan.eui import EUI64
-from fuota.network.port import Network, NetworkError, Unreachable
+from fuota.network.port import Network, NetworkError
+from fuota.network.retry import persistently
 from fuota.uplink import Uplink
 
 log = structlog.get_logger(__name__)
 
 CLOCK_ANSWERS = 2000
 """Answers to AppTimeReq under way at a time; the device of one on top will ask again by itself."""
-PAUSES = (1.0, 2.0, 4.0, 8.0)
-"""Seconds before each further attempt to reach the network; later the device asks with another token."""
+FRESH = 20.0
+"""Seconds in which the network has to take an answer; later the device asks with another token."""
 
 
 class Outcome(Enum):
@@ -80,7 +81,7 @@ class Dispatcher(Actor[Route]):
 
     def _deliver(self, route: Route) -> None:
         """A device may be in several deployments: each actor takes what concerns it, and says so."""
-        refs = self._devices.find(route.uplink.dev_eui)
+        refs = self._devices[route.uplink.dev_eui]
         if not refs:
             self._counts.unconcerned += 1
             route.reply.give(Outcome.TAKEN)
@@ -113,25 +114,20 @@ class Dispatcher(Actor[Route]):
             self._nursery.start_soon(self._send, route.uplink, payload)
 
     async def _send(self, uplink: Uplink, payload: bytes) -> None:
+        failed = log.bind(dev_eui=str(uplink.dev_eui))
+        call = partial(
+            self._network.downlink, uplink.dev_eui, clocksync.package.port, payload, unless_pending=True
+        )
         try:
-            await self._downlink(uplink.dev_eui, payload)
-        except NetworkError as error:
+            with trio.fail_after(FRESH):
+                await persistently(call, trouble=lambda error: failed.info("no answer yet", error=str(error)))
+        except (NetworkError, trio.TooSlowError) as error:
             self._counts.clock_failures += 1
             self._recently.forget(uplink)
-            log.warning("clock answer failed", dev_eui=str(uplink.dev_eui), error=str(error))
+            failed.warning("clock request not answered", error=str(error) or f"not within {FRESH:g} s")
         else:
             self._counts.clock_answers += 1
-            for ref in self._devices.find(uplink.dev_eui):
+            for ref in self._devices[uplink.dev_eui]:
                 ref.offer(ClockAnswered())
         finally:
             self._answering -= 1
-
-    async def _downlink(self, dev_eui: EUI64, payload: bytes) -> None:
-        for pause in PAUSES:
-            try:
-                return await self._network.downlink(
-                    dev_eui, clocksync.package.port, payload, unless_pending=True
-                )
-            except Unreachable:
-                await trio.sleep(pause)
-        return await self._network.downlink(dev_eui, clocksync.package.port, payload, unless_pending=True)

@@ -64,7 +64,7 @@ def endpoint(
         if uplink.f_port not in PORTS:
             return said(200, "not of interest")
         try:
-            outcome = await dispatcher.ask(lambda reply: Route(uplink, reply), within=WITHIN)
+            outcome: Outcome = await dispatcher.ask(lambda reply: Route(uplink, reply), within=WITHIN)
         except (Crashed, Stopped, TooLate) as error:
             log.warning("uplink lost", dev_eui=str(uplink.dev_eui), f_cnt=uplink.f_cnt, reason=repr(error))
             return said(503, "not taken in time")
