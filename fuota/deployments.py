@@ -6,7 +6,7 @@ import attrs
 import structlog
 
 from fuota.actor import Actor, Me
-from fuota.actor.shell import Position
+from fuota.actor.durable import Position
 from fuota.deployment.actor import DeploymentActor
 from fuota.deployment.messages import Message as DeploymentMessage
 from fuota.journal.retry import patiently

@@ -7,7 +7,7 @@ import structlog
 import trio
 
 from fuota.actor import Me, Ref
-from fuota.actor.shell import Durable, Position
+from fuota.actor.durable import Durable, Position
 from fuota.deployment.air import Air
 from fuota.deployment.effects import (
     CreateGroup,

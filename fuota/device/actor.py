@@ -8,7 +8,7 @@ from uuid import UUID
 import structlog
 
 from fuota.actor import Me, Ref
-from fuota.actor.shell import Durable, Position
+from fuota.actor.durable import Durable, Position
 from fuota.deployment.messages import Announced
 from fuota.deployment.messages import Message as DeploymentMessage
 from fuota.device.effects import VERSION, Ask, Assignment, Effect, Join, WakeAt, effects
