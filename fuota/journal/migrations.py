@@ -1,0 +1,84 @@
+"""Brings the schema up to date, one numbered step after the other, and never back."""
+
+from collections.abc import Sequence
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from fuota.journal.port import JournalError
+from fuota.journal.sql import Migration
+
+LOCK = int.from_bytes(b"fuota")
+"""Of the advisory lock: servers that start at the same moment migrate one after the other."""
+
+BOOKKEEPING = """
+create table if not exists fuota_migration (
+    number integer primary key,
+    name text not null,
+    applied_at timestamp with time zone not null
+)
+"""
+
+Connection = psycopg.Connection[TupleRow]
+
+
+class SchemaMismatch(JournalError):
+    """The tables are not those that this version of the server works with."""
+
+
+def migrate(connection: Connection, known: Sequence[Migration], *, automigrate: bool) -> Sequence[Migration]:
+    """Apply what is missing of `known`, all or nothing, and return it.
+
+    Without `automigrate` nothing is changed. Raises `SchemaMismatch`.
+    """
+    with connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(%s)", [LOCK])
+        recorded = _recorded(connection)
+        done = recorded or _inherited(connection)
+        if done > len(known):
+            raise SchemaMismatch(
+                f"the database has migration {done:04}, this version of the server knows those up to "
+                f"{len(known):04}: a newer version has used it"
+            )
+        missing = known[done:]
+        if missing and not automigrate:
+            names = ", ".join(migration.name for migration in missing)
+            raise SchemaMismatch(
+                f"the database lacks the migrations {names}: start once with [postgresql] automigrate = true"
+            )
+        if missing:
+            connection.execute(BOOKKEEPING)
+        for migration in known[recorded:] if missing else ():
+            if migration.number > done:
+                connection.execute(migration.text.encode())
+            connection.execute(
+                "insert into fuota_migration values (%s, %s, now())", [migration.number, migration.name]
+            )
+        return missing
+
+
+def _recorded(connection: Connection) -> int:
+    """The last migration in our own bookkeeping; 0 when there is none."""
+    if not _exists(connection, "fuota_migration"):
+        return 0
+    row = connection.execute("select coalesce(max(number), 0) from fuota_migration").fetchone()
+    return row[0] if row else 0
+
+
+def _inherited(connection: Connection) -> int:
+    """1 when the ChirpStack FUOTA Server has made the tables, which are migration 1; else 0."""
+    if not _exists(connection, "deployment"):
+        return 0
+    if _exists(connection, "schema_migrations"):
+        row = connection.execute("select version, dirty from schema_migrations").fetchone()
+        if row is not None and row != (1, False):
+            raise SchemaMismatch(
+                f"schema_migrations of the ChirpStack FUOTA Server says version {row[0]}"
+                f"{' (dirty)' if row[1] else ''}: only a clean version 1 can be taken over"
+            )
+    return 1
+
+
+def _exists(connection: Connection, table: str) -> bool:
+    row = connection.execute("select to_regclass(%s) is not null", [table]).fetchone()
+    return row is not None and bool(row[0])

@@ -1,0 +1,158 @@
+-- Every statement of the journal, by name. Many rows go in as one array for each column.
+
+-- name: current_transaction
+select pg_current_xact_id()::text
+
+-- name: transaction_status
+select pg_xact_status(%s::xid8)
+
+-- name: insert_transitions
+-- Returns those that are new. One that is not new may be written already; see same_transitions.
+with given as (
+    select *
+    from unnest(
+        %(deployment_id)b::uuid[], %(dev_eui)b::bytea[], %(version)b::integer[], %(at)b::timestamptz[],
+        %(cause)s::text[], %(live)b::boolean[], %(state)s::text[]::jsonb[],
+        %(mc_group_setup)b::timestamptz[], %(frag_session_setup)b::timestamptz[],
+        %(mc_session)b::timestamptz[], %(enqueue)b::timestamptz[], %(frag_status)b::timestamptz[]
+    ) as given (
+        deployment_id, dev_eui, version, at, cause, live, state,
+        mc_group_setup, frag_session_setup, mc_session, enqueue, frag_status
+    )
+),
+written as (
+    insert into transition (deployment_id, dev_eui, version, at, cause, live, state)
+    select deployment_id, dev_eui, version, at, cause, live, state
+    from given
+    where exists (select from deployment where id = deployment_id)
+    on conflict do nothing
+    returning deployment_id, dev_eui, version
+),
+fresh as (
+    select given.* from given join written using (deployment_id, dev_eui, version)
+),
+deployments as (
+    update deployment as old set
+        updated_at = fresh.at,
+        state = fresh.state,
+        version = fresh.version,
+        live = fresh.live,
+        mc_group_setup_completed_at = coalesce(old.mc_group_setup_completed_at, fresh.mc_group_setup),
+        frag_session_setup_completed_at = coalesce(old.frag_session_setup_completed_at, fresh.frag_session_setup),
+        mc_session_completed_at = coalesce(old.mc_session_completed_at, fresh.mc_session),
+        enqueue_completed_at = coalesce(old.enqueue_completed_at, fresh.enqueue),
+        frag_status_completed_at = coalesce(old.frag_status_completed_at, fresh.frag_status)
+    from fresh
+    where old.id = fresh.deployment_id and fresh.dev_eui = ''
+),
+devices as (
+    update deployment_device as old set
+        updated_at = fresh.at,
+        state = fresh.state,
+        version = fresh.version,
+        live = fresh.live,
+        mc_group_setup_completed_at = coalesce(old.mc_group_setup_completed_at, fresh.mc_group_setup),
+        frag_session_setup_completed_at = coalesce(old.frag_session_setup_completed_at, fresh.frag_session_setup),
+        mc_session_completed_at = coalesce(old.mc_session_completed_at, fresh.mc_session),
+        frag_status_completed_at = coalesce(old.frag_status_completed_at, fresh.frag_status)
+    from fresh
+    where old.deployment_id = fresh.deployment_id and old.dev_eui = fresh.dev_eui
+)
+select deployment_id, dev_eui, version from written
+
+-- name: same_transitions
+-- Returns those that are written exactly as they are given.
+select deployment_id, dev_eui, version
+from unnest(
+    %(deployment_id)b::uuid[], %(dev_eui)b::bytea[], %(version)b::integer[], %(at)b::timestamptz[],
+    %(cause)s::text[], %(live)b::boolean[], %(state)s::text[]::jsonb[]
+) as given (deployment_id, dev_eui, version, at, cause, live, state)
+join transition using (deployment_id, dev_eui, version, at, cause, live, state)
+
+-- name: insert_logs
+insert into deployment_log (created_at, deployment_id, dev_eui, f_port, command, fields)
+select
+    created_at, deployment_id, dev_eui, f_port, command,
+    coalesce((select hstore(array_agg(key), array_agg(value)) from jsonb_each_text(fields)), '')
+from unnest(
+    %(created_at)b::timestamptz[], %(deployment_id)b::uuid[], %(dev_eui)b::bytea[], %(f_port)b::smallint[],
+    %(command)s::text[], %(fields)s::text[]::jsonb[]
+) with ordinality as given (created_at, deployment_id, dev_eui, f_port, command, fields, place)
+where exists (select from deployment where id = deployment_id)
+order by place
+
+-- name: delete_deployment
+delete from deployment where id = %s
+
+-- name: insert_firmware
+insert into firmware (sha256, created_at, image)
+values (%(sha256)b, %(created_at)s, %(image)b)
+on conflict do nothing
+
+-- name: insert_deployment
+insert into deployment (id, created_at, updated_at, plan, mc_key, firmware_sha256, state, version, live)
+values (
+    %(id)s, %(created_at)s, %(created_at)s, %(plan)s::jsonb, %(mc_key)b, %(sha256)b, %(state)s::jsonb, 1, true
+)
+
+-- name: copy_devices
+copy deployment_device (
+    deployment_id, dev_eui, created_at, updated_at, mc_root_key, mc_group_id, frag_index, state, version, live
+) from stdin
+
+-- name: insert_first_transitions
+insert into transition (deployment_id, dev_eui, version, at, cause, live, state)
+select id, ''::bytea, version, created_at, 'created', live, state
+from deployment
+where id = %(id)s
+union all
+select deployment_id, dev_eui, version, created_at, 'created', live, state
+from deployment_device
+where deployment_id = %(id)s
+
+-- name: select_claims
+-- Who has the devices, of those that some live deployment has.
+select dev_eui, mc_group_id = %(mc_group_id)s as mc_group, deployment_id
+from deployment_device
+where live and dev_eui = any(%(dev_eui)b) and (mc_group_id = %(mc_group_id)s or frag_index = %(frag_index)s)
+order by dev_eui, mc_group desc
+limit 1
+
+-- name: select_unfinished
+select id from deployment where live order by created_at, id
+
+-- name: select_deployment
+select plan::text, mc_key, state::text, version from deployment where id = %s and state is not null
+
+-- name: select_devices
+select dev_eui, mc_root_key, state::text, version
+from deployment_device
+where deployment_id = %s and state is not null
+order by dev_eui
+
+-- name: select_firmware
+select image from firmware where sha256 = %b
+
+-- name: select_status
+select
+    created_at, updated_at, mc_group_setup_completed_at, frag_session_setup_completed_at,
+    mc_session_completed_at, enqueue_completed_at, frag_status_completed_at, state::text
+from deployment
+where id = %s
+
+-- name: select_device_status
+select
+    dev_eui, created_at, updated_at, mc_group_setup_completed_at, frag_session_setup_completed_at,
+    mc_session_completed_at, frag_status_completed_at, state::text
+from deployment_device
+where deployment_id = %s
+order by dev_eui
+
+-- name: select_device
+select from deployment_device where deployment_id = %s and dev_eui = %b
+
+-- name: select_logs
+select created_at, f_port, command, hstore_to_json(fields)::text
+from deployment_log
+where deployment_id = %s and dev_eui = %b
+order by id
