@@ -1,0 +1,126 @@
+"""Group commit: whatever waits while one transaction is under way goes into the next one together."""
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Sequence
+from typing import Generic, TypeVar
+
+import attrs
+import trio
+
+from fuota.journal.port import JournalError, Unavailable
+
+E = TypeVar("E")
+
+
+@attrs.define(eq=False)
+class Pending(Generic[E]):
+    """An entry on its way into the database."""
+
+    entry: E
+    error: JournalError | None = attrs.field(default=None, init=False)
+    done: trio.Event = attrs.field(factory=trio.Event, init=False)
+    attempt_over: trio.Event | None = attrs.field(default=None, init=False)
+    """Of the attempt that this is part of; None while it waits for one."""
+    withdrawn: bool = attrs.field(default=False, init=False)
+
+    def settle(self, error: JournalError | None = None) -> None:
+        """It is written; or with `error` never will be."""
+        self.error = error
+        self.done.set()
+
+    @property
+    def settled(self) -> bool:
+        return self.done.is_set()
+
+
+@attrs.define
+class GroupCommit(Generic[E]):
+    """One writer for all. Entries are written in the order of their coming."""
+
+    write: Callable[[Sequence[Pending[E]]], Awaitable[None]]
+    """Settles every one of them, or raises `Unavailable` and is called again with those left."""
+    weigh: Callable[[E], int]
+    room: int
+    """The most that is written together, by weight; more only if one entry alone weighs more."""
+    key: Callable[[E], Hashable]
+    """Two entries with the same key are never written together, unless it is None."""
+    pauses: Callable[[], Iterator[float]]
+    """Seconds between attempts."""
+    _waiting: deque[Pending[E]] = attrs.field(factory=deque, init=False)
+    _arrived: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _closed: bool = attrs.field(default=False, init=False)
+
+    def add(self, entry: E) -> Pending[E]:
+        """For those who do not wait."""
+        if self._closed:
+            raise Unavailable("the journal is closed")
+        pending = Pending(entry)
+        self._waiting.append(pending)
+        self._arrived.set()
+        return pending
+
+    async def submit(self, entry: E) -> None:
+        """Returns when it is written. Raises what it was settled with.
+
+        Cancelled, it is either written or never will be: an attempt under way is waited for.
+        """
+        pending = self.add(entry)
+        try:
+            await pending.done.wait()
+        except trio.Cancelled:
+            pending.withdrawn = True
+            if pending.attempt_over is not None:
+                with trio.CancelScope(shield=True):
+                    await pending.attempt_over.wait()
+            raise
+        if pending.error is not None:
+            raise pending.error
+
+    async def run(self) -> None:
+        """Writes what is submitted, until it is cancelled."""
+        pauses = self.pauses()
+        try:
+            while True:
+                if not (batch := self._take()):
+                    self._arrived = trio.Event()
+                    await self._arrived.wait()
+                    continue
+                try:
+                    await self._attempt(batch)
+                except Unavailable:
+                    self._waiting.extendleft(pending for pending in reversed(batch) if not pending.settled)
+                    await trio.sleep(next(pauses))
+                else:
+                    pauses = self.pauses()
+        finally:
+            self._closed = True
+            for pending in self._waiting:
+                pending.settle(Unavailable("the journal is closed"))
+
+    def _take(self) -> list[Pending[E]]:
+        batch: list[Pending[E]] = []
+        keys: set[Hashable] = set()
+        weight = 0
+        while self._waiting:
+            pending = self._waiting[0]
+            if not pending.withdrawn:
+                key = self.key(pending.entry)
+                weight += self.weigh(pending.entry)
+                if batch and (weight > self.room or key in keys):
+                    break
+                if key is not None:
+                    keys.add(key)
+                batch.append(pending)
+            self._waiting.popleft()
+        return batch
+
+    async def _attempt(self, batch: list[Pending[E]]) -> None:
+        over = trio.Event()
+        for pending in batch:
+            pending.attempt_over = over
+        try:
+            await self.write(batch)
+        finally:
+            for pending in batch:
+                pending.attempt_over = None
+            over.set()
