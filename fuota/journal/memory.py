@@ -63,7 +63,7 @@ class MemoryJournal:
 
     async def create(self, new: NewDeployment) -> None:
         await trio.lowlevel.checkpoint()
-        devices = sorted(new.devices, key=lambda device: device.dev_eui)
+        devices = sorted(new.devices, key=lambda device: device.dev_eui.octets)
         claims = [claim for device in devices for claim in _claims(new.plan, device.dev_eui)]
         for claim in claims:
             if claim in self._claims:

@@ -1,0 +1,150 @@
+"""The journal in PostgreSQL."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Self
+from uuid import UUID
+
+import psycopg
+import trio
+
+from fuota.health import Health
+from fuota.journal import postgres_reading as reading
+from fuota.journal.encoding import dump_state
+from fuota.journal.group_commit import GroupCommit
+from fuota.journal.migrations import migrate
+from fuota.journal.port import (
+    DeploymentStatus,
+    JournalError,
+    LogRow,
+    NewDeployment,
+    StoredDeployment,
+    StoredDevice,
+    Transition,
+    Unavailable,
+)
+from fuota.journal.postgres_connections import (
+    Connections,
+    T,
+    Work,
+    conninfo,
+    one_line,
+    open_connections,
+    pauses,
+)
+from fuota.journal.postgres_creation import WITHIN as CREATION_WITHIN
+from fuota.journal.postgres_creation import Creation, is_conflict
+from fuota.journal.postgres_writing import Entry, Step, Withdrawal, Writer, actor, weight
+from fuota.journal.sealing import Keyring
+from fuota.journal.sql import migrations
+from fuota.lorawan.eui import EUI64
+
+READING_WITHIN = 10.0
+"""Seconds that a transaction may take which only reads."""
+
+ROOM = 2000
+"""The most rows that group commit writes in one transaction."""
+
+
+class PostgresJournal:
+    """See `open`."""
+
+    def __init__(self, connections: Connections, keyring: Keyring) -> None:
+        self._connections = connections
+        self._keyring = keyring
+        self._commits: GroupCommit[Entry] = GroupCommit(
+            write=Writer(connections).write, weigh=weight, room=ROOM, key=actor, pauses=pauses
+        )
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        dsn: str,
+        *,
+        keyring: Keyring,
+        health: Health,
+        automigrate: bool = True,
+        most_connections: int = 8,
+        idle_connections: int = 2,
+        patience: float = 5.0,
+    ) -> AsyncIterator[Self]:
+        """The journal in the database at `dsn`, a connection string of libpq.
+
+        `patience`: seconds for which `create` and what reads try again while the database is away. Raises
+        `Unavailable`, `BadDsn`, `SchemaMismatch`, and `JournalError` for what the database refuses.
+        """
+        await trio.to_thread.run_sync(_prepare, conninfo(dsn), automigrate, abandon_on_cancel=True)
+        async with (
+            open_connections(
+                dsn, health=health, most=most_connections, idle=idle_connections, patience=patience
+            ) as connections,
+            trio.open_nursery() as nursery,
+        ):
+            journal = cls(connections, keyring)
+            nursery.start_soon(journal._commits.run)
+            yield journal
+            nursery.cancel_scope.cancel()
+
+    async def create(self, new: NewDeployment) -> None:
+        creation = Creation(new, self._keyring)
+        try:
+            await self._create(creation)
+        except Unavailable:
+            if creation.begun:
+                self._commits.add(Withdrawal(new.id))
+            raise
+
+    async def commit(self, transition: Transition) -> None:
+        await self._commits.submit(Step(transition, dump_state(transition.state)))
+
+    async def record(self, rows: Sequence[LogRow]) -> None:
+        await self._commits.submit(tuple(rows))
+
+    async def unfinished(self) -> Sequence[UUID]:
+        return await self._read(reading.unfinished)
+
+    async def load(self, deployment_id: UUID) -> StoredDeployment:
+        return await self._read(
+            lambda connection: reading.deployment(connection, self._keyring, deployment_id)
+        )
+
+    async def devices(self, deployment_id: UUID) -> Sequence[StoredDevice]:
+        return await self._read(lambda connection: reading.devices(connection, self._keyring, deployment_id))
+
+    async def firmware(self, sha256: bytes) -> bytes:
+        return await self._read(lambda connection: reading.firmware(connection, sha256))
+
+    async def status(self, deployment_id: UUID) -> DeploymentStatus | None:
+        return await self._read(lambda connection: reading.status(connection, deployment_id))
+
+    async def logs(self, deployment_id: UUID, dev_eui: EUI64) -> Sequence[LogRow] | None:
+        return await self._read(lambda connection: reading.logs(connection, deployment_id, dev_eui))
+
+    async def _read(self, work: Work[T]) -> T:
+        try:
+            return await self._connections.persist(work, within=READING_WITHIN)
+        except psycopg.Error as error:
+            raise JournalError(f"PostgreSQL: {error}") from error
+
+    async def _create(self, creation: Creation) -> None:
+        while True:
+            try:
+                return await self._connections.persist(creation.write, within=CREATION_WITHIN)
+            except psycopg.Error as error:
+                if not is_conflict(error):
+                    raise JournalError(f"PostgreSQL: {error}") from error
+            # None: the other deployment has ended since, so the new one may have the device.
+            if (conflict := await self._read(creation.conflict)) is not None:
+                raise conflict
+
+
+def _prepare(where: str, automigrate: bool) -> None:
+    """The schema, before anything else is done."""
+    try:
+        with psycopg.connect(where) as connection:
+            migrate(connection, migrations(), automigrate=automigrate)
+    except psycopg.OperationalError as error:
+        raise Unavailable(f"PostgreSQL: {one_line(error)}") from error
+    except psycopg.Error as error:
+        raise JournalError(f"PostgreSQL: {one_line(error)}") from error

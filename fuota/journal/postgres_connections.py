@@ -1,0 +1,191 @@
+"""Connections to PostgreSQL: a transaction runs in a worker thread, and ends in time."""
+
+import os
+import random
+import socket
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import TypeVar
+
+import psycopg
+import trio
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import TupleRow
+from psycopg_pool import ConnectionPool
+
+from fuota.health import Health
+from fuota.journal.port import JournalError, Unavailable
+
+T = TypeVar("T")
+Connection = psycopg.Connection[TupleRow]
+Work = Callable[[Connection], T]
+
+OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction)
+"""What passes when the database is well again; anything else would fail again."""
+
+CONNECTING = 2.0
+"""Seconds in which the pool has to come up with a connection."""
+
+WATCHING = 1.0
+"""Seconds between two looks at the transactions under way."""
+
+PULSE = 10.0
+"""Seconds between two signs of life."""
+
+LONGEST_PAUSE = 2.0
+
+
+class BadDsn(JournalError):
+    """[postgresql] dsn: this is neither a URI nor a list of parameters that libpq understands"""
+
+
+class Connections:
+    """A pool, with a thread for each of its connections at most."""
+
+    def __init__(self, pool: ConnectionPool[Connection], health: Health, patience: float) -> None:
+        self._pool = pool
+        self._health = health
+        self._patience = patience
+        self._limiter = trio.CapacityLimiter(pool.max_size)
+        self._held: set[_Held] = set()
+        self._ailing: set[str] = set()
+
+    async def transact(self, work: Work[T], *, within: float, purpose: str) -> T:
+        """`work` and its commit in one transaction, which is not cancelled once it has begun.
+
+        What takes longer than `within` seconds is cut off, also when the database hangs. Raises
+        `Unavailable`, and `psycopg.Error` for what is no outage.
+        """
+        held = _Held(trio.current_time() + CONNECTING + within)
+        self._held.add(held)
+        try:
+            result = await trio.to_thread.run_sync(self._attempt, work, held, limiter=self._limiter)
+        except OUTAGES as error:
+            reason = one_line(error)
+            self._ailing.add(purpose)
+            self._health.ill("postgresql", reason)
+            raise Unavailable(f"PostgreSQL: {reason}") from error
+        finally:
+            self._held.discard(held)
+        self._ailing.discard(purpose)
+        if not self._ailing:
+            self._health.well("postgresql")
+        return result
+
+    async def persist(self, work: Work[T], *, within: float, purpose: str = "reading") -> T:
+        """Like `transact`, tried again for `patience` seconds."""
+        with trio.move_on_after(self._patience) as patience:
+            for pause in pauses():
+                try:
+                    return await self.transact(work, within=within, purpose=purpose)
+                except Unavailable as error:
+                    unavailable = error
+                if trio.current_time() + pause > patience.deadline:
+                    raise unavailable
+                await trio.sleep(pause)
+        raise Unavailable("PostgreSQL: all connections are busy")
+
+    async def cut_what_hangs(self) -> None:
+        while True:
+            await trio.sleep(WATCHING)
+            for held in self._held:
+                if held.deadline < trio.current_time():
+                    held.cut()
+
+    async def feel_pulse(self) -> None:
+        """An outage is noticed also when nobody asks for anything."""
+        while True:
+            await trio.sleep(PULSE)
+            with suppress(Unavailable):
+                await self.transact(lambda connection: connection.execute(""), within=5, purpose="pulse")
+
+    def _attempt(self, work: Work[T], held: "_Held") -> T:
+        with (
+            self._pool.connection(CONNECTING) as connection,
+            held.holding(connection),
+            connection.transaction(),
+        ):
+            return work(connection)
+
+
+class _Held:
+    """The connection of a transaction under way."""
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
+
+    @contextmanager
+    def holding(self, connection: Connection) -> Iterator[None]:
+        with self._lock:
+            self._connection = connection
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._connection = None
+
+    def cut(self) -> None:
+        """The thread that waits for an answer of the database gets an error instead."""
+        with self._lock, suppress(OSError, psycopg.OperationalError):
+            if self._connection is not None:
+                with socket.socket(fileno=os.dup(self._connection.fileno())) as connected:
+                    connected.shutdown(socket.SHUT_RDWR)
+
+
+def pauses() -> Iterator[float]:
+    """Seconds between attempts: doubled each time up to `LONGEST_PAUSE`, with jitter."""
+    pause = 0.05
+    while True:
+        yield pause * random.uniform(0.5, 1)
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def one_line(error: psycopg.Error) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def conninfo(dsn: str) -> str:
+    """`dsn`, and our parameters where it says nothing. Raises `BadDsn`."""
+    try:
+        given = conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        # What libpq says of it may hold the password.
+        raise BadDsn(BadDsn.__doc__) from None
+    ours = {"fallback_application_name": "fuota", "connect_timeout": "5"}
+    return make_conninfo(dsn, **{name: value for name, value in ours.items() if name not in given})
+
+
+def _configure(connection: Connection) -> None:
+    connection.execute("set timezone to 'UTC'")
+    connection.commit()
+
+
+@asynccontextmanager
+async def open_connections(
+    dsn: str, *, health: Health, idle: int, most: int, patience: float
+) -> AsyncIterator[Connections]:
+    """Up to `most` connections, of which `idle` stay open; made when they are needed."""
+    pool: ConnectionPool[Connection] = ConnectionPool(
+        conninfo(dsn),
+        min_size=min(idle, most),
+        max_size=most,
+        open=False,
+        configure=_configure,
+        reconnect_timeout=patience,
+        num_workers=1,
+        name="fuota",
+    )
+    connections = Connections(pool, health, patience)
+    pool.open()
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(connections.cut_what_hangs)
+            nursery.start_soon(connections.feel_pulse)
+            yield connections
+            nursery.cancel_scope.cancel()
+    finally:
+        with trio.CancelScope(shield=True):
+            await trio.to_thread.run_sync(pool.close)

@@ -1,0 +1,84 @@
+"""A new deployment in one transaction, however many devices it has."""
+
+import psycopg
+
+from fuota.journal.encoding import dump_plan, dump_state
+from fuota.journal.port import Conflict, NewDeployment
+from fuota.journal.postgres_connections import Connection
+from fuota.journal.postgres_writing import committed, current_transaction
+from fuota.journal.sealing import Keyring, Kind
+from fuota.journal.sql import queries
+from fuota.lorawan.eui import EUI64
+
+WITHIN = 60.0
+"""Seconds that the transaction may take."""
+
+LIVE_CLAIMS = ("deployment_device_mc_group", "deployment_device_frag_index")
+"""The indexes that let a device be in one live deployment for each McGroupID and each FragIndex."""
+
+
+class Creation:
+    """The writing of one deployment, tried until its outcome is known."""
+
+    def __init__(self, new: NewDeployment, keyring: Keyring) -> None:
+        self._new = new
+        self._keyring = keyring
+        self._xid: str | None = None
+
+    @property
+    def begun(self) -> bool:
+        """A transaction was begun: if its outcome was never heard, it may have been committed."""
+        return self._xid is not None
+
+    def write(self, connection: Connection) -> None:
+        """In a transaction of its own; once it was committed, again does nothing."""
+        if self._xid is None or not committed(self._xid)(connection):
+            self._xid = current_transaction(connection)
+            self._insert(connection)
+
+    def _insert(self, connection: Connection) -> None:
+        new, seal = self._new, self._keyring.seal
+        firmware = {
+            "sha256": new.plan.firmware_sha256,
+            "created_at": new.created_at,
+            "image": new.firmware,
+        }
+        deployment = {
+            "id": new.id,
+            "created_at": new.created_at,
+            "plan": dump_plan(new.plan),
+            "mc_key": seal(new.mc_key, Kind.MC_KEY, new.id),
+            "sha256": new.plan.firmware_sha256,
+            "state": dump_state(new.state),
+        }
+        connection.execute(queries()["insert_firmware"], firmware)
+        connection.execute(queries()["insert_deployment"], deployment)
+        numbers = (new.plan.mc_group_id, new.plan.frag_index)
+        latest = (dump_state(new.device_state), 1, True)
+        with connection.cursor() as cursor, cursor.copy(queries()["copy_devices"]) as copy:
+            for device in sorted(new.devices, key=lambda device: device.dev_eui.octets):
+                sealed = seal(device.mc_root_key, Kind.MC_ROOT_KEY, new.id, device.dev_eui)
+                times = (new.created_at, new.created_at)
+                copy.write_row((new.id, device.dev_eui.octets, *times, sealed, *numbers, *latest))
+        connection.execute(queries()["insert_first_transitions"], {"id": new.id})
+
+    def conflict(self, connection: Connection) -> Conflict | None:
+        """With a deployment that lives; None if there is none any more."""
+        plan = self._new.plan
+        wanted = {
+            "dev_eui": [device.dev_eui.octets for device in self._new.devices],
+            "mc_group_id": plan.mc_group_id,
+            "frag_index": plan.frag_index,
+        }
+        row = connection.execute(queries()["select_claims"], wanted).fetchone()
+        if row is None:
+            return None
+        octets, same_group, deployment_id = row
+        if same_group:
+            return Conflict(EUI64(octets), "McGroupID", plan.mc_group_id, deployment_id)
+        return Conflict(EUI64(octets), "FragIndex", plan.frag_index, deployment_id)
+
+
+def is_conflict(error: psycopg.Error) -> bool:
+    """Whether it is for a live deployment that the new one was not written."""
+    return error.diag.constraint_name in LIVE_CLAIMS

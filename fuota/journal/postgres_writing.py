@@ -1,0 +1,216 @@
+"""What group commit writes: transitions and log rows, many at a time, each of them once."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+from uuid import UUID
+
+import attrs
+import psycopg
+
+from fuota.journal.encoding import storable, storable_fields
+from fuota.journal.group_commit import Pending
+from fuota.journal.port import ActorId, Fenced, JournalError, LogRow, Milestone, Transition, Unavailable
+from fuota.journal.postgres_connections import Connection, Connections
+from fuota.journal.sql import queries
+
+FENCED = "{0.actor}: version {0.version} was written by another process, or the deployment is deleted"
+
+WITHIN = 10.0
+"""Seconds that one transaction may take."""
+
+
+@attrs.frozen
+class Withdrawal:
+    """A deployment that was created, perhaps, although its customer was told that it could not be."""
+
+    deployment_id: UUID
+
+
+@attrs.frozen
+class Step:
+    """A transition, and its state as it is stored."""
+
+    transition: Transition
+    state: str
+
+
+Entry = Step | tuple[LogRow, ...] | Withdrawal
+Version = tuple[UUID, bytes, int]
+"""The primary key of a transition."""
+
+
+def weight(entry: Entry) -> int:
+    """Rows that it writes."""
+    match entry:
+        case Step(transition=transition):
+            return 1 + len(transition.logs)
+        case Withdrawal():
+            return 1
+        case rows:
+            return len(rows)
+
+
+def actor(entry: Entry) -> ActorId | None:
+    return entry.transition.actor if isinstance(entry, Step) else None
+
+
+class Writer:
+    """Puts entries into the database; there is one for each journal."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+        self._doubtful: _Batch | None = None
+
+    async def write(self, batch: Sequence[Pending[Entry]]) -> None:
+        """Settles every entry: it is written, it is fenced, or it alone can not be written.
+
+        Raises `Unavailable`; those that are not settled may be given again, alone or with others.
+        """
+        await self._resolve()
+        unsettled = [pending for pending in batch if not pending.settled]
+        if unsettled:
+            await self._write(unsettled)
+
+    async def _write(self, batch: Sequence[Pending[Entry]]) -> None:
+        attempt = self._doubtful = _Batch(batch)
+        try:
+            await self._connections.transact(attempt.write, within=WITHIN, purpose="writing")
+        except psycopg.Error as error:
+            self._doubtful = None
+            if len(batch) == 1:
+                batch[0].settle(JournalError(f"PostgreSQL refuses it: {error}"))
+                return
+            # One of them can not be written. The others can.
+            half = len(batch) // 2
+            await self._write(batch[:half])
+            await self._write(batch[half:])
+            return
+        self._doubtful = None
+        attempt.settle()
+
+    async def _resolve(self) -> None:
+        """If the connection was lost during the last COMMIT: find out what has become of it."""
+        last = self._doubtful
+        if last is None or last.xid is None:
+            return
+        if await self._connections.transact(committed(last.xid), within=WITHIN, purpose="writing"):
+            last.settle()
+        self._doubtful = None
+
+
+class _Batch:
+    """One transaction: which it was, and what it has done to each entry."""
+
+    def __init__(self, batch: Sequence[Pending[Entry]]) -> None:
+        self._batch = batch
+        self._fenced: set[Version] = set()
+        self.xid: str | None = None
+
+    def settle(self) -> None:
+        for pending in self._batch:
+            if isinstance(pending.entry, Step) and _version(pending.entry) in self._fenced:
+                pending.settle(Fenced(FENCED.format(pending.entry.transition)))
+            else:
+                pending.settle()
+
+    def write(self, connection: Connection) -> None:
+        self.xid = current_transaction(connection)
+        entries = [pending.entry for pending in self._batch]
+        given = {_version(entry): entry for entry in entries if isinstance(entry, Step)}
+        written = _insert(connection, given)
+        left = {version: entry for version, entry in given.items() if version not in written}
+        self._fenced = left.keys() - _same(connection, left)
+        logs = [row for entry in entries for row in _logs(entry, written)]
+        if logs:
+            connection.execute(queries()["insert_logs"], _columns(logs, LOG_COLUMNS))
+        for entry in entries:
+            if isinstance(entry, Withdrawal):
+                connection.execute(queries()["delete_deployment"], [entry.deployment_id])
+
+
+def current_transaction(connection: Connection) -> str:
+    """The id of the transaction, for `committed`."""
+    row = connection.execute(queries()["current_transaction"]).fetchone()
+    assert row is not None
+    return cast(str, row[0])
+
+
+def committed(xid: str) -> Callable[[Connection], bool]:
+    """Whether the transaction has been committed. Raises `Unavailable` while that is not decided."""
+
+    def ask(connection: Connection) -> bool:
+        try:
+            with connection.transaction():
+                row = connection.execute(queries()["transaction_status"], [xid]).fetchone()
+        except psycopg.DataError:
+            return False  # of the future, to this database: a standby has taken over without it
+        if row is not None and row[0] == "in progress":
+            raise Unavailable("PostgreSQL: the last transaction is still under way")
+        return row is not None and row[0] == "committed"
+
+    return ask
+
+
+def _insert(connection: Connection, given: Mapping[Version, Step]) -> set[Version]:
+    if not given:
+        return set()
+    columns = _columns(list(given.values()), {**TRANSITION_COLUMNS, **MILESTONE_COLUMNS})
+    return set(connection.execute(queries()["insert_transitions"], columns).fetchall())
+
+
+def _same(connection: Connection, given: Mapping[Version, Step]) -> set[Version]:
+    if not given:
+        return set()
+    columns = _columns(list(given.values()), TRANSITION_COLUMNS)
+    return set(connection.execute(queries()["same_transitions"], columns).fetchall())
+
+
+def _logs(entry: Entry, written: set[Version]) -> Sequence[LogRow]:
+    match entry:
+        case Step(transition=transition):
+            return transition.logs if _version(entry) in written else ()
+        case Withdrawal():
+            return ()
+        case rows:
+            return rows
+
+
+def _dev_eui(actor: ActorId) -> bytes:
+    return actor.dev_eui.octets if actor.dev_eui else b""
+
+
+def _version(step: Step) -> Version:
+    return step.transition.actor.deployment_id, _dev_eui(step.transition.actor), step.transition.version
+
+
+def _earned(milestone: Milestone) -> Callable[[Step], Any]:
+    return lambda step: step.transition.at if milestone in step.transition.milestones else None
+
+
+def _columns(rows: Sequence[Any], columns: Mapping[str, Callable[[Any], Any]]) -> dict[str, list[Any]]:
+    return {name: [value(row) for row in rows] for name, value in columns.items()}
+
+
+TRANSITION_COLUMNS: Mapping[str, Callable[[Step], Any]] = {
+    "deployment_id": lambda step: step.transition.actor.deployment_id,
+    "dev_eui": lambda step: _dev_eui(step.transition.actor),
+    "version": lambda step: step.transition.version,
+    "at": lambda step: step.transition.at,
+    "cause": lambda step: storable(step.transition.cause),
+    "live": lambda step: step.transition.live,
+    "state": lambda step: step.state,
+}
+
+MILESTONE_COLUMNS: Mapping[str, Callable[[Step], Any]] = {
+    milestone.name.lower(): _earned(milestone) for milestone in Milestone
+}
+
+LOG_COLUMNS: Mapping[str, Callable[[LogRow], Any]] = {
+    "created_at": lambda row: row.created_at,
+    "deployment_id": lambda row: row.deployment_id,
+    "dev_eui": lambda row: row.dev_eui.octets,
+    "f_port": lambda row: row.f_port,
+    "command": lambda row: storable(row.command),
+    "fields": lambda row: json.dumps(storable_fields(row.fields)),
+}
