@@ -47,6 +47,12 @@ class Tree:
         """Let another child of the root live."""
         return self._root.spawn(Child(name, factory, policy, room)).mailbox
 
+    async def start(self, child: Child[C]) -> Ref[C]:
+        """Let another child of the root live, and wait until it has `started` or has tried to."""
+        cell = self._root.spawn(child)
+        await cell.up()
+        return cell.mailbox
+
     def find(self, path: str) -> Ref[Any] | None:
         """The living actor of this path."""
         cell = self._cell(path)

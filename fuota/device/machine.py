@@ -101,9 +101,9 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case (AskingStatus() | StillListening()), Answered(FragSessionStatusAns() as answer, at) \
                 if answer.frag_index == plan.frag_index:
             return _status_answered(plan, state, answer, at, now)
-        case AskingStatus(session), Expired() if now < session.end: return _ask_later(plan, session, now)
         case AskingStatus(session, attempt), Expired() if attempt < plan.unicast_attempts:
             return AskingStatus(session, attempt + 1, status_patience(plan, attempt + 1, now))
+        case AskingStatus(session), Expired() if now < session.end: return _ask_later(plan, session, now)
         case AskingStatus(), Expired(): return Failed(Reason.NO_ANSWER, "to FragSessionStatusReq")
         case StillListening(session), Expired(): return AskingStatus(session, 1, status_patience(plan, 1, now))
 

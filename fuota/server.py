@@ -1,0 +1,207 @@
+"""The composition root: what is started, in which order, inside what.
+
+    database ⊃ journal ⊃ asyncio loop ⊃ network ⊃ alarms ⊃ tree of actors
+
+Everything is stopped in the reverse order: first nothing more is taken in, then the actors end, and the
+database goes last.
+"""
+
+import gc
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+from uuid import UUID
+
+import attrs
+import structlog
+import trio
+
+from fuota import bridge, http
+from fuota.actor import Actor, Alarms, Child, Policy, Ref, Registry, Tree, open_tree
+from fuota.api.errors import answer
+from fuota.api.orders import Orders
+from fuota.api.service3 import FuotaServerService
+from fuota.clock import SystemClock
+from fuota.config import PostgreSQL, Settings
+from fuota.debug.app import debug_app
+from fuota.deployments import Begin, Deployments
+from fuota.dispatcher import Dispatcher, Route
+from fuota.endpoint import Endpoint, Serve, check
+from fuota.health import Health
+from fuota.integration import chirpstack3
+from fuota.integration.endpoint import endpoint
+from fuota.journal.port import Journal, JournalError, Unavailable
+from fuota.journal.postgres import PostgresJournal
+from fuota.journal.sealing import Keyring
+from fuota.network.application_server import connected
+from fuota.postgresql import EmbeddedPostgresqlError, open_postgresql
+from fuota.rpc.health import HealthService
+from fuota.rpc.reflection import with_reflection
+from fuota.rpc.server import serve as serve_grpc
+from fuota.rpc.tls import CertificateError, server_context
+from fuota.services import Services
+
+if TYPE_CHECKING:
+    from grpclib._typing import IServable
+
+M = TypeVar("M")
+
+log = structlog.get_logger(__name__)
+
+GARBAGE = (20_000, 50, 1_000)
+"""Thresholds of the garbage collector, which a hundred thousand long-lived actors keep busy for nothing."""
+
+DATABASE_PAUSE = 1.0
+"""Seconds between two attempts to reach the database at the start."""
+
+MISTAKES = (JournalError, EmbeddedPostgresqlError, CertificateError, OSError)
+"""What the operator has to mend; everything else that ends the server is a bug."""
+
+
+@attrs.define
+class Addresses:
+    """Where the server listens, each as `host:port`; empty until it does."""
+
+    api: str = ""
+    integration: str = ""
+    debug: str = ""
+
+    def complete(self) -> bool:
+        """Whether the server has started."""
+        return all(attrs.astuple(self))
+
+
+def run(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT; the exit code."""
+    gc.set_threshold(*GARBAGE)
+    try:
+        trio.run(_main, settings)
+    except BaseExceptionGroup as group:
+        errors: list[BaseException] = list(_leaves(group))
+        if not all(isinstance(error, MISTAKES) for error in errors):
+            raise
+    except MISTAKES as mistake:
+        errors = [mistake]
+    else:
+        return 0
+    for error in errors:
+        print(f"fuota: {error}", file=sys.stderr)
+    return 1
+
+
+async def _main(settings: Settings) -> None:
+    async with trio.open_nursery() as nursery:
+        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            addresses: Addresses = await nursery.start(serve, settings)
+            print(f"gRPC API listening on {addresses.api}")
+            print(f"ChirpStack events listening on http://{addresses.integration}/")
+            print(f"debug endpoint listening on http://{addresses.debug}/", flush=True)
+            async for number in signals:
+                if nursery.cancel_scope.cancel_called:
+                    os._exit(128 + number)  # asked twice: at once
+                log.info("stopping", signal=signal.Signals(number).name)
+                nursery.cancel_scope.cancel()
+
+
+async def serve(settings: Settings, *, task_status: trio.TaskStatus[Addresses]) -> None:
+    """Serve until cancelled; then stop in order."""
+    health, clock = Health(), SystemClock()
+    async with AsyncExitStack() as stack:
+        await check(
+            settings.fuota_server.api.bind,
+            settings.application_server.event_handler.http.bind,
+            settings.debug.bind,
+        )
+        dsn = await stack.enter_async_context(_database(settings.postgresql))
+        journal = await stack.enter_async_context(_journal(dsn, settings, health))
+        await stack.enter_async_context(bridge.open_loop())
+        network = await stack.enter_async_context(connected(settings.application_server.api, health))
+        services = Services(journal, network, clock, Alarms(clock), Registry(), health)
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        nursery.start_soon(services.alarms.run)
+        async with open_tree() as tree:
+            addresses = await _grow(tree, services, settings)
+            task_status.started(addresses)
+            await trio.sleep_forever()
+
+
+async def _grow(tree: Tree, services: Services, settings: Settings) -> Addresses:
+    """Start the children of the root, each when the one before it is up: the ports open last."""
+    addresses = Addresses()
+
+    async def start(name: str, factory: Callable[[], Actor[M]], room: int = 64) -> Ref[M]:
+        return await tree.start(Child(name, factory, Policy.PERMANENT, room))
+
+    async def listen(name: str, serve: Serve) -> None:
+        await start(name, lambda: Endpoint(serve, partial(setattr, addresses, name)))
+
+    dispatcher: Ref[Route] = await start(
+        "dispatcher", lambda: Dispatcher(services.devices, services.network), room=1024
+    )
+    deployments: Ref[Begin] = await start("deployments", lambda: Deployments(services), room=1024)
+    events, api = settings.application_server.event_handler, settings.fuota_server.api
+    app = endpoint(
+        chirpstack3, dispatcher, services.clock, marshaler=events.marshaler, token=events.http.token
+    )
+    await listen("integration", partial(http.serve, app, events.http.bind))
+    grpc = _grpc_services(services, deployments)
+    tls = server_context(api.tls_cert, api.tls_key, api.ca_cert) if api.tls_cert and api.tls_key else None
+    await listen("api", partial(serve_grpc, grpc, api.bind, tls=tls, answer=answer))
+    page = debug_app(tree.snapshot, services.health, addresses.complete, token=settings.debug.token)
+    await listen("debug", partial(http.serve, page, settings.debug.bind))
+    return addresses
+
+
+def _grpc_services(services: Services, deployments: Ref[Begin]) -> list["IServable"]:
+    async def begin(deployment_id: UUID) -> None:
+        await deployments.tell(Begin(deployment_id))
+
+    orders = Orders(services.journal, services.clock, begin)
+    ours = [FuotaServerService(orders, services.journal)]
+    health = HealthService(ours, lambda: not services.health.ailments())
+    return with_reflection([*ours, health])
+
+
+@asynccontextmanager
+async def _database(settings: PostgreSQL) -> AsyncIterator[str]:
+    """A connection string: of the configured database, or of the embedded one, which runs meanwhile."""
+    if settings.dsn:
+        yield settings.dsn
+    else:
+        async with open_postgresql(settings.data_dir) as dsn:
+            yield dsn
+
+
+@asynccontextmanager
+async def _journal(dsn: str, settings: Settings, health: Health) -> AsyncIterator[Journal]:
+    """The journal, as soon as its database can be reached."""
+    secrets = settings.secrets
+    if secrets.master_key is None:
+        keyring = Keyring.load_or_create(secrets.key_file)
+    else:
+        keyring = Keyring({1: secrets.master_key}, current=1)
+    async with AsyncExitStack() as stack:
+        while True:
+            opened = PostgresJournal.open(
+                dsn, keyring=keyring, health=health, automigrate=settings.postgresql.automigrate
+            )
+            try:
+                journal = await stack.enter_async_context(opened)
+            except Unavailable as error:
+                log.warning("waiting for the database", problem=str(error))
+                await trio.sleep(DATABASE_PAUSE)
+            else:
+                break
+        yield journal
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
