@@ -1,0 +1,1 @@
+"""What operators see: the tree of actors, health, and counters."""
