@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -129,7 +130,7 @@ async def server(
         devices=Registry(),
         health=Health(),
     )
-    children = [
+    children: list[Child[Any]] = [
         Child("dispatcher", lambda: Dispatcher(services.devices, network), room=1024),
         Child("deployments", lambda: Deployments(services)),
     ]
@@ -142,7 +143,7 @@ async def server(
 
             async def deliver(uplink: Uplink) -> None:
                 for each in uplinks(uplink):
-                    await dispatcher.ask(lambda reply, each=each: Route(each, reply), within=8)
+                    await dispatcher.ask(partial(Route, each), within=8)
 
             async def begin(deployment_id: UUID) -> None:
                 await deployments.tell(Begin(deployment_id))

@@ -49,6 +49,7 @@ from fuota.device.states import (
 from fuota.lorawan.eui import EUI64
 from fuota.lorawan.fragmentation import FragSessionSetupAns, FragSessionStatusAns
 from fuota.lorawan.multicast import McClassCSessionAns, McGroupSetupAns
+from fuota.lorawan.package import Command
 
 SECOND = timedelta(seconds=1)
 
@@ -286,7 +287,8 @@ def test_while_its_window_is_open_a_device_is_never_given_up(plan: Plan, session
 
 def test_a_long_window_does_not_mean_many_questions(plan: Plan, session: Session) -> None:
     session = attrs.evolve(session, end=session.start + timedelta(hours=9))
-    now, state, questions = session.start, AskingStatus(session, 1, session.start), 0
+    now, questions = session.start, 0
+    state: State = AskingStatus(session, 1, session.start)
     while now < session.end:
         state = step(plan, state, Answered(status_answer(30, 11), now), now)
         assert isinstance(state, StillListening)
@@ -306,11 +308,12 @@ def test_nobody_is_silent_before_block_ack_delay_is_over(plan: Plan, session: Se
 def test_answers_that_concern_another_deployment_change_nothing(
     plan: Plan, session: Session, now: datetime
 ) -> None:
-    for state, answer in [
+    cases: list[tuple[State, Command]] = [
         (SettingUpGroup(1, now), group_answer(mc_group_id=0)),
         (asked(session, 1, now), session_answer(100, mc_group_id=0)),
         (AskingStatus(session, 1, now), status_answer(41, 0, frag_index=0)),
-    ]:
+    ]
+    for state, answer in cases:
         assert step(plan, state, Answered(answer, now), now) is state
 
 
