@@ -24,7 +24,7 @@ class Clock(Protocol):
     async def sleep_until(self, instant: datetime) -> None: ...
 
 
-@attrs.define
+@attrs.define(eq=False)
 class Alarms:
     """At most one alarm for each actor: a message that comes at an instant, and is never lost."""
 
@@ -34,7 +34,9 @@ class Alarms:
     _numbers: "count[int]" = attrs.field(factory=count, init=False)
     _nap: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
 
-    def __len__(self) -> int:
+    @property
+    def pending(self) -> int:
+        """How many are set."""
         return len(self._set)
 
     def set(self, ref: Ref[M], at: datetime, message: M) -> None:
@@ -44,7 +46,7 @@ class Alarms:
         heappush(self._heap, (at, number, ref))
         if self._heap[0][1] == number:
             self._nap.cancel()
-        elif len(self._heap) > 2 * len(self._set) + 64:
+        if len(self._heap) > 2 * len(self._set) + 64:
             self._heap = [entry for entry in self._heap if self._current(entry[2], entry[1])]
             heapify(self._heap)
 
@@ -59,18 +61,19 @@ class Alarms:
                 if not self._heap:
                     await trio.sleep_forever()
                 await self._clock.sleep_until(self._heap[0][0])
-            now = self._clock.now()
-            while self._heap and self._heap[0][0] <= now:
+            while self._heap and self._heap[0][0] <= (now := self._clock.now()):
                 _, number, ref = heappop(self._heap)
                 if self._current(ref, number):
-                    self._deliver(ref, number, now)
+                    self._ring(ref, number, now)
+                await trio.lowlevel.checkpoint()
 
-    def _deliver(self, ref: Ref[Any], number: int, now: datetime) -> None:
-        if ref.full and not ref.stopped:
+    def _ring(self, ref: Ref[Any], number: int, now: datetime) -> None:
+        if ref.stopped:
+            del self._set[ref]
+        elif ref.full:
             heappush(self._heap, (now + RETRY, number, ref))
         else:
-            _, message = self._set.pop(ref)
-            ref.offer(message)
+            ref.offer(self._set.pop(ref)[1])
 
     def _current(self, ref: Ref[Any], number: int) -> bool:
         return ref in self._set and self._set[ref][0] == number

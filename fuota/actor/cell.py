@@ -8,7 +8,6 @@ import structlog
 import trio
 
 from fuota.actor.behaviour import Actor, Me
-from fuota.actor.errors import Crashed, Stopped
 from fuota.actor.mailbox import Mailbox
 from fuota.actor.snapshot import take
 from fuota.actor.supervision import Child, Family, Policy
@@ -129,20 +128,15 @@ class Cell(Generic[M]):
 
     def _leave(self, crash: ExceptionGroup | None) -> None:
         """The incarnation is over: settle what it owes, and see what comes next."""
-        gone: Exception = Stopped(self.path)
-        error = crash and _innermost(crash)
+        error = None if crash is None else _innermost(crash)
         if error is not None:
             self.last_error = f"{type(error).__name__}: {error}"
-            gone = Crashed(self.path)
-            gone.__cause__ = error
-        self.mailbox.abandon(gone)
+        self.mailbox.abandon(error)
         for child in tuple(self.family.children.values()) if self.family is not None else ():
             child.bury()
-        again = self.spec.policy is Policy.PERMANENT or (
-            self.spec.policy is Policy.TRANSIENT and error is not None
-        )
-        family = self.parent.family if self.parent is not None else None
-        if family is None or self._ending or not (again or self._halted):
+        again = self._halted or self.spec.policy.begins_anew(crashed=error is not None)
+        family = None if self.parent is None else self.parent.family
+        if family is None or self._ending or not again:
             self.bury(failed=error is not None)
         else:
             self._enter("backing-off")

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 import attrs
 import trio
 
-from fuota.actor.errors import Stopped
+from fuota.actor.errors import Crashed, Stopped
 from fuota.actor.ref import Question, Ref
 
 M = TypeVar("M")
@@ -56,10 +56,12 @@ class Mailbox(Ref[M]):
         """Take messages again."""
         self.stopped = False
 
-    def abandon(self, error: BaseException) -> None:
-        """Fail the replies owed to questions that were taken: who took them is gone."""
+    def abandon(self, error: Exception | None) -> None:
+        """Fail the replies that are owed: the actor has crashed with `error`, or has ended."""
         for reply in self._owed:
-            reply.fail(error)
+            gone = Stopped(self.path) if error is None else Crashed(self.path)
+            gone.__cause__ = error
+            reply.fail(gone)
         self._owed.clear()
 
     def _cancelled(self, _: Any) -> trio.lowlevel.Abort:

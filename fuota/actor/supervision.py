@@ -26,6 +26,9 @@ WINDOW = 60.0
 PAUSE = 0.1
 """Seconds before the first restart; twice as long for each crash that still counts."""
 
+AT_ONCE = 500
+"""Children told to stop before others get a turn."""
+
 VISIBLE = 60.0
 """Seconds for which an actor can be seen after its end; of one family, the last GRAVES."""
 GRAVES = 64
@@ -37,6 +40,10 @@ class Policy(Enum):
     PERMANENT = "however it ended"
     TRANSIENT = "when it crashed"
     TEMPORARY = "never"
+
+    def begins_anew(self, *, crashed: bool) -> bool:
+        """After an incarnation that crashed, or ended by itself."""
+        return self is Policy.PERMANENT or (self is Policy.TRANSIENT and crashed)
 
 
 @attrs.frozen
@@ -85,8 +92,8 @@ class Family:
     async def mend(self, failed: Cell[Any], incarnation: int, at: float, error: Exception | None) -> None:
         """Begin `failed` anew after its crash, and whoever the strategy says, one crash after the other."""
         async with self._mending:
-            pause = PAUSE * 2 ** self.crashes(at)
-            if self.crashes(at) >= BUDGET:
+            recent = self.crashes(at)
+            if recent == BUDGET:
                 raise TooManyCrashes(failed.path) from error
             self._crashes.append(at)
             if failed.over or failed.incarnations != incarnation:
@@ -96,7 +103,7 @@ class Family:
             for cell in reversed(cells):
                 if cell is not failed:
                     await cell.halt()
-            await trio.sleep(pause)
+            await trio.sleep(PAUSE * 2**recent)
             for cell in cells:
                 if cell.spec.policy is Policy.TEMPORARY:
                     cell.stop()
@@ -113,10 +120,12 @@ class Family:
 
     async def stop(self) -> None:
         """Have every child stop, and wait until all have."""
-        for child in reversed(tuple(self.children.values())):
+        for number, child in enumerate(reversed(tuple(self.children.values())), start=1):
             child.stop()
             if self.parent.stops_in_order():
                 await child.gone()
+            elif number % AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
         for child in tuple(self.children.values()):
             await child.gone()
 
