@@ -1,6 +1,7 @@
 """The shell that runs a pure machine: what it decides is committed first and done then."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Any, Generic, Protocol, TypeVar, TypeVarTuple
@@ -10,6 +11,7 @@ import trio
 
 from fuota.actor.alarms import Alarms
 from fuota.actor.behaviour import Actor, Me
+from fuota.actor.errors import Stopped
 
 M = TypeVar("M")
 S = TypeVar("S")
@@ -98,5 +100,5 @@ class Durable(Actor[M], Generic[M, S, F, E]):
 
 
 async def _within(scope: trio.CancelScope, task: Callable[[], Awaitable[None]]) -> None:
-    with scope:
+    with scope, suppress(Stopped):  # the actor ends: nobody waits for what the task had to tell
         await task()

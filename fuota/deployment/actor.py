@@ -35,7 +35,7 @@ from fuota.deployment.messages import (
 )
 from fuota.deployment.record import ended, milestones
 from fuota.deployment.roster import Roster
-from fuota.deployment.states import State
+from fuota.deployment.states import State, Transmitting
 from fuota.device import messages as device
 from fuota.device.actor import DeviceActor
 from fuota.device.effects import Assignment
@@ -173,6 +173,8 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
 
     def enter(self, *, resumed: bool) -> None:
         self.trouble = ""
+        if not isinstance(self.position.state, Transmitting):
+            self.air.clear()
         super().enter(resumed=resumed)
         told = instruction(self.plan, self.position.state)
         if told != self.told:

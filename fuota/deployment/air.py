@@ -33,6 +33,10 @@ class Air:
                 self._payloads = self._made(firmware)
         return self._payloads[after:upto]
 
+    def clear(self) -> None:
+        """Forget the payloads until they are needed again."""
+        self._payloads = []
+
     def _made(self, firmware: bytes) -> list[bytes]:
         plan = self.plan
         uncoded = split(firmware, plan.frag_size)

@@ -2,12 +2,13 @@
 
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
 
-from fuota.actor import Me, Ref
+from fuota.actor import Me, Ref, Stopped
 from fuota.actor.durable import Durable, Position
 from fuota.deployment.messages import Announced
 from fuota.deployment.messages import Message as DeploymentMessage
@@ -118,7 +119,8 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         return advanced
 
     async def announce(self) -> None:
-        await self.parent.tell(Announced(self.assignment.dev_eui, standing(self.position.state)))
+        with suppress(Stopped):  # then this actor ends too
+            await self.parent.tell(Announced(self.assignment.dev_eui, standing(self.position.state)))
 
     # What the shell asks for
 

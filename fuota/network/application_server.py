@@ -37,6 +37,9 @@ PAGE = 100
 AILING = 3
 """Failures in a row after which the network is said to ail."""
 
+PROBE = 0.5
+"""Seconds between two calls to a network that ails."""
+
 ERRORS: Mapping[Status, type[NetworkError]] = {
     Status.UNAVAILABLE: Unreachable,
     Status.DEADLINE_EXCEEDED: Unreachable,
@@ -62,8 +65,7 @@ class ApplicationServer:
     _groups: MulticastGroupServiceStub
     _queues: DeviceQueueServiceStub
     _metadata: Mapping[str, str] = attrs.field(repr=False)
-    _health: "Pulse"
-    _limiter: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(AT_ONCE))
+    _gate: "Gate"
 
     async def ensure_group(self, group: Group) -> str:
         if found := await self._ids(group):
@@ -126,36 +128,54 @@ class ApplicationServer:
         self, method: UnaryUnaryMethod[Req, Res], request: Req, *, fine: tuple[Status, ...] = ()
     ) -> Res:
         """`fine`: statuses that say that what is asked for is so already."""
-        async with self._limiter:
-            try:
-                response = await call(method, request, timeout=CALL_TIMEOUT, metadata=self._metadata)
-            except RpcError as error:
-                if error.status in fine:
-                    return method.reply_type()
-                self._health.beat(error)
-                raise ERRORS.get(error.status, Refused)(error.status.name, error.detail) from error
-        self._health.beat(None)
-        return response
+        try:
+            async with self._gate.passage():
+                return await call(method, request, timeout=CALL_TIMEOUT, metadata=self._metadata)
+        except RpcError as error:
+            if error.status in fine:
+                return method.reply_type()
+            raise ERRORS.get(error.status, Refused)(error.status.name, error.detail) from error
 
 
 @attrs.define
-class Pulse:
-    """Tells health how the network is; a call that fails now and then is no illness."""
+class Gate:
+    """Lets `AT_ONCE` calls through; after `AILING` failures in a row one at a time, and that seldom.
+
+    A hundred thousand actors may want to know whether the network is back: one of them finds out for all.
+    """
 
     _health: Health
+    _limiter: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(AT_ONCE))
     _failures: int = 0
 
-    def beat(self, error: RpcError | None) -> None:
-        """A call was answered, or failed with `error`."""
-        if error is None or issubclass(ERRORS.get(error.status, Refused), Refused):
+    @asynccontextmanager
+    async def passage(self) -> AsyncIterator[None]:
+        """Around one call; an `RpcError` that leaves it is one of the network, or of what was asked."""
+        async with self._limiter:
+            try:
+                yield
+            except RpcError as error:
+                if issubclass(ERRORS.get(error.status, Refused), Refused):
+                    self._answered()
+                else:
+                    await self._failed(error)
+                raise
+            self._answered()
+
+    def _answered(self) -> None:
+        if self._failures:
             self._failures = 0
+            self._limiter.total_tokens = AT_ONCE
             self._health.well("chirpstack")
-            return
+
+    async def _failed(self, error: RpcError) -> None:
         self._failures += 1
         if error.status is Status.UNAUTHENTICATED:
             self._health.ill("chirpstack", f"the token was refused: {error.detail}")
         elif self._failures >= AILING:
             self._health.ill("chirpstack", str(error))
+            self._limiter.total_tokens = 1
+            await trio.sleep(PROBE)
 
 
 @asynccontextmanager
@@ -172,5 +192,5 @@ def application_server(channel: Channel, token: str, health: Health) -> Applicat
         MulticastGroupServiceStub(channel),
         DeviceQueueServiceStub(channel),
         {"authorization": f"Bearer {token}"},
-        Pulse(health),
+        Gate(health),
     )

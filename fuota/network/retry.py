@@ -14,7 +14,7 @@ TROUBLES = 10
 """How often in a row the network may fail in itself over one call, before that is its answer."""
 
 FIRST_PAUSE = 0.25
-LONGEST_PAUSE = 10.0
+LONGEST_PAUSE = 2.0
 """Seconds."""
 
 

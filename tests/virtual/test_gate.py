@@ -1,0 +1,67 @@
+"""How many calls an ailing network gets, and how soon its recovery is noticed."""
+
+import pytest
+import trio
+from grpclib.const import Status
+from trio.testing import MockClock
+
+from fuota.health import Health
+from fuota.network.application_server import AT_ONCE, PROBE, Gate
+from fuota.rpc.errors import RpcError
+
+
+async def through(gate: Gate, error: Status | None = None) -> None:
+    async with gate.passage():
+        if error is not None:
+            raise RpcError(error, "as told")
+
+
+async def test_a_call_that_fails_now_and_then_is_no_illness(autojump_clock: MockClock) -> None:
+    health = Health()
+    gate = Gate(health)
+    for status in (Status.UNAVAILABLE, None, Status.INTERNAL, Status.UNAVAILABLE, None, Status.NOT_FOUND):
+        if status is None:
+            await through(gate)
+        else:
+            with pytest.raises(RpcError):
+                await through(gate, status)
+    assert not health.ailments()
+    assert trio.current_time() == 0
+
+
+async def test_a_thousand_actors_ask_an_ailing_network_once_in_a_while(autojump_clock: MockClock) -> None:
+    health = Health()
+    gate = Gate(health)
+    calls = 0
+    away = True
+
+    async def insist() -> None:
+        nonlocal calls
+        while True:
+            try:
+                async with gate.passage():
+                    calls += 1
+                    await trio.sleep(0.001)
+                    if away:
+                        raise RpcError(Status.UNAVAILABLE, "connection refused")
+                return
+            except RpcError:
+                await trio.sleep(1)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(1000):
+            nursery.start_soon(insist)
+        await trio.sleep(60)
+        assert calls <= 60 / PROBE + AT_ONCE + 1
+        assert "UNAVAILABLE" in health.ailments()["chirpstack"]
+        away = False
+        began = trio.current_time()
+    assert trio.current_time() - began < 3
+    assert not health.ailments()
+
+
+async def test_a_refused_token_is_said_at_once(autojump_clock: MockClock) -> None:
+    health = Health()
+    with pytest.raises(RpcError):
+        await through(Gate(health), Status.UNAUTHENTICATED)
+    assert "token" in health.ailments()["chirpstack"]
