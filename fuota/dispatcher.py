@@ -86,7 +86,6 @@ class Dispatcher(Actor[Route]):
             self._counts.unconcerned += 1
             route.reply.give(Outcome.TAKEN)
             return
-        self._counts.routed += 1
         waiting = set(refs)
 
         def done(ref: Ref[DeviceMessage]) -> None:
@@ -95,7 +94,9 @@ class Dispatcher(Actor[Route]):
                 route.reply.give(Outcome.TAKEN)
 
         offered = [ref.offer(Heard(route.uplink, partial(done, ref))) for ref in refs]
-        if not all(offered):
+        if all(offered):
+            self._counts.routed += 1
+        else:
             self._counts.busy += 1
             route.reply.give(Outcome.BUSY)
 

@@ -53,12 +53,15 @@ def _phrases(value: object) -> Iterable[str]:
         yield _text(value)
         return
     for name, each in pairs:
-        yield f"{name.replace('_', ' ')} {_phrase(each)}"
+        if phrase := _phrase(each):
+            yield phrase if name == "state" else f"{name.replace('_', ' ')} {phrase}"
 
 
 def _phrase(value: object) -> str:
+    if value is None:
+        return ""
     if isinstance(value, list | tuple | set | frozenset | Mapping):
-        return f"({len(value)})" if len(value) > 3 else str(plain(value))
+        return ", ".join(map(_text, value)) if len(value) <= 3 else str(len(value))
     if _record(value):
         inner = ", ".join(f"{name} {_text(each)}" for name, each in _fields(value))
         return spaced(type(value).__name__) + (f" ({inner})" if inner else "")
@@ -94,7 +97,7 @@ def _text(value: object) -> str:
         case Enum():
             text = spaced(value.name).replace("_", " ")
         case datetime():
-            text = value.isoformat(sep=" ", timespec="seconds").removesuffix("+00:00")
+            text = f"{value:%d %b %H:%M:%S}"
         case timedelta():
             text = f"{value.total_seconds():g} s"
         case bytes() | bytearray() | memoryview():
