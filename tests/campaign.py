@@ -1,7 +1,7 @@
 """A whole server in virtual time: real actors and machines, the memory journal, a simulated network."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from random import Random
@@ -11,7 +11,7 @@ from uuid import UUID
 import attrs
 import trio
 
-from fuota.actor import Alarms, Child, Registry, Tree, open_tree
+from fuota.actor import ActorError, Alarms, Child, Registry, Tree, open_tree
 from fuota.api.orders import Orders
 from fuota.clock import TrioClock
 from fuota.deployment.order import Order, OrderedDevice
@@ -31,6 +31,8 @@ from fuota.simulation.fleet import fleet
 from fuota.simulation.radio import Radio
 from fuota.simulation.world import World
 from fuota.uplink import Uplink
+
+Uplinks = Callable[[Uplink], Sequence[Uplink]]
 
 START = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 IMAGE = Random(0).randbytes(2_010)
@@ -106,30 +108,41 @@ class Result:
         return {type(device.state) for device in self.status.devices}
 
 
+@attrs.define
+class Surroundings:
+    """What outlives a server: its journal, the network, and the time."""
+
+    clock: TrioClock
+    world: World
+    network: SimulatedNetwork
+    journal: MemoryJournal
+    deliver: Callable[[Uplink], Awaitable[None]] | None = None
+    """Where uplinks go while a server runs; without one they are lost."""
+
+    async def run(self) -> None:
+        async def post(uplink: Uplink) -> None:
+            if self.deliver is not None:
+                await self.deliver(uplink)
+
+        await self.world.run(post)
+
+
+def surroundings(
+    devices: Sequence[Device], *, radio: Radio | None = None, journal: MemoryJournal | None = None
+) -> Surroundings:
+    clock = TrioClock(START)
+    world = World(devices, clock=clock, radio=radio)
+    return Surroundings(clock, world, SimulatedNetwork(world), journal or MemoryJournal())
+
+
 @asynccontextmanager
-async def server(
-    devices: Sequence[Device],
-    *,
-    radio: Radio | None = None,
-    journal: Journal | None = None,
-    world: World | None = None,
-    uplinks: Callable[[Uplink], Sequence[Uplink]] = lambda uplink: (uplink,),
-) -> AsyncIterator[Server]:
-    """Everything of a server that needs no socket; call it under `autojump_clock`.
+async def serving(around: Surroundings, uplinks: Uplinks = lambda uplink: (uplink,)) -> AsyncIterator[Server]:
+    """Everything of a server that needs no socket; it can be cancelled and started again.
 
     `uplinks` says what becomes of an uplink on its way from the network: nothing, one, or several.
     """
-    clock = TrioClock(START)
-    world = world or World(devices, clock=clock, radio=radio)
-    network = SimulatedNetwork(world)
-    services = Services(
-        journal=journal or MemoryJournal(),
-        network=network,
-        clock=clock,
-        alarms=Alarms(clock),
-        devices=Registry(),
-        health=Health(),
-    )
+    network, clock = around.network, around.clock
+    services = Services(around.journal, network, clock, Alarms(clock), Registry(), Health())
     children: list[Child[Any]] = [
         Child("dispatcher", lambda: Dispatcher(services.devices, network), room=1024),
         Child("deployments", lambda: Deployments(services)),
@@ -143,14 +156,35 @@ async def server(
 
             async def deliver(uplink: Uplink) -> None:
                 for each in uplinks(uplink):
-                    await dispatcher.ask(partial(Route, each), within=8)
+                    with suppress(ActorError):  # nobody posts an event twice
+                        await dispatcher.ask(partial(Route, each), within=8)
 
             async def begin(deployment_id: UUID) -> None:
                 await deployments.tell(Begin(deployment_id))
 
-            nursery.start_soon(world.run, deliver)
-            orders = Orders(services.journal, clock, begin)
-            yield Server(world, services.journal, network, orders, tree, clock)
+            around.deliver = deliver
+            try:
+                orders = Orders(services.journal, clock, begin)
+                yield Server(around.world, services.journal, network, orders, tree, clock)
+            finally:
+                around.deliver = None
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def server(
+    devices: Sequence[Device],
+    *,
+    radio: Radio | None = None,
+    journal: MemoryJournal | None = None,
+    uplinks: Uplinks = lambda uplink: (uplink,),
+) -> AsyncIterator[Server]:
+    """A server and its surroundings; call it under `autojump_clock`."""
+    around = surroundings(devices, radio=radio, journal=journal)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(around.run)
+        async with serving(around, uplinks) as running:
+            yield running
         nursery.cancel_scope.cancel()
 
 

@@ -1,0 +1,145 @@
+"""The process dies before or after each commit of a whole deployment, and is started again."""
+
+from collections import Counter, defaultdict
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from fuota.deployment.effects import BATCH
+from fuota.deployment.plan import MulticastClass
+from fuota.deployment.states import AwaitingEnd, Ended, Transmitting, Why
+from fuota.device.states import Complete
+from fuota.journal.memory import MemoryJournal
+from fuota.journal.port import Transition
+from fuota.lorawan.eui import EUI64
+from fuota.network.port import Group
+from fuota.network.simulated import SimulatedNetwork
+from fuota.simulation.world import World
+from tests.campaign import IMAGE, Surroundings, order, serving, simulated, surroundings
+
+DOWN = timedelta(seconds=20)
+"""Until the process is started again."""
+
+
+class MortalJournal(MemoryJournal):
+    """Does not return from one commit, made or not: there the process dies."""
+
+    def __init__(self, die_at: int, *, after: bool) -> None:
+        super().__init__()
+        self.die_at, self.after = die_at, after
+        self.commits = 0
+        self.died = trio.Event()
+
+    async def commit(self, transition: Transition) -> None:
+        self.commits += 1
+        if self.commits != self.die_at:
+            return await super().commit(transition)
+        if self.after:
+            await super().commit(transition)
+        self.died.set()
+        return await trio.sleep_forever()
+
+
+class WitnessNetwork(SimulatedNetwork):
+    """Sees in each call that the journal already holds the state that asked for it."""
+
+    def __init__(self, world: World, journal: MortalJournal) -> None:
+        super().__init__(world)
+        self.journal = journal
+        self.created = Counter[str]()
+        self.multicasts = 0
+
+    async def ensure_group(self, group: Group) -> str:
+        known = set(self._chirpstack.groups)
+        group_id = await super().ensure_group(group)
+        self.created.update(set(self._chirpstack.groups) - known)
+        return group_id
+
+    async def downlink(self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool) -> bool:
+        states = [each.state for each in self.journal.history if each.actor.dev_eui == dev_eui]
+        assert states, "nothing is sent for a state that is not written"
+        return await super().downlink(dev_eui, f_port, data, unless_pending=unless_pending)
+
+    async def multicast(self, group_id: str, f_port: int, data: bytes) -> None:
+        written = [each.state for each in self.journal.history if each.actor.dev_eui is None]
+        assert isinstance(written[-1], Transmitting)
+        self.multicasts += 1
+        await super().multicast(group_id, f_port, data)
+
+
+def check_history(journal: MortalJournal) -> None:
+    versions: dict[object, list[int]] = defaultdict(list)
+    for transition in journal.history:
+        versions[transition.actor].append(transition.version)
+    for numbers in versions.values():
+        assert numbers == list(range(2, len(numbers) + 2))
+
+
+async def live(
+    around: Surroundings, journal: MortalJournal, deployment_id: UUID | None, asked: object
+) -> UUID:
+    """One life of the process: until it dies, or the deployment has ended."""
+    with trio.CancelScope() as life:
+        async with serving(around) as running, trio.open_nursery() as nursery:
+
+            async def watch() -> None:
+                await journal.died.wait()
+                life.cancel()
+
+            nursery.start_soon(watch)
+            if deployment_id is None:
+                deployment_id = await running.orders.take(asked)
+            await running.end_of(deployment_id)
+            nursery.cancel_scope.cancel()
+    assert deployment_id is not None
+    return deployment_id
+
+
+async def deploy(journal: MortalJournal, mc_class: MulticastClass) -> None:
+    devices = simulated(2)
+    around = surroundings(devices, journal=journal)
+    around.network = network = WitnessNetwork(around.world, journal)
+    in_b = mc_class is MulticastClass.B
+    asked = order(devices, multicast_group_type=mc_class, multicast_timeout=2 if in_b else 6)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(around.run)
+        deployment_id = await live(around, journal, None, asked)
+        if journal.died.is_set():
+            journal.died = trio.Event()
+            await trio.sleep(DOWN.total_seconds())
+            await live(around, journal, deployment_id, asked)
+        nursery.cancel_scope.cancel()
+    status = await journal.status(deployment_id)
+    assert status is not None
+    assert status.state == Ended(Why.DONE, "")
+    assert {type(each.state) for each in status.devices} == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
+    assert not around.world.chirpstack.groups
+    assert sum(network.created.values()) == 1
+    check_history(journal)
+    claimed = [each.state.sent for each in journal.history if isinstance(each.state, AwaitingEnd)]
+    assert claimed == [61]
+    assert 61 <= network.multicasts <= 61 + BATCH
+
+
+COMMITS = 28
+"""Of a deployment to two devices in which nothing is lost; the first test says so."""
+
+
+@pytest.mark.parametrize("mc_class", MulticastClass)
+async def test_as_many_commits_as_below(mc_class: MulticastClass, autojump_clock: MockClock) -> None:
+    journal = MortalJournal(0, after=False)
+    await deploy(journal, mc_class)
+    assert journal.commits == COMMITS
+
+
+@pytest.mark.parametrize("mc_class", MulticastClass)
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("die_at", range(1, COMMITS + 1))
+async def test_the_process_dies(
+    die_at: int, after: bool, mc_class: MulticastClass, autojump_clock: MockClock
+) -> None:
+    await deploy(MortalJournal(die_at, after=after), mc_class)
