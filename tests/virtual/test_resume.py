@@ -36,11 +36,12 @@ class MortalJournal(MemoryJournal):
     async def commit(self, transition: Transition) -> None:
         self.commits += 1
         if self.commits != self.die_at:
-            return await super().commit(transition)
+            await super().commit(transition)
+            return
         if self.after:
             await super().commit(transition)
         self.died.set()
-        return await trio.sleep_forever()
+        await trio.sleep_forever()
 
 
 class WitnessNetwork(SimulatedNetwork):
@@ -79,7 +80,7 @@ def check_history(journal: MortalJournal) -> None:
 
 
 async def live(
-    around: Surroundings, journal: MortalJournal, deployment_id: UUID | None, asked: object
+    around: Surroundings, journal: MortalJournal, deployment_id: UUID | None, asked: Order
 ) -> UUID:
     """One life of the process: until it dies, or the deployment has ended."""
     with trio.CancelScope() as life:
