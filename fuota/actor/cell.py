@@ -190,7 +190,8 @@ class Cell(Generic[M]):
             await self._change()
 
     async def _change(self) -> None:
-        self._turn = self._turn or trio.Event()
+        if self._turn is None:
+            self._turn = trio.Event()
         await self._turn.wait()
 
     def _enter(self, status: Status) -> None:
