@@ -9,6 +9,7 @@ import trio
 from trio.testing import MockClock
 
 from fuota.deployment.effects import BATCH
+from fuota.deployment.order import Order
 from fuota.deployment.plan import MulticastClass
 from fuota.deployment.states import AwaitingEnd, Ended, Transmitting, Why
 from fuota.device.states import Complete
