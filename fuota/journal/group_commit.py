@@ -87,8 +87,8 @@ class GroupCommit(Generic[E]):
                     continue
                 try:
                     await self._attempt(batch)
+                    await trio.lowlevel.checkpoint_if_cancelled()
                 except Unavailable:
-                    self._waiting.extendleft(pending for pending in reversed(batch) if not pending.settled)
                     await trio.sleep(next(pauses))
                 else:
                     pauses = self.pauses()
@@ -123,4 +123,5 @@ class GroupCommit(Generic[E]):
         finally:
             for pending in batch:
                 pending.attempt_over = None
+            self._waiting.extendleft(pending for pending in reversed(batch) if not pending.settled)
             over.set()
