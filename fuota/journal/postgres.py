@@ -99,7 +99,8 @@ class PostgresJournal:
         await self._commits.submit(Step(transition, dump_state(transition.state)))
 
     async def record(self, rows: Sequence[LogRow]) -> None:
-        await self._commits.submit(tuple(rows))
+        if rows:
+            await self._commits.submit(tuple(rows))
 
     async def unfinished(self) -> Sequence[UUID]:
         return await self._read(reading.unfinished)

@@ -1,9 +1,11 @@
 """Connections to PostgreSQL: a transaction runs in a worker thread, and ends in time."""
 
+import math
 import os
 import random
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TypeVar
@@ -24,10 +26,7 @@ Work = Callable[[Connection], T]
 OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction)
 """What passes when the database is well again; anything else would fail again."""
 
-CONNECTING = 2.0
-"""Seconds in which the pool has to come up with a connection."""
-
-WATCHING = 1.0
+WATCHING = 0.5
 """Seconds between two looks at the transactions under way."""
 
 PULSE = 10.0
@@ -49,36 +48,37 @@ class Connections:
         self._patience = patience
         self._limiter = trio.CapacityLimiter(pool.max_size)
         self._held: set[_Held] = set()
-        self._ailing: set[str] = set()
+        self._writable = True
 
-    async def transact(self, work: Work[T], *, within: float, purpose: str) -> T:
+    async def transact(self, work: Work[T], *, within: float, writing: bool = False) -> T:
         """`work` and its commit in one transaction, which is not cancelled once it has begun.
 
-        What takes longer than `within` seconds is cut off, also when the database hangs. Raises
-        `Unavailable`, and `psycopg.Error` for what is no outage.
+        What takes longer than `within` seconds is cut off, also when the database hangs. While the last
+        that was `writing` has failed, the database is ill even if it can be read. Raises `Unavailable`,
+        and `psycopg.Error` for what is no outage.
         """
-        held = _Held(trio.current_time() + CONNECTING + within)
+        held = _Held(within)
         self._held.add(held)
         try:
             result = await trio.to_thread.run_sync(self._attempt, work, held, limiter=self._limiter)
         except OUTAGES as error:
             reason = one_line(error)
-            self._ailing.add(purpose)
+            self._writable = self._writable and not writing
             self._health.ill("postgresql", reason)
             raise Unavailable(f"PostgreSQL: {reason}") from error
         finally:
             self._held.discard(held)
-        self._ailing.discard(purpose)
-        if not self._ailing:
+        self._writable = self._writable or writing
+        if self._writable:
             self._health.well("postgresql")
         return result
 
-    async def persist(self, work: Work[T], *, within: float, purpose: str = "reading") -> T:
+    async def persist(self, work: Work[T], *, within: float) -> T:
         """Like `transact`, tried again for `patience` seconds."""
         with trio.move_on_after(self._patience) as patience:
             for pause in pauses():
                 try:
-                    return await self.transact(work, within=within, purpose=purpose)
+                    return await self.transact(work, within=within)
                 except Unavailable as error:
                     unavailable = error
                 if trio.current_time() + pause > patience.deadline:
@@ -90,30 +90,32 @@ class Connections:
         while True:
             await trio.sleep(WATCHING)
             for held in self._held:
-                if held.deadline < trio.current_time():
-                    held.cut()
+                held.cut_if_overdue()
 
     async def feel_pulse(self) -> None:
         """An outage is noticed also when nobody asks for anything."""
         while True:
             await trio.sleep(PULSE)
             with suppress(Unavailable):
-                await self.transact(lambda connection: connection.execute(""), within=5, purpose="pulse")
+                await self.transact(lambda connection: connection.execute(""), within=5)
 
     def _attempt(self, work: Work[T], held: "_Held") -> T:
-        with (
-            self._pool.connection(CONNECTING) as connection,
-            held.holding(connection),
-            connection.transaction(),
-        ):
-            return work(connection)
+        with self._pool.connection(self._patience) as connection:
+            try:
+                with held.holding(connection), connection.transaction():
+                    return work(connection)
+            finally:
+                if connection.broken:
+                    # Where one connection was lost, the idle ones were, too.
+                    self._pool.drain()
 
 
 class _Held:
-    """The connection of a transaction under way."""
+    """The connection of a transaction under way, and when that must be over."""
 
-    def __init__(self, deadline: float) -> None:
-        self.deadline = deadline
+    def __init__(self, within: float) -> None:
+        self._within = within
+        self._deadline = math.inf
         self._lock = threading.Lock()
         self._connection: Connection | None = None
 
@@ -121,16 +123,17 @@ class _Held:
     def holding(self, connection: Connection) -> Iterator[None]:
         with self._lock:
             self._connection = connection
+            self._deadline = time.monotonic() + self._within
         try:
             yield
         finally:
             with self._lock:
                 self._connection = None
 
-    def cut(self) -> None:
-        """The thread that waits for an answer of the database gets an error instead."""
+    def cut_if_overdue(self) -> None:
+        """The thread that waits for the database gets an error instead of an answer."""
         with self._lock, suppress(OSError, psycopg.OperationalError):
-            if self._connection is not None:
+            if self._connection is not None and self._deadline < time.monotonic():
                 with socket.socket(fileno=os.dup(self._connection.fileno())) as connected:
                     connected.shutdown(socket.SHUT_RDWR)
 

@@ -75,7 +75,7 @@ class Writer:
     async def _write(self, batch: Sequence[Pending[Entry]]) -> None:
         attempt = self._doubtful = _Batch(batch)
         try:
-            await self._connections.transact(attempt.write, within=WITHIN, purpose="writing")
+            await self._connections.transact(attempt.write, within=WITHIN, writing=True)
         except psycopg.Error as error:
             self._doubtful = None
             if len(batch) == 1:
@@ -94,7 +94,7 @@ class Writer:
         last = self._doubtful
         if last is None or last.xid is None:
             return
-        if await self._connections.transact(committed(last.xid), within=WITHIN, purpose="writing"):
+        if await self._connections.transact(committed(last.xid), within=WITHIN, writing=True):
             last.settle()
         self._doubtful = None
 

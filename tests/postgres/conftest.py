@@ -1,0 +1,160 @@
+"""Deployments to write, and a PostgreSQL that can be cut off."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import attrs
+import pytest
+import trio
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from fuota.deployment import states as deployment
+from fuota.deployment.plan import MulticastClass, Plan, StatusRequest
+from fuota.device import states as device
+from fuota.journal.port import LogRow, NewDeployment, NewDevice
+from fuota.journal.sealing import Keyring
+from fuota.lorawan.eui import EUI64
+
+FIRMWARE = bytes(range(256))
+T0 = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def keyring() -> Keyring:
+    return Keyring.from_hex("a5" * 32)
+
+
+@pytest.fixture
+def order() -> Callable[[int], NewDeployment]:
+    """A new deployment with so many devices."""
+
+    def order(devices: int) -> NewDeployment:
+        return NewDeployment(
+            id=uuid4(),
+            plan=Plan(
+                application_id="12",
+                mc_class=MulticastClass.C,
+                mc_group_id=1,
+                mc_addr=0x01020304,
+                frequency=869_525_000,
+                dr=5,
+                time_out=6,
+                periodicity=0,
+                unicast_timeout=timedelta(seconds=10),
+                unicast_attempts=3,
+                frag_index=2,
+                frag_size=50,
+                redundancy=10,
+                frag_algo=0,
+                block_ack_delay=0,
+                descriptor=bytes(4),
+                status_request=StatusRequest.AFTER_SESSION_TIMEOUT,
+                firmware_size=len(FIRMWARE),
+                firmware_sha256=hashlib.sha256(FIRMWARE).digest(),
+            ),
+            mc_key=bytes(range(16)),
+            firmware=FIRMWARE,
+            devices=[
+                NewDevice(dev_eui=EUI64(number.to_bytes(8)), mc_root_key=bytes(16))
+                for number in range(1, devices + 1)
+            ],
+            created_at=T0,
+            state=deployment.CreatingGroup(),
+            device_state=device.Waiting(),
+        )
+
+    return order
+
+
+@pytest.fixture
+def log() -> Callable[[NewDeployment, int], LogRow]:
+    """A row of the log, of the device with that place in the deployment."""
+
+    def log(new: NewDeployment, place: int) -> LogRow:
+        return LogRow(
+            deployment_id=new.id,
+            dev_eui=new.devices[place].dev_eui,
+            created_at=T0,
+            f_port=200,
+            command="McGroupSetupReq",
+            fields={"mc_group_id": "1"},
+        )
+
+    return log
+
+
+@attrs.define
+class Line:
+    """The way to a PostgreSQL, and what goes wrong on it."""
+
+    dsn: str
+    dead: bool = False
+    """New connections are closed at once."""
+    frozen: bool = False
+    """Nothing reaches PostgreSQL any more, and nobody is told."""
+    cut_before: bytes | None = None
+    """The next request with these octets does not reach PostgreSQL: its connection ends."""
+    cut_after: bytes | None = None
+    """The next request with these octets reaches PostgreSQL, but its connection ends without the answer."""
+    dies: bool = False
+    """The line is dead after that."""
+    _streams: list[trio.abc.Stream] = attrs.field(factory=list, init=False)
+
+    async def cut(self) -> None:
+        """All connections end."""
+        streams, self._streams = self._streams, []
+        for stream in streams:
+            await trio.aclose_forcefully(stream)
+
+    async def carry(self, client: trio.SocketStream, server: trio.SocketStream) -> None:
+        """One connection."""
+        unanswered = trio.Event()
+
+        async def ask() -> None:
+            async for request in client:
+                if self.cut_before and self.cut_before in request:
+                    self.cut_before = None
+                    return
+                if self.cut_after and self.cut_after in request:
+                    self.cut_after = None
+                    self.dead = self.dies
+                    unanswered.set()
+                if not self.frozen:
+                    await server.send_all(request)
+
+        async def answer() -> None:
+            async for reply in server:
+                if unanswered.is_set():
+                    return
+                await client.send_all(reply)
+
+        async def until_it_ends(pump: Callable[[], Awaitable[None]]) -> None:
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+                await pump()
+            nursery.cancel_scope.cancel()
+
+        self._streams += [client, server]
+        if self.dead:
+            await self.cut()
+        async with client, server, trio.open_nursery() as nursery:
+            nursery.start_soon(until_it_ends, ask)
+            nursery.start_soon(until_it_ends, answer)
+
+
+@pytest.fixture
+async def line(dsn: str, nursery: trio.Nursery) -> Line:
+    """To the database of the test."""
+    where = conninfo_to_dict(dsn)
+    path = f"{where['host']}/.s.PGSQL.{where.get('port', 5432)}"
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port = listeners[0].socket.getsockname()[1]
+    line = Line(make_conninfo(dsn, host="127.0.0.1", port=port, sslmode="disable", gssencmode="disable"))
+
+    async def connect(client: trio.SocketStream) -> None:
+        await line.carry(client, await trio.open_unix_socket(path))
+
+    nursery.start_soon(trio.serve_listeners, connect, listeners)
+    return line

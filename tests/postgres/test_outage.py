@@ -1,0 +1,178 @@
+"""PostgreSQL goes away, hangs, and comes back."""
+
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Any
+
+import psycopg
+import pytest
+import trio
+
+from fuota.device import states as device
+from fuota.health import Health
+from fuota.journal.port import ActorId, LogRow, NewDeployment, Transition, Unavailable
+from fuota.journal.postgres import PostgresJournal
+from fuota.journal.postgres_connections import BadDsn, open_connections
+from fuota.journal.sealing import Keyring
+
+Order = Callable[[int], NewDeployment]
+Log = Callable[[NewDeployment, int], LogRow]
+
+PATIENCE = 0.3
+
+
+@pytest.fixture
+def health() -> Health:
+    return Health()
+
+
+@pytest.fixture
+async def journal(line: Any, keyring: Keyring, health: Health) -> AsyncIterator[PostgresJournal]:
+    async with PostgresJournal.open(line.dsn, keyring=keyring, health=health, patience=PATIENCE) as journal:
+        yield journal
+
+
+def prepared(new: NewDeployment) -> Transition:
+    return Transition(
+        actor=ActorId(new.id, new.devices[0].dev_eui),
+        version=2,
+        at=new.created_at,
+        cause="Answered",
+        state=device.Prepared(),
+    )
+
+
+async def outage(line: Any) -> None:
+    line.dead = True
+    await line.cut()
+
+
+async def test_what_is_written_waits_and_what_is_read_does_not(
+    journal: PostgresJournal, line: Any, health: Health, order: Order, log: Log
+) -> None:
+    new = order(1)
+    await journal.create(new)
+    await outage(line)
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(journal.commit, prepared(new))
+            nursery.start_soon(journal.record, [log(new, 0)])
+            for refused in (
+                partial(journal.status, new.id),
+                partial(journal.create, order(1)),
+                partial(journal.load, new.id),
+                journal.unfinished,
+            ):
+                with pytest.raises(Unavailable, match="PostgreSQL: "):
+                    await refused()
+            assert health.ailments().keys() == {"postgresql"}
+            line.dead = False
+        assert health.ailments() == {}
+    [stored] = await journal.devices(new.id)
+    assert (stored.state, stored.version) == (device.Prepared(), 2)
+    assert await journal.logs(new.id, stored.dev_eui) == [log(new, 0)]
+    assert await journal.unfinished() == [new.id]
+
+
+async def test_reading_is_tried_again_for_a_moment(
+    journal: PostgresJournal, line: Any, health: Health, order: Order
+) -> None:
+    new = order(1)
+    await journal.create(new)
+    await line.cut()
+    assert await journal.unfinished() == [new.id]
+    assert health.ailments() == {}
+
+
+@pytest.mark.parametrize("moment", ["cut_before", "cut_after"])
+async def test_a_creation_whose_commit_is_not_answered_is_there_once(
+    journal: PostgresJournal, line: Any, order: Order, moment: str
+) -> None:
+    new = order(3)
+    setattr(line, moment, b"COMMIT")
+    await journal.create(new)
+    assert getattr(line, moment) is None
+    assert await journal.unfinished() == [new.id]
+    assert len(await journal.devices(new.id)) == 3
+
+
+async def test_a_creation_that_was_refused_is_not_there_when_the_database_comes_back(
+    journal: PostgresJournal, line: Any, dsn: str, order: Order, log: Log
+) -> None:
+    earlier, new = order(0), order(3)
+    await journal.create(earlier)
+    line.cut_after, line.dies = b"COMMIT", True
+    with pytest.raises(Unavailable):
+        await journal.create(new)
+    with psycopg.connect(dsn) as connection:
+        assert connection.execute("select count(*) from deployment").fetchone() == (2,)
+    line.dead = False
+    # What waits is written in order: when this is, the other has been withdrawn.
+    await journal.record([log(order(1), 0)])
+    assert await journal.unfinished() == [earlier.id]
+    await journal.create(order(3))
+
+
+async def test_a_database_that_only_reads_is_ill(
+    journal: PostgresJournal, line: Any, dsn: str, health: Health, order: Order
+) -> None:
+    new = order(1)
+    await journal.create(new)
+
+    async def read_only(value: str) -> None:
+        with psycopg.connect(
+            dsn, autocommit=True, options="-c default_transaction_read_only=off"
+        ) as connection:
+            name = connection.info.dbname
+            connection.execute(f"alter database {name} set default_transaction_read_only = {value}".encode())
+        await line.cut()
+
+    await read_only("on")
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(journal.commit, prepared(new))
+            while "read-only" not in health.ailments().get("postgresql", ""):  # noqa: ASYNC110, it does not tell
+                await trio.sleep(0.01)
+            assert await journal.unfinished() == [new.id]
+            assert health.ailments().keys() == {"postgresql"}
+            await read_only("off")
+    assert health.ailments() == {}
+
+
+async def test_a_database_that_hangs_is_cut_off(line: Any, health: Health) -> None:
+    async with open_connections(line.dsn, health=health, idle=1, most=1, patience=PATIENCE) as connections:
+        await connections.transact(lambda connection: connection.execute("select 1"), within=5)
+        line.frozen = True
+        with trio.fail_after(10), pytest.raises(Unavailable):
+            await connections.transact(lambda connection: connection.execute("select 1"), within=0.1)
+        assert health.ailments().keys() == {"postgresql"}
+        line.frozen = False
+        await line.cut()
+        await connections.persist(lambda connection: connection.execute("select 1"), within=5)
+
+
+async def test_a_wait_that_is_cancelled_in_an_outage_ends(
+    journal: PostgresJournal, line: Any, order: Order
+) -> None:
+    new = order(1)
+    await journal.create(new)
+    await outage(line)
+    with trio.fail_after(10), trio.move_on_after(0.1) as scope:
+        await journal.commit(prepared(new))
+    assert scope.cancelled_caught
+    line.dead = False
+    [stored] = await journal.devices(new.id)
+    assert stored.version == 1
+
+
+async def test_a_database_that_is_not_there_stops_the_start(keyring: Keyring, health: Health) -> None:
+    with pytest.raises(Unavailable, match="onnection refused"):
+        async with PostgresJournal.open("host=127.0.0.1 port=1 dbname=fuota", keyring=keyring, health=health):
+            pass
+
+
+async def test_a_bad_dsn_stops_the_start_and_is_not_shown(keyring: Keyring, health: Health) -> None:
+    with pytest.raises(BadDsn, match="neither a URI nor") as caught:
+        async with PostgresJournal.open("host=localhost secret", keyring=keyring, health=health):
+            pass
+    assert "secret" not in str(caught.value)
