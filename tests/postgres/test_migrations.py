@@ -1,0 +1,210 @@
+"""The schema: made anew, taken over from the ChirpStack FUOTA Server, or refused."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+import trio
+
+from fuota.health import Health
+from fuota.journal.migrations import SchemaMismatch, migrate
+from fuota.journal.port import LogRow, Milestone
+from fuota.journal.postgres import PostgresJournal
+from fuota.journal.sealing import Keyring
+from fuota.journal.sql import Migration, migrations
+from fuota.lorawan.eui import EUI64
+
+REFERENCE = """
+create extension hstore;
+create table schema_migrations (version bigint not null primary key, dirty boolean not null);
+insert into schema_migrations values (1, false);
+create table deployment (
+    id uuid primary key not null,
+    created_at timestamp with time zone not null,
+    updated_at timestamp with time zone not null,
+    mc_group_setup_completed_at timestamp with time zone null,
+    mc_session_completed_at timestamp with time zone null,
+    frag_session_setup_completed_at timestamp with time zone null,
+    enqueue_completed_at timestamp with time zone null,
+    frag_status_completed_at timestamp with time zone null
+);
+create table deployment_device (
+    deployment_id uuid not null references deployment on delete cascade,
+    dev_eui bytea not null,
+    created_at timestamp with time zone not null,
+    updated_at timestamp with time zone not null,
+    mc_group_setup_completed_at timestamp with time zone null,
+    mc_session_completed_at timestamp with time zone null,
+    frag_session_setup_completed_at timestamp with time zone null,
+    frag_status_completed_at timestamp with time zone null,
+    primary key (deployment_id, dev_eui)
+);
+create table deployment_log (
+    id bigserial primary key,
+    created_at timestamp with time zone not null,
+    deployment_id uuid not null references deployment on delete cascade,
+    dev_eui bytea not null,
+    f_port smallint not null,
+    command varchar(50) not null,
+    fields hstore
+);
+create index idx_deployment_log_deployment_id on deployment_log(deployment_id);
+create index idx_deployment_log_dev_eui on deployment_log(dev_eui);
+"""
+
+OLD = UUID("6f1c3a52-9a0f-4c58-8a43-0d5b7f1f9b11")
+DEVICE = EUI64.parse("70b3d50000000001")
+BEGIN = datetime(2023, 5, 6, 7, 8, 9, tzinfo=UTC)
+END = datetime(2023, 5, 6, 9, 0, 0, tzinfo=UTC)
+
+OLD_ROWS = f"""
+insert into deployment (id, created_at, updated_at, mc_group_setup_completed_at)
+values ('{OLD}', '{BEGIN}', '{END}', '{END}');
+insert into deployment_device (deployment_id, dev_eui, created_at, updated_at, frag_status_completed_at)
+values ('{OLD}', '\\x{DEVICE}', '{BEGIN}', '{END}', '{END}');
+insert into deployment_log (created_at, deployment_id, dev_eui, f_port, command, fields) values
+    ('{BEGIN}', '{OLD}', '\\x{DEVICE}', 200, 'McGroupSetupReq', 'mc_group_id=>0, mc_addr=>01020304'),
+    ('{END}', '{OLD}', '\\x{DEVICE}', 200, 'McGroupSetupAns', null);
+"""
+
+CATALOG = """
+select table_name, column_name, data_type, is_nullable, column_default
+from information_schema.columns where table_schema = 'public'
+union all
+select tablename, indexname, indexdef, '', '' from pg_indexes where schemaname = 'public'
+union all
+select conrelid::regclass::text, conname, pg_get_constraintdef(oid), '', ''
+from pg_constraint where connamespace = 'public'::regnamespace
+order by 1, 2, 3
+"""
+
+NEXT = Migration(3, "0003_next", "create table next (id int)")
+
+
+def run(dsn: str, script: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(dsn) as connection:
+        cursor = connection.execute(script.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+def brought_up(dsn: str, known: Sequence[Migration] = (), *, automigrate: bool = True) -> list[str]:
+    """The names of the migrations that were applied."""
+    with psycopg.connect(dsn) as connection:
+        applied = migrate(connection, known or migrations(), automigrate=automigrate)
+        return [migration.name for migration in applied]
+
+
+def test_migrations_are_numbered_without_a_gap() -> None:
+    assert [migration.number for migration in migrations()] == list(range(1, len(migrations()) + 1))
+
+
+def test_an_empty_database_gets_everything_once(dsn: str) -> None:
+    names = [migration.name for migration in migrations()]
+    assert brought_up(dsn) == names
+    assert brought_up(dsn) == []
+    assert [name for (name,) in run(dsn, "select name from fuota_migration order by number")] == names
+
+
+def test_a_new_schema_and_one_taken_over_are_the_same(dsn: str) -> None:
+    brought_up(dsn)
+    new = run(dsn, CATALOG)
+    run(dsn, "drop schema public cascade; create schema public")
+    run(dsn, REFERENCE)
+    assert brought_up(dsn) == ["0002_journal"]
+    taken_over = [row for row in run(dsn, CATALOG) if row[0] != "schema_migrations"]
+    assert taken_over == new
+    assert len(run(dsn, "select number from fuota_migration")) == len(migrations())
+    assert brought_up(dsn) == []
+
+
+def test_tables_restored_without_the_tool_s_own_are_taken_over(dsn: str) -> None:
+    run(dsn, REFERENCE + "drop table schema_migrations")
+    assert brought_up(dsn) == ["0002_journal"]
+
+
+async def test_what_the_reference_server_wrote_can_be_read(dsn: str, keyring: Keyring) -> None:
+    run(dsn, REFERENCE + OLD_ROWS)
+    async with PostgresJournal.open(dsn, keyring=keyring, health=Health()) as journal:
+        assert await journal.unfinished() == []
+        status = await journal.status(OLD)
+        logs = await journal.logs(OLD, DEVICE)
+    assert status is not None
+    assert (status.created_at, status.updated_at, status.state) == (BEGIN, END, None)
+    assert status.milestones == {Milestone.MC_GROUP_SETUP: END}
+    [of_device] = status.devices
+    assert (of_device.dev_eui, of_device.state) == (DEVICE, None)
+    assert of_device.milestones == {Milestone.FRAG_STATUS: END}
+    assert logs == [
+        LogRow(deployment_id=OLD, dev_eui=DEVICE, created_at=at, f_port=200, command=command, fields=fields)
+        for at, command, fields in [
+            (BEGIN, "McGroupSetupReq", {"mc_group_id": "0", "mc_addr": "01020304"}),
+            (END, "McGroupSetupAns", {}),
+        ]
+    ]
+
+
+def test_the_reference_server_can_go_on_afterwards(dsn: str) -> None:
+    run(dsn, REFERENCE)
+    brought_up(dsn)
+    run(dsn, OLD_ROWS)
+    assert run(dsn, "select version, dirty from schema_migrations") == [(1, False)]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("update schema_migrations set dirty = true", r"version 1 \(dirty\): only a clean version 1"),
+        ("update schema_migrations set version = 2", "version 2: only a clean version 1"),
+    ],
+    ids=["dirty", "another version"],
+)
+def test_another_schema_of_the_reference_server_is_refused(dsn: str, change: str, told: str) -> None:
+    run(dsn, REFERENCE + change)
+    with pytest.raises(SchemaMismatch, match=told):
+        brought_up(dsn)
+    assert run(dsn, "select to_regclass('fuota_migration')") == [(None,)]
+
+
+def test_without_automigrate_nothing_is_changed(dsn: str) -> None:
+    missing = "0001_chirpstack_fuota_server, 0002_journal"
+    with pytest.raises(SchemaMismatch, match=f"lacks the migrations {missing}: start once with"):
+        brought_up(dsn, automigrate=False)
+    assert run(dsn, CATALOG) == []
+    run(dsn, REFERENCE)
+    with pytest.raises(SchemaMismatch, match="lacks the migrations 0002_journal: start once with"):
+        brought_up(dsn, automigrate=False)
+    brought_up(dsn)
+    assert brought_up(dsn, automigrate=False) == []
+
+
+def test_a_newer_schema_is_refused(dsn: str) -> None:
+    assert brought_up(dsn, [*migrations(), NEXT])[-1] == "0003_next"
+    with pytest.raises(SchemaMismatch, match=r"has migration 0003, .* up to 0002: a newer version"):
+        brought_up(dsn)
+
+
+def test_an_older_schema_is_brought_up_to_date(dsn: str) -> None:
+    brought_up(dsn)
+    assert brought_up(dsn, [*migrations(), NEXT]) == ["0003_next"]
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(dsn: str) -> None:
+    broken = Migration(3, "0003_broken", "create table next (id int); create table next (id int)")
+    with pytest.raises(psycopg.errors.DuplicateTable):
+        brought_up(dsn, [*migrations(), broken])
+    assert run(dsn, CATALOG) == []
+
+
+async def test_servers_that_start_together_migrate_once(dsn: str) -> None:
+    applied: list[list[str]] = []
+
+    async def start() -> None:
+        applied.append(await trio.to_thread.run_sync(brought_up, dsn))
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(5):
+            nursery.start_soon(start)
+    assert sorted(applied, key=len) == [[], [], [], [], [migration.name for migration in migrations()]]
