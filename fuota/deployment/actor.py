@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from functools import partial
 
+import attrs
 import structlog
 import trio
 
@@ -138,7 +139,7 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
     def describe(self) -> object:
         return {
             "state": self.position.state,
-            "devices": self.tally(),
+            "devices": {name: number for name, number in attrs.asdict(self.tally()).items() if number},
             "fragments": self.plan.fragments,
             "trouble": self.trouble,
         }
