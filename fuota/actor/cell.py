@@ -8,6 +8,7 @@ import structlog
 import trio
 
 from fuota.actor.behaviour import Actor, Me
+from fuota.actor.errors import Crashed, Stopped
 from fuota.actor.mailbox import Mailbox
 from fuota.actor.snapshot import take
 from fuota.actor.supervision import Child, Family, Policy
@@ -131,7 +132,7 @@ class Cell(Generic[M]):
         error = None if crash is None else _innermost(crash)
         if error is not None:
             self.last_error = f"{type(error).__name__}: {error}"
-        self.mailbox.abandon(error)
+        self.mailbox.abandon(Crashed if error is not None or self._halted else Stopped, error)
         for child in tuple(self.family.children.values()) if self.family is not None else ():
             child.bury()
         again = self._halted or self.spec.policy.begins_anew(crashed=error is not None)

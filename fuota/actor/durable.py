@@ -36,7 +36,7 @@ class Durable(Actor[M], Generic[M, S, F, E]):
     """An actor whose state is a machine's.
 
     A subclass binds the machine (`step`, `effects`), writes to the journal (`commit`) and acts (`perform`).
-    What is begun by `while_here` and `wake_at` lives as long as the state that asked for it.
+    What is begun by `call` and `wake_at` lives as long as the state that asked for it.
     """
 
     me: Me[M]
@@ -90,15 +90,14 @@ class Durable(Actor[M], Generic[M, S, F, E]):
         for effect in self.effects(self.position.state):
             self.perform(effect, resumed=resumed)
 
-    def while_here(self, task: Callable[[*Ts], Awaitable[None]], *args: *Ts) -> None:
-        """Run `task` until it ends or another state is entered."""
-        self.me.nursery.start_soon(_within, self._here, partial(task, *args))
+    def call(self, function: Callable[[*Ts], Awaitable[M]], *args: *Ts) -> None:
+        """Have what `function(*args)` returns come as a message, unless another state is entered before."""
+        self.me.nursery.start_soon(self._call, self._here, partial(function, *args))
 
     def wake_at(self, at: datetime, message: M) -> None:
         """`message` comes at that instant if this is still the state then."""
         self.alarms.set(self.me.ref, at, message)
 
-
-async def _within(scope: trio.CancelScope, task: Callable[[], Awaitable[None]]) -> None:
-    with scope, suppress(Stopped):  # the actor ends: nobody waits for what the task had to tell
-        await task()
+    async def _call(self, here: trio.CancelScope, function: Callable[[], Awaitable[M]]) -> None:
+        with here, suppress(Stopped):  # the actor ends: nobody waits for the outcome
+            await self.me.ref.tell(await function())

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 import attrs
 import trio
 
-from fuota.actor.errors import Crashed, Stopped
+from fuota.actor.errors import ActorError, Stopped
 from fuota.actor.ref import Question, Ref
 
 M = TypeVar("M")
@@ -56,12 +56,12 @@ class Mailbox(Ref[M]):
         """Take messages again."""
         self.stopped = False
 
-    def abandon(self, error: Exception | None) -> None:
-        """Fail the replies that are owed: the actor has crashed with `error`, or has ended."""
+    def abandon(self, gone: type[ActorError], cause: Exception | None) -> None:
+        """Fail the replies that are owed: who took the questions will not answer."""
         for reply in self._owed:
-            gone = Stopped(self.path) if error is None else Crashed(self.path)
-            gone.__cause__ = error
-            reply.fail(gone)
+            error = gone(self.path)
+            error.__cause__ = cause
+            reply.fail(error)
         self._owed.clear()
 
     def _cancelled(self, _: Any) -> trio.lowlevel.Abort:
