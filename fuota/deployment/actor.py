@@ -1,7 +1,6 @@
 """The shell of the deployment machine: one actor for each deployment, the devices' actors below it."""
 
 from datetime import datetime, timedelta
-from functools import partial
 
 import attrs
 import structlog
@@ -9,7 +8,6 @@ import trio
 
 from fuota.actor import Me, Ref
 from fuota.actor.durable import Durable, Position
-from fuota.deployment.air import Air
 from fuota.deployment.effects import (
     CreateGroup,
     DeleteGroup,
@@ -26,14 +24,10 @@ from fuota.deployment.messages import (
     Counted,
     Expired,
     Fact,
-    FragmentsEnqueued,
-    GroupCreated,
-    GroupDeleted,
-    GroupLost,
-    GroupRefused,
     Message,
     Tally,
 )
+from fuota.deployment.outside import Outside
 from fuota.deployment.record import ended, milestones
 from fuota.deployment.roster import Roster
 from fuota.deployment.states import State, Transmitting
@@ -43,10 +37,8 @@ from fuota.device.effects import Assignment
 from fuota.device.standing import Stage
 from fuota.journal.port import ActorId, StoredDeployment, StoredDevice, Transition
 from fuota.journal.retry import patiently
-from fuota.lorawan import fragmentation, keys
+from fuota.lorawan import keys
 from fuota.lorawan.eui import EUI64
-from fuota.network import port as network
-from fuota.network.retry import persistently
 from fuota.services import Services
 
 log = structlog.get_logger(__name__)
@@ -73,22 +65,10 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
         self.plan = stored.plan
         self.mc_key = stored.mc_key
         self.services = services
-        self.group = network.Group(
-            name=f"fuota-{stored.id}",
-            application_id=self.plan.application_id,
-            mc_class=self.plan.mc_class,
-            mc_addr=self.plan.mc_addr,
-            mc_nwk_s_key=keys.mc_nwk_s_key(stored.mc_key, self.plan.mc_addr),
-            mc_app_s_key=keys.mc_app_s_key(stored.mc_key, self.plan.mc_addr),
-            frequency=self.plan.frequency,
-            dr=self.plan.dr,
-            periodicity=self.plan.periodicity,
-        )
-        self.air = Air(self.plan, self.firmware)
+        self.outside = Outside(stored, services)
         self.roster = Roster(0)
         self.devices: dict[EUI64, Ref[device.Message]] = {}
         self.told: device.Instruction | None = None
-        self.trouble = ""
 
     async def started(self, me: Me[Message]) -> None:
         self.me = me
@@ -141,7 +121,7 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
             "state": self.position.state,
             "devices": {name: number for name, number in attrs.asdict(self.tally()).items() if number},
             "fragments": self.plan.fragments,
-            "trouble": self.trouble,
+            "trouble": self.outside.trouble,
         }
 
     # What the shell asks for
@@ -173,9 +153,9 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
             )
 
     def enter(self, *, resumed: bool) -> None:
-        self.trouble = ""
+        self.outside.trouble = ""
         if not isinstance(self.position.state, Transmitting):
-            self.air.clear()
+            self.outside.air.clear()
         super().enter(resumed=resumed)
         told = instruction(self.plan, self.position.state)
         if told != self.told:
@@ -186,13 +166,13 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
     def perform(self, effect: Effect, *, resumed: bool) -> None:
         match effect:
             case CreateGroup():
-                self.while_here(self.create_group)
+                self.call(self.outside.create_group)
             case Multicast():
-                self.while_here(self.multicast, effect)
+                self.call(self.outside.multicast, effect)
             case WakeAt(at):
                 self.wake_at(at, Expired(self.tally()))
             case DeleteGroup():
-                self.while_here(self.delete_group)
+                self.call(self.outside.delete_group)
             case Leave():
                 self.me.stop()
 
@@ -210,41 +190,3 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
                     await trio.lowlevel.checkpoint()
             waiting = full
             await trio.sleep(OFFER_AGAIN)
-
-    # Calls to the network; each ends with a message, or with the state that asked for it
-
-    async def create_group(self) -> None:
-        try:
-            group_id = await persistently(
-                lambda: self.services.network.ensure_group(self.group), trouble=self.troubled
-            )
-        except network.Refused as error:
-            await self.me.ref.tell(GroupRefused(str(error)))
-        else:
-            await self.me.ref.tell(GroupCreated(group_id))
-
-    async def multicast(self, batch: Multicast) -> None:
-        port = fragmentation.package.port
-        try:
-            for payload in await self.air.payloads(batch.after, batch.upto):
-                await persistently(
-                    partial(self.services.network.multicast, batch.group_id, port, payload),
-                    trouble=self.troubled,
-                )
-        except network.Refused as error:
-            await self.me.ref.tell(GroupLost(str(error)))
-        else:
-            await self.me.ref.tell(FragmentsEnqueued(batch.upto))
-
-    async def delete_group(self) -> None:
-        try:
-            await persistently(lambda: self.services.network.delete_group(self.group), trouble=self.troubled)
-        except network.Refused as error:
-            log.error("group left behind", group=self.group.name, error=str(error))
-        await self.me.ref.tell(GroupDeleted())
-
-    async def firmware(self, sha256: bytes) -> bytes:
-        return await patiently(lambda: self.services.journal.firmware(sha256))
-
-    def troubled(self, error: network.NetworkError) -> None:
-        self.trouble = str(error)

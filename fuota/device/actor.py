@@ -153,29 +153,28 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
     def perform(self, effect: Effect, *, resumed: bool) -> None:
         match effect:
             case Join(group_id):
-                self.while_here(self.join, group_id)
+                self.call(self.join, group_id)
             case Ask(until=until) if resumed:
                 self.wake_at(until, Expired())  # it may have been sent: the deadline sends it again
             case Ask(until=until):
                 self.asking = self.unwritten = (effect,)
-                self.while_here(self.ask, effect, until - self.clock.now())
+                self.call(self.ask, effect, until - self.clock.now())
             case WakeAt(at):
                 self.wake_at(at, Expired())
 
-    # Calls to the network; each ends with a message, or with the state that asked for it
+    # Calls to the network
 
-    async def join(self, group_id: str) -> None:
+    async def join(self, group_id: str) -> Joined | Refused:
         dev_eui = self.assignment.dev_eui
         try:
             await persistently(
                 lambda: self.services.network.add_device(group_id, dev_eui), trouble=self.troubled
             )
         except network.Refused as error:
-            await self.refused(error)
-        else:
-            await self.me.ref.tell(Joined())
+            return _refused(error)
+        return Joined()
 
-    async def ask(self, ask: Ask, patience: timedelta) -> None:
+    async def ask(self, ask: Ask, patience: timedelta) -> HandedOver | Refused:
         dev_eui, port, payload = self.assignment.dev_eui, ask.package.port, ask.payload
         try:
             sent = await persistently(
@@ -183,12 +182,12 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
                 trouble=self.troubled,
             )
         except network.Refused as error:
-            await self.refused(error)
-        else:
-            await self.me.ref.tell(HandedOver(ask, sent, patience))
-
-    async def refused(self, error: network.Refused) -> None:
-        await self.me.ref.tell(Refused(isinstance(error, network.NotFound), str(error)))
+            return _refused(error)
+        return HandedOver(ask, sent, patience)
 
     def troubled(self, error: network.NetworkError) -> None:
         self.trouble = str(error)
+
+
+def _refused(error: network.Refused) -> Refused:
+    return Refused(isinstance(error, network.NotFound), str(error))

@@ -56,14 +56,15 @@ class Counter(Durable[int, int, int, str]):
 
     def perform(self, effect: str, *, resumed: bool) -> None:
         self.journal.log.append(f"{effect} again" if resumed else effect)
-        self.while_here(self.work, self.position.state)
+        self.call(self.work, self.position.state)
         if self.position.state >= 10:
             self.wake_at(self.clock.now() + timedelta(seconds=60), 100)
 
-    async def work(self, state: int) -> None:
+    async def work(self, state: int) -> int:
         try:
             await trio.sleep(500)
             self.journal.log.append(f"worked in {state}")
+            return 0
         except trio.Cancelled:
             self.journal.log.append(f"left {state}")
             raise
