@@ -7,11 +7,21 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import structlog
 import trio
+from hypothesis import settings
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from fuota.postgresql import open_postgresql
+
+# the same examples in every run, however slow the machine is
+settings.register_profile("suite", deadline=None, derandomize=True)
+settings.load_profile("suite")
+
+# structlog's own rich tracebacks take seconds, in which the loop stands still
+renderer = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[structlog.processors.add_log_level, renderer])
 
 
 @pytest.fixture(scope="session")
