@@ -118,6 +118,7 @@ class Cell(Generic[M]):
                     await actor.receive(message)
                     self.status, self.message = "idle", None
                     self.handled += 1
+                    del message  # the next may be long in coming
                 self._enter("stopping")
                 if self.family is not None:
                     await self.family.stop()

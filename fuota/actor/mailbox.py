@@ -33,7 +33,8 @@ class Mailbox(Ref[M]):
         elif not self._queue:
             self._queue = ()  # an empty deque takes 0.7 kB
         if isinstance(message, Question):
-            self._owed[message.reply] = None
+            if not message.reply.settled:
+                self._owed[message.reply] = None
             return message.message
         return message
 

@@ -23,6 +23,10 @@ class Reply(Generic[R]):
     _settled: trio.Event = attrs.field(factory=trio.Event, init=False)
     _result: Callable[[], R] = attrs.field(init=False)
 
+    @property
+    def settled(self) -> bool:
+        return self._settled.is_set()
+
     def give(self, value: R) -> None:
         """The asker gets `value`."""
         self._settle(lambda: value)
@@ -41,12 +45,12 @@ class Reply(Generic[R]):
         return self._result()
 
     def _settle(self, result: Callable[[], R]) -> None:
-        if not self._settled.is_set():
+        if not self.settled:
             self._result = result
             self._settled.set()
 
     def __repr__(self) -> str:
-        return f"<Reply {'settled' if self._settled.is_set() else 'owed'}>"
+        return f"<Reply {'settled' if self.settled else 'owed'}>"
 
 
 @attrs.frozen(eq=False)
@@ -108,9 +112,10 @@ class Ref(Generic[M]):
             with trio.move_on_after(within):
                 await self._put(Question(question(reply), reply))
                 return await reply.wait()
+            raise TooLate(self.path)
         finally:
+            reply.fail(Stopped(self.path))  # nobody waits any more: it need not be owed
             self._owed.pop(reply, None)
-        raise TooLate(self.path)
 
     def at_stop(self, farewell: Callable[[], None]) -> None:
         """Have `farewell` called when the actor stops; at once if it has."""

@@ -1,10 +1,13 @@
 """What docs/guarantees.md says about messages, mailboxes and questions."""
 
+import gc
+from weakref import WeakSet
+
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from fuota.actor import Crashed, Ref, Stopped, TooLate
+from fuota.actor import Crashed, Ref, Reply, Stopped, TooLate
 from tests.probe import Ask, Boom, Crash, Do, Message, Note, Probe, busy, tree
 
 
@@ -171,6 +174,26 @@ async def test_ask_is_too_late_after_its_time_in_the_queue_too(autojump_clock: M
             await ref.ask(Ask, within=3)
         assert trio.current_time() - begun == 3
         hold.release.set()
+
+
+async def test_a_question_that_was_given_up_leaves_nothing_behind(autojump_clock: MockClock) -> None:
+    replies = WeakSet[Reply[int]]()
+
+    def question(reply: Reply[int]) -> Message:
+        replies.add(reply)
+        return Do(lambda me: reply)
+
+    async with tree() as running:
+        ref = running.spawn("a", Probe)
+        with pytest.raises(TooLate):
+            await ref.ask(question, within=1)
+        hold = await busy(ref)
+        with pytest.raises(TooLate):
+            await ref.ask(question, within=1)
+        hold.release.set()
+        await wait_all_tasks_blocked()
+        gc.collect()
+        assert not replies
 
 
 async def test_ask_learns_that_the_actor_crashed(autojump_clock: MockClock) -> None:

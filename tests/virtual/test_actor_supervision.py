@@ -8,8 +8,18 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from fuota.actor import Child, Me, Policy, Registry, Strategy, TooManyCrashes, one_for_all, rest_for_one
-from tests.probe import Boom, Crash, Do, Message, Note, Probe, status, tree
+from fuota.actor import (
+    Child,
+    Crashed,
+    Me,
+    Policy,
+    Registry,
+    Strategy,
+    TooManyCrashes,
+    one_for_all,
+    rest_for_one,
+)
+from tests.probe import Ask, Boom, Crash, Do, Message, Note, Probe, status, tree
 
 
 async def boom(*_: object) -> None:
@@ -133,6 +143,23 @@ async def test_a_temporary_child_that_is_stopped_with_others_does_not_begin_anew
         anew: list[object] = ["started", "stopped", "started"]
         assert logs == {"a": anew, "b": ["started", "stopped"], "c": anew}
         assert running.find("/b") is None
+
+
+async def test_ask_learns_that_the_actor_began_anew_with_a_sibling(autojump_clock: MockClock) -> None:
+    async with tree(Child("a", Probe), Child("b", Probe), strategy=one_for_all) as running:
+        a, b = running.find("/a"), running.find("/b")
+        assert a is not None
+        assert b is not None
+
+        async def crash() -> None:
+            await trio.sleep(1)
+            await a.tell(Crash())
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(crash)
+            with pytest.raises(Crashed):
+                await b.ask(lambda reply: Ask(reply, now=False), within=60)
+        assert not b.stopped
 
 
 async def test_siblings_do_not_notice_a_crash_with_one_for_one(autojump_clock: MockClock) -> None:
