@@ -28,6 +28,14 @@ imports:
 generate *ARGS:
     python proto/generate.py {{ARGS}}
 
+# draw the machines of docs/machines.md from their code; with --check only see whether they are stale
+diagrams *ARGS:
+    python docs/draw.py {{ARGS}}
+
+# random faults against whole deployments in virtual time: just soak --seeds 100 --first 1
+soak *ARGS:
+    python -m tests.soak {{ARGS}}
+
 # apply what the formatter and the linter can mend
 fix:
     ruff format .
