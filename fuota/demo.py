@@ -51,7 +51,7 @@ from fuota.simulation.world import World
 TOKEN = "demo"
 LOOPBACK = Bind("127.0.0.1", 0)
 FRAG_SIZE = 200
-UNICAST_TIMEOUT = timedelta(seconds=0.8)
+UNICAST_TIMEOUT = timedelta(seconds=0.6)
 UNICAST_ATTEMPTS = 8
 POLL = 0.2
 """Seconds between two looks at the status."""
@@ -60,7 +60,7 @@ QUICK = Radio(
     uplink_interval=timedelta(seconds=0.5),
     rx_delay=timedelta(milliseconds=50),
     latency=timedelta(milliseconds=10),
-    fragment_interval=timedelta(milliseconds=30),
+    fragment_interval=timedelta(milliseconds=20),
 )
 """Air on which everything happens some twenty times as quickly as in the field."""
 
