@@ -52,8 +52,12 @@ M = TypeVar("M")
 
 log = structlog.get_logger(__name__)
 
-GARBAGE = (20_000, 50, 1_000)
-"""Thresholds of the garbage collector, which a hundred thousand long-lived actors keep busy for nothing."""
+GARBAGE = (1_000, 10, 5_000)
+"""Thresholds of the garbage collector, which a hundred thousand long-lived actors keep busy for nothing.
+
+The first two are small, for what is young is looked at in one go; the third is large, for so is all that
+there is.
+"""
 
 DATABASE_PAUSE = 1.0
 """Seconds between two attempts to reach the database at the start."""

@@ -43,8 +43,8 @@ from fuota.services import Services
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = 1000
-"""Device actors started before others get a turn."""
+AT_ONCE = 100
+"""Device actors started, or told something, before others get a turn."""
 
 OFFER_AGAIN = 0.5
 """Seconds until an instruction is offered again to devices whose mailboxes were full."""

@@ -11,6 +11,9 @@ from fuota.journal.port import JournalError, Unavailable
 
 E = TypeVar("E")
 
+WOKEN_AT_ONCE = 50
+"""Of those who wait for what one transaction has written: the loop has a turn for others in between."""
+
 
 @attrs.define(eq=False)
 class Pending(Generic[E]):
@@ -18,7 +21,9 @@ class Pending(Generic[E]):
 
     entry: E
     error: JournalError | None = attrs.field(default=None, init=False)
+    settled: bool = attrs.field(default=False, init=False)
     done: trio.Event = attrs.field(factory=trio.Event, init=False)
+    """Comes a little after it is settled."""
     attempt_over: trio.Event | None = attrs.field(default=None, init=False)
     """Of the attempt that this is part of; None while it waits for one."""
     withdrawn: bool = attrs.field(default=False, init=False)
@@ -26,11 +31,7 @@ class Pending(Generic[E]):
     def settle(self, error: JournalError | None = None) -> None:
         """It is written; or with `error` never will be."""
         self.error = error
-        self.done.set()
-
-    @property
-    def settled(self) -> bool:
-        return self.done.is_set()
+        self.settled = True
 
 
 @attrs.define
@@ -48,6 +49,8 @@ class GroupCommit(Generic[E]):
     """Seconds between attempts."""
     _waiting: deque[Pending[E]] = attrs.field(factory=deque, init=False)
     _arrived: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _settled: deque[Pending[E]] = attrs.field(factory=deque, init=False)
+    _written: trio.Event = attrs.field(factory=trio.Event, init=False)
     _closed: bool = attrs.field(default=False, init=False)
 
     def add(self, entry: E) -> Pending[E]:
@@ -78,24 +81,40 @@ class GroupCommit(Generic[E]):
 
     async def run(self) -> None:
         """Writes what is submitted, until it is cancelled."""
-        pauses = self.pauses()
         try:
-            while True:
-                if not (batch := self._take()):
-                    self._arrived = trio.Event()
-                    await self._arrived.wait()
-                    continue
-                try:
-                    await self._attempt(batch)
-                    await trio.lowlevel.checkpoint_if_cancelled()
-                except Unavailable:
-                    await trio.sleep(next(pauses))
-                else:
-                    pauses = self.pauses()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._wake)
+                await self._write()
         finally:
             self._closed = True
             for pending in self._waiting:
                 pending.settle(Unavailable("the journal is closed"))
+            for pending in (*self._settled, *self._waiting):
+                pending.done.set()
+
+    async def _write(self) -> None:
+        pauses = self.pauses()
+        while True:
+            if not (batch := self._take()):
+                self._arrived = trio.Event()
+                await self._arrived.wait()
+                continue
+            try:
+                await self._attempt(batch)
+                await trio.lowlevel.checkpoint_if_cancelled()
+            except Unavailable:
+                await trio.sleep(next(pauses))
+            else:
+                pauses = self.pauses()
+
+    async def _wake(self) -> None:
+        while True:
+            if not self._settled:
+                self._written = trio.Event()
+                await self._written.wait()
+            for _ in range(min(len(self._settled), WOKEN_AT_ONCE)):
+                self._settled.popleft().done.set()
+            await trio.lowlevel.checkpoint()
 
     def _take(self) -> list[Pending[E]]:
         batch: list[Pending[E]] = []
@@ -123,5 +142,7 @@ class GroupCommit(Generic[E]):
         finally:
             for pending in batch:
                 pending.attempt_over = None
+            self._settled.extend(pending for pending in batch if pending.settled)
+            self._written.set()
             self._waiting.extendleft(pending for pending in reversed(batch) if not pending.settled)
             over.set()
