@@ -17,7 +17,7 @@ from fuota.device.machine import step
 from fuota.device.messages import Answered, Expired, Fact, HandedOver, Heard, Joined, Message, Refused
 from fuota.device.record import concerns, ended, log_row, milestones
 from fuota.device.standing import standing
-from fuota.device.states import State
+from fuota.device.states import Failed, State
 from fuota.journal.port import ActorId, LogRow, Transition
 from fuota.lorawan import fragmentation, multicast
 from fuota.lorawan.package import Command, Package
@@ -145,6 +145,9 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
                 logs=rows,
             )
         )
+        if isinstance(after, Failed):
+            dev_eui, reason = str(self.id.dev_eui), after.reason.value
+            log.info("device failed", dev_eui=dev_eui, reason=reason, detail=after.detail)
 
     def enter(self, *, resumed: bool) -> None:
         self.trouble, self.asking, self.unwritten = "", (), ()
