@@ -1,0 +1,185 @@
+"""What the benchmarks share: a server without its network, a stopwatch for the event loop, a table."""
+
+import gc
+import logging
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import attrs
+import structlog
+import trio
+from rich.console import Console
+from rich.table import Table
+
+from fuota.actor import Alarms, Child, Ref, Registry, Tree, open_tree
+from fuota.api.orders import Orders
+from fuota.clock import SystemClock
+from fuota.deployment.order import Order, OrderedDevice
+from fuota.deployment.plan import MulticastClass, StatusRequest
+from fuota.deployments import Begin, Deployments
+from fuota.dispatcher import Dispatcher, Route
+from fuota.health import Health
+from fuota.journal.port import Journal
+from fuota.journal.postgres import PostgresJournal
+from fuota.journal.sealing import Keyring
+from fuota.lorawan.eui import EUI64
+from fuota.network.port import Group, Network
+from fuota.postgresql import open_postgresql
+from fuota.server import GARBAGE
+from fuota.services import Services
+
+FIRST_DEV_EUI = 0x70B3D57ED0000001
+TICK = 0.001
+"""Seconds between two looks at the event loop."""
+
+
+class Accepting:
+    """A network that takes whatever it is given, at once; no device ever answers."""
+
+    async def ensure_group(self, group: Group) -> str:
+        await trio.lowlevel.checkpoint()
+        return group.name
+
+    async def add_device(self, group_id: str, dev_eui: EUI64) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def downlink(self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool) -> bool:
+        await trio.lowlevel.checkpoint()
+        return True
+
+    async def multicast(self, group_id: str, f_port: int, data: bytes) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def delete_group(self, group: Group) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+@attrs.frozen
+class Server:
+    """A running server that lacks only its sockets."""
+
+    services: Services
+    orders: Orders
+    dispatcher: Ref[Route]
+    tree: Tree
+
+
+@asynccontextmanager
+async def serving(journal: Journal, network: Network) -> AsyncIterator[Server]:
+    """The actors of `fuota serve`, on this journal and this network."""
+    clock = SystemClock()
+    services = Services(journal, network, clock, Alarms(clock), Registry(), Health())
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(services.alarms.run)
+        async with open_tree() as tree:
+            dispatcher: Ref[Route] = await tree.start(
+                Child("dispatcher", lambda: Dispatcher(services.devices, network), room=1024)
+            )
+            deployments: Ref[Begin] = await tree.start(
+                Child("deployments", lambda: Deployments(services), room=1024)
+            )
+
+            async def begin(deployment_id: UUID) -> None:
+                await deployments.tell(Begin(deployment_id))
+
+            yield Server(services, Orders(journal, clock, begin), dispatcher, tree)
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def postgres(kind: type[PostgresJournal] = PostgresJournal) -> AsyncIterator[PostgresJournal]:
+    """A journal in an embedded PostgreSQL as durable as the server's: each commit waits for the disk."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with (
+            open_postgresql(Path(folder) / "postgresql") as dsn,
+            kind.open(dsn, keyring=Keyring.from_hex("a5" * 32), health=Health()) as journal,
+        ):
+            yield journal
+
+
+def dev_euis(count: int) -> list[EUI64]:
+    return [EUI64((FIRST_DEV_EUI + number).to_bytes(8)) for number in range(count)]
+
+
+def order(devices: Iterable[EUI64], **changes: Any) -> Order:
+    """A class C deployment to these devices, whose answers may be long in coming."""
+    asked = Order(
+        application_id="1",
+        devices=[OrderedDevice(dev_eui.octets, 2 * dev_eui.octets) for dev_eui in devices],
+        multicast_group_type=MulticastClass.C,
+        multicast_dr=5,
+        multicast_periodicity=0,
+        multicast_frequency=869_525_000,
+        multicast_group_id=0,
+        multicast_timeout=8,
+        unicast_timeout=timedelta(minutes=10),
+        unicast_attempt_count=3,
+        fragmentation_fragment_size=50,
+        payload=Random(0).randbytes(10_000),
+        fragmentation_redundancy=20,
+        fragmentation_session_index=0,
+        fragmentation_matrix=0,
+        fragmentation_block_ack_delay=0,
+        fragmentation_descriptor=bytes(4),
+        request_fragmentation_session_status=StatusRequest.AFTER_SESSION_TIMEOUT,
+    )
+    return attrs.evolve(asked, **changes)
+
+
+@attrs.define
+class Stopwatch:
+    """How long something took, and the longest time for which the event loop did nothing else."""
+
+    seconds: float = 0.0
+    stall: float = 0.0
+
+
+@asynccontextmanager
+async def watched() -> AsyncIterator[Stopwatch]:
+    watch = Stopwatch()
+
+    async def tick() -> None:
+        while True:
+            due = trio.current_time() + TICK
+            await trio.sleep_until(due)
+            watch.stall = max(watch.stall, trio.current_time() - due)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(tick)
+        await trio.sleep(0.05)
+        watch.stall = 0.0
+        begin = trio.current_time()
+        yield watch
+        watch.seconds = trio.current_time() - begin
+        await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Return when it holds; it is looked at every 10 ms."""
+    while not condition():  # noqa: ASYNC110  # nobody sets an event
+        await trio.sleep(0.01)
+
+
+def resident() -> int:
+    """Octets of memory this process has at present."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+def prepare() -> None:
+    """Log warnings only, and collect garbage as the server does."""
+    gc.set_threshold(*GARBAGE)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+
+
+def show(title: str, rows: Iterable[tuple[str, str]]) -> None:
+    table = Table(title=title, title_justify="left", show_header=False)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
