@@ -14,6 +14,8 @@ import attrs
 
 MOST = 20
 """Elements shown of a collection, and fields of a record."""
+FEW = 5
+"""Elements of a collection up to which a line of words names them."""
 LONGEST = 200
 """Characters shown of a text."""
 DEEPEST = 5
@@ -54,18 +56,28 @@ def _phrases(value: object) -> Iterable[str]:
         return
     for name, each in pairs:
         if phrase := _phrase(each):
-            yield phrase if name == "state" else f"{name.replace('_', ' ')} {phrase}"
+            yield phrase if name == "state" else _named(name, phrase)
 
 
 def _phrase(value: object) -> str:
     if value is None:
         return ""
+    if isinstance(value, Mapping) and len(value) <= FEW:
+        return ", ".join(f"{_text(name)} {_phrase(each)}" for name, each in value.items())
+    if isinstance(value, list | tuple | set | frozenset) and len(value) <= FEW:
+        return ", ".join(map(_text, value))
     if isinstance(value, list | tuple | set | frozenset | Mapping):
-        return ", ".join(map(_text, value)) if len(value) <= 3 else str(len(value))
+        return str(len(value))
     if _record(value):
-        inner = ", ".join(f"{name} {_text(each)}" for name, each in _fields(value))
+        inner = ", ".join(_named(name, phrase) for name, each in _fields(value) if (phrase := _phrase(each)))
         return spaced(type(value).__name__) + (f" ({inner})" if inner else "")
     return _text(value)
+
+
+def _named(name: str, phrase: str) -> str:
+    """`session` and «session (number 1)» are «session (number 1)»."""
+    words = name.replace("_", " ")
+    return phrase if phrase.startswith(f"{words} (") else f"{words} {phrase}"
 
 
 def spaced(name: str) -> str:

@@ -38,6 +38,22 @@ class WaitingForGroup:
     key: bytes = attrs.field(repr=False)
 
 
+@attrs.frozen
+class Window:
+    """Part of a state."""
+
+    number: int
+    start: datetime
+
+
+@attrs.frozen
+class AwaitingStart:
+    """A state with a part of its own."""
+
+    group_id: str
+    window: Window
+
+
 class Device(Actor[str]):
     """Gets stuck, or crashes, when it is told to."""
 
@@ -364,6 +380,10 @@ def test_words_for_people() -> None:
         "open yes · dev eui 0000000000000000"
     )
     assert words({"few": [1, 2], "many": [1] * 50, "none": []}) == "few 1, 2 · many 50"
+    assert words({"devices": {"prepared": 2, "ready": 48}}) == "devices prepared 2, ready 48"
+    assert words({"state": AwaitingStart("a1", Window(1, AT))}) == (
+        "awaiting start (group id a1, window (number 1, start 01 Mar 12:30:00))"
+    )
 
 
 def test_plain_data_is_bounded() -> None:
