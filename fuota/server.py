@@ -59,6 +59,9 @@ The first two are small, for what is young is looked at in one go; the third is 
 there is.
 """
 
+CONNECTIONS = 8
+"""To the database, if `max_open_connections` leaves it to us."""
+
 DATABASE_PAUSE = 1.0
 """Seconds between two attempts to reach the database at the start."""
 
@@ -183,7 +186,7 @@ async def _database(settings: PostgreSQL) -> AsyncIterator[str]:
 @asynccontextmanager
 async def _journal(dsn: str, settings: Settings, health: Health) -> AsyncIterator[Journal]:
     """The journal, as soon as its database can be reached."""
-    secrets = settings.secrets
+    secrets, database = settings.secrets, settings.postgresql
     if secrets.master_key is None:
         keyring = Keyring.load_or_create(secrets.key_file)
     else:
@@ -191,7 +194,12 @@ async def _journal(dsn: str, settings: Settings, health: Health) -> AsyncIterato
     async with AsyncExitStack() as stack:
         while True:
             opened = PostgresJournal.open(
-                dsn, keyring=keyring, health=health, automigrate=settings.postgresql.automigrate
+                dsn,
+                keyring=keyring,
+                health=health,
+                automigrate=database.automigrate,
+                most_connections=database.max_open_connections or CONNECTIONS,
+                idle_connections=database.max_idle_connections,
             )
             try:
                 journal = await stack.enter_async_context(opened)
