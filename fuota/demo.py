@@ -52,7 +52,8 @@ TOKEN = "demo"
 LOOPBACK = Bind("127.0.0.1", 0)
 FRAG_SIZE = 200
 UNICAST_TIMEOUT = timedelta(seconds=0.6)
-UNICAST_ATTEMPTS = 8
+FEWEST_ATTEMPTS = 8
+"""Also when nothing is lost: a busy machine may be slow to answer."""
 POLL = 0.2
 """Seconds between two looks at the status."""
 
@@ -161,12 +162,19 @@ def _deployment(devices: Sequence[Device], image: bytes, loss: float, device_cla
         multicast_ping_slot_period=32 if in_b else 0,
         multicast_timeout=math.ceil(math.log2((nb_frag + redundancy) / 100 + 1 if in_b else on_air)),
         unicast_timeout=UNICAST_TIMEOUT,
-        unicast_attempt_count=UNICAST_ATTEMPTS,
+        unicast_attempt_count=_attempts(loss),
         fragmentation_fragment_size=FRAG_SIZE,
         payload=image,
         fragmentation_redundancy=redundancy,
         request_fragmentation_session_status=pb.AFTER_FRAGMENT_ENQUEUE,
     )
+
+
+def _attempts(loss: float) -> int:
+    """So many that of 100 000 requests one stays unanswered: both it and its answer may be lost."""
+    failing = 1 - (1 - loss) ** 2
+    needed = math.ceil(math.log(1e-5, failing)) if failing else 1
+    return min(max(needed, FEWEST_ATTEMPTS), 1000)
 
 
 async def _watch(
