@@ -5,10 +5,7 @@ import logging
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from pathlib import Path
-from random import Random
-from typing import Any
 from uuid import UUID
 
 import attrs
@@ -20,8 +17,6 @@ from rich.table import Table
 from fuota.actor import Alarms, Child, Ref, Registry, Tree, open_tree
 from fuota.api.orders import Orders
 from fuota.clock import SystemClock
-from fuota.deployment.order import Order, OrderedDevice
-from fuota.deployment.plan import MulticastClass, StatusRequest
 from fuota.deployments import Begin, Deployments
 from fuota.dispatcher import Dispatcher, Route
 from fuota.health import Health
@@ -34,7 +29,6 @@ from fuota.postgresql import open_postgresql
 from fuota.server import GARBAGE
 from fuota.services import Services
 
-FIRST_DEV_EUI = 0x70B3D57ED0000001
 TICK = 0.001
 """Seconds between two looks at the event loop."""
 
@@ -101,35 +95,6 @@ async def postgres(kind: type[PostgresJournal] = PostgresJournal) -> AsyncIterat
             kind.open(dsn, keyring=Keyring.from_hex("a5" * 32), health=Health()) as journal,
         ):
             yield journal
-
-
-def dev_euis(count: int) -> list[EUI64]:
-    return [EUI64((FIRST_DEV_EUI + number).to_bytes(8)) for number in range(count)]
-
-
-def order(devices: Iterable[EUI64], **changes: Any) -> Order:
-    """A class C deployment to these devices, whose answers may be long in coming."""
-    asked = Order(
-        application_id="1",
-        devices=[OrderedDevice(dev_eui.octets, 2 * dev_eui.octets) for dev_eui in devices],
-        multicast_group_type=MulticastClass.C,
-        multicast_dr=5,
-        multicast_periodicity=0,
-        multicast_frequency=869_525_000,
-        multicast_group_id=0,
-        multicast_timeout=8,
-        unicast_timeout=timedelta(minutes=10),
-        unicast_attempt_count=3,
-        fragmentation_fragment_size=50,
-        payload=Random(0).randbytes(10_000),
-        fragmentation_redundancy=20,
-        fragmentation_session_index=0,
-        fragmentation_matrix=0,
-        fragmentation_block_ack_delay=0,
-        fragmentation_descriptor=bytes(4),
-        request_fragmentation_session_status=StatusRequest.AFTER_SESSION_TIMEOUT,
-    )
-    return attrs.evolve(asked, **changes)
 
 
 @attrs.define

@@ -16,6 +16,7 @@ from uuid import UUID
 import trio
 
 from bench import kit
+from bench.ordering import dev_euis, order, request
 from fuota import bridge
 from fuota.api.errors import answer
 from fuota.api.service3 import FuotaServerService
@@ -29,34 +30,12 @@ PATIENCE = 100.0
 """Seconds for one call, or until all devices wait."""
 
 
-def request(devices: int) -> pb.CreateDeploymentRequest:
-    asked = kit.order(kit.dev_euis(devices))
-    return pb.CreateDeploymentRequest(
-        deployment=pb.Deployment(
-            application_id=1,
-            devices=[
-                pb.DeploymentDevice(dev_eui=each.dev_eui, mc_root_key=each.mc_root_key)
-                for each in asked.devices
-            ],
-            multicast_group_type=pb.CLASS_C,
-            multicast_dr=asked.multicast_dr,
-            multicast_frequency=asked.multicast_frequency,
-            multicast_timeout=asked.multicast_timeout,
-            unicast_timeout=asked.unicast_timeout,
-            unicast_attempt_count=asked.unicast_attempt_count,
-            fragmentation_fragment_size=asked.fragmentation_fragment_size,
-            fragmentation_redundancy=asked.fragmentation_redundancy,
-            payload=asked.payload,
-        )
-    )
-
-
 async def client(address: str, method: str, argument: str) -> None:
     """Runs in a process of its own, and prints the id and the seconds; size and seconds."""
     async with bridge.open_loop(), connect(Bind.parse(address)) as channel:
         stub = FUOTAServerServiceStub(channel)
         if method == "create":
-            asked = request(int(argument))
+            asked = request(order(dev_euis(int(argument))))
             begin = perf_counter()
             created = await call(stub.CreateDeployment, asked, timeout=PATIENCE)
             print(UUID(bytes=created.id), perf_counter() - begin, asked.ByteSize())

@@ -19,6 +19,7 @@ from typing import Any
 import trio
 
 from bench import kit
+from bench.ordering import dev_euis, order
 from fuota import http
 from fuota.config import Bind
 from fuota.integration import chirpstack3
@@ -94,7 +95,7 @@ async def received(stream: trio.abc.Stream) -> bytes:
 async def load(address: str, devices: str, what: str) -> None:
     """Post everything; print how many, the seconds, and the latencies at 50 and 99 %."""
     bind = Bind.parse(address)
-    made = list(requests(kit.dev_euis(int(devices)), ANSWERS if what == "answers" else READINGS))
+    made = list(requests(dev_euis(int(devices)), ANSWERS if what == "answers" else READINGS))
     left = iter(made)
     latencies: list[float] = []
 
@@ -140,7 +141,7 @@ async def measure(
     ):
         app = endpoint(chirpstack3, server.dispatcher, server.services.clock, marshaler="protobuf", token="")
         address: str = await nursery.start(partial(http.serve, app, Bind("127.0.0.1", 0)))
-        deployment_id = await server.orders.take(kit.order(kit.dev_euis(devices)))
+        deployment_id = await server.orders.take(order(dev_euis(devices)))
         await kit.until(lambda: server.services.alarms.pending == devices)  # all are asked
         answers = await loaded(address, devices, "answers")
         status = await journal.status(deployment_id)
