@@ -40,13 +40,24 @@ def descriptors() -> str:
 def answer(stub: Any, method: str, request: dict[str, Any]) -> dict[str, Any]:
     message = ParseDict(request, getattr(fuota_pb2, f"{method}Request")())
     try:
-        return {"response": MessageToDict(getattr(stub, method)(message, timeout=30))}
+        return {"response": as_dict(getattr(stub, method)(message, timeout=30))}
     except grpc.RpcError as error:
         return {
             "code": error.code().name,
             "detail": error.details(),
             "violations": violations(dict(error.trailing_metadata() or ())),
         }
+
+
+def as_dict(message: Any) -> dict[str, Any]:
+    """As protobuf's JSON; what these stubs take for a list of entries is a map to everybody else."""
+    maps = [{entry.key: entry.value for entry in log.fields} for log in getattr(message, "logs", ())]
+    for log in getattr(message, "logs", ()):
+        log.ClearField("fields")
+    made: dict[str, Any] = MessageToDict(message)
+    for log, fields in zip(made.get("logs", ()), maps, strict=True):
+        log["fields"] = fields
+    return made
 
 
 def violations(metadata: dict[str, bytes]) -> dict[str, str]:

@@ -1,0 +1,72 @@
+"""The server ends in the middle of a deployment, and goes on with it when it is started again."""
+
+import base64
+import signal
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from fuota.simulation.behaviour import Behaviour
+from tests.process.live import Installation, chirpstack, complete, hold_the_image, quick, site
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)])
+async def test_in_set_up_and_in_transmission(
+    number: signal.Signals, code: int, tmp_path: Path, dsn: str, official_client: Any
+) -> None:
+    devices = quick([Behaviour()] * 5)
+    async with chirpstack(devices) as field:
+        field.conditions.latency = 0.03  # the transmission takes its time
+        installation = Installation.make(tmp_path, field.tables(dsn))
+        async with site(installation, field, official_client) as running:
+            deployment_id = await running.create(devices, multicastTimeout=4)
+            await field.until(lambda: any(group.members for group in field.groups.values()))
+            assert await running.server.stop(number) == code
+        async with site(installation, field, official_client) as running:
+            await field.until(lambda: field.sent() >= 5)
+            assert await running.server.stop(number) == code
+        assert not hold_the_image(devices)
+        async with site(installation, field, official_client) as running:
+            status = await running.end(deployment_id)
+            await field.until(lambda: not field.groups)
+            assert await running.server.stop() == 0
+    assert len(complete(status)) == 5
+    assert hold_the_image(devices)
+    assert field.groups.ever == [f"fuota-{UUID(bytes=base64.b64decode(deployment_id))}"]
+    assert_gap_free(dsn)
+    assert "Traceback" not in installation.stderr
+
+
+def assert_gap_free(dsn: str) -> None:
+    """The versions of each actor's transitions are 1, 2, 3…, and the last of them has ended."""
+    versions: dict[bytes, list[int]] = defaultdict(list)
+    with psycopg.connect(dsn) as connection:
+        rows = connection.execute("select dev_eui, version, live from transition order by version")
+        last: dict[bytes, bool] = {}
+        for dev_eui, version, live in rows:
+            versions[dev_eui].append(version)
+            last[dev_eui] = live
+    assert len(versions) == 6
+    for numbers in versions.values():
+        first = numbers[0]
+        assert numbers == list(range(first, first + len(numbers)))
+        assert first in (1, 2)  # the first is the creation, which may have no row of its own
+    assert not any(last.values())
+
+
+async def test_stops_in_time_though_chirpstack_hangs(tmp_path: Path, dsn: str, official_client: Any) -> None:
+    """No call to it comes back, while more deployments wait than there may be calls."""
+    devices = quick([Behaviour()] * 40)
+    async with chirpstack(devices) as field:
+        field.conditions.latency = 60
+        installation = Installation.make(tmp_path, field.tables(dsn))
+        async with site(installation, field, official_client) as running:
+            taken = [await running.create([device]) for device in devices]
+            assert await running.server.stop(signal.SIGINT) == 0
+        async with site(installation, field, official_client) as running:
+            assert [len((await running.status(each))["deviceStatus"]) for each in taken] == [1] * 40
+    assert "Traceback" not in installation.stderr
