@@ -1,6 +1,21 @@
 -- Every statement of the journal, by name. Many rows go in as one array for each column.
 
+-- name: configure
+-- Of a new connection: times in UTC, and a transaction whose client has vanished ends soon, with its locks.
+select set_config(name, value, false)
+from (
+    values
+        ('TimeZone', 'UTC'),
+        ('client_connection_check_interval', '5s'),
+        ('idle_in_transaction_session_timeout', '30s'),
+        ('tcp_keepalives_idle', '10'),
+        ('tcp_keepalives_interval', '5'),
+        ('tcp_keepalives_count', '3')
+) as wanted (name, value)
+join pg_settings using (name)
+
 -- name: current_transaction
+-- For transaction_status, if the connection is lost before COMMIT is answered.
 select pg_current_xact_id()::text
 
 -- name: transaction_status

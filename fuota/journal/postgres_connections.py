@@ -3,6 +3,7 @@
 import math
 import os
 import random
+import select
 import socket
 import threading
 import time
@@ -18,6 +19,7 @@ from psycopg_pool import ConnectionPool
 
 from fuota.health import Health
 from fuota.journal.port import JournalError, Unavailable
+from fuota.journal.sql import queries
 
 T = TypeVar("T")
 Connection = psycopg.Connection[TupleRow]
@@ -31,6 +33,9 @@ WATCHING = 0.5
 
 PULSE = 10.0
 """Seconds between two signs of life."""
+
+CLOSING = 2.0
+"""Seconds for which the end waits for connections that are being made."""
 
 LONGEST_PAUSE = 2.0
 
@@ -100,14 +105,20 @@ class Connections:
                 await self.transact(lambda connection: connection.execute(""), within=5)
 
     def _attempt(self, work: Work[T], held: "_Held") -> T:
-        with self._pool.connection(self._patience) as connection:
-            try:
-                with held.holding(connection), connection.transaction():
-                    return work(connection)
-            finally:
-                if connection.broken:
+        while True:
+            with self._pool.connection(self._patience) as connection:
+                if _ended(connection):
+                    connection.close()
+                    continue
+                try:
+                    with held.holding(connection), connection.transaction():
+                        return work(connection)
+                except psycopg.Error as error:
+                    if not connection.broken:
+                        raise
                     # Where one connection was lost, the idle ones were, too.
                     self._pool.drain()
+                    raise psycopg.OperationalError(str(error)) from error
 
 
 class _Held:
@@ -138,6 +149,13 @@ class _Held:
                     connected.shutdown(socket.SHUT_RDWR)
 
 
+def _ended(connection: Connection) -> bool:
+    """Whether the server has ended it; else there is nothing to read while nothing was asked."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
 def pauses() -> Iterator[float]:
     """Seconds between attempts: doubled each time up to `LONGEST_PAUSE`, with jitter."""
     pause = 0.05
@@ -157,13 +175,20 @@ def conninfo(dsn: str) -> str:
     except psycopg.ProgrammingError:
         # What libpq says of it may hold the password.
         raise BadDsn(BadDsn.__doc__) from None
-    ours = {"fallback_application_name": "fuota", "connect_timeout": "5"}
+    ours = {
+        "fallback_application_name": "fuota",
+        "connect_timeout": "5",
+        "keepalives_idle": "10",
+        "keepalives_interval": "5",
+        "keepalives_count": "3",
+    }
     return make_conninfo(dsn, **{name: value for name, value in ours.items() if name not in given})
 
 
 def _configure(connection: Connection) -> None:
-    connection.execute("set timezone to 'UTC'")
-    connection.commit()
+    connection.autocommit = True
+    connection.execute(queries()["configure"])
+    connection.autocommit = False
 
 
 @asynccontextmanager
@@ -191,4 +216,4 @@ async def open_connections(
             nursery.cancel_scope.cancel()
     finally:
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(pool.close)
+            await trio.to_thread.run_sync(pool.close, CLOSING)

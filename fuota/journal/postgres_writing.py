@@ -14,7 +14,7 @@ from fuota.journal.port import ActorId, Fenced, JournalError, LogRow, Milestone,
 from fuota.journal.postgres_connections import Connection, Connections
 from fuota.journal.sql import queries
 
-FENCED = "{0.actor}: version {0.version} was written by another process, or the deployment is deleted"
+FENCED = "{0.actor}: version {0.version} was written by another process, or the deployment was deleted"
 
 WITHIN = 10.0
 """Seconds that one transaction may take."""

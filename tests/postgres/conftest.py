@@ -100,14 +100,15 @@ class Line:
     cut_after: bytes | None = None
     """The next request with these octets reaches PostgreSQL, but its connection ends without the answer."""
     dies: bool = False
-    """The line is dead after that."""
+    """After that, the line is dead."""
     _streams: list[trio.abc.Stream] = attrs.field(factory=list, init=False)
 
     async def cut(self) -> None:
         """All connections end."""
         streams, self._streams = self._streams, []
-        for stream in streams:
-            await trio.aclose_forcefully(stream)
+        with trio.CancelScope(shield=True):  # one of them may be that of the caller
+            for stream in streams:
+                await trio.aclose_forcefully(stream)
 
     async def carry(self, client: trio.SocketStream, server: trio.SocketStream) -> None:
         """One connection."""
@@ -120,7 +121,6 @@ class Line:
                     return
                 if self.cut_after and self.cut_after in request:
                     self.cut_after = None
-                    self.dead = self.dies
                     unanswered.set()
                 if not self.frozen:
                     await server.send_all(request)
@@ -128,6 +128,9 @@ class Line:
         async def answer() -> None:
             async for reply in server:
                 if unanswered.is_set():
+                    if self.dies:
+                        self.dead = True
+                        await self.cut()
                     return
                 await client.send_all(reply)
 
@@ -137,9 +140,7 @@ class Line:
             nursery.cancel_scope.cancel()
 
         self._streams += [client, server]
-        if self.dead:
-            await self.cut()
-        async with client, server, trio.open_nursery() as nursery:
+        async with trio.open_nursery() as nursery:
             nursery.start_soon(until_it_ends, ask)
             nursery.start_soon(until_it_ends, answer)
 
@@ -154,7 +155,9 @@ async def line(dsn: str, nursery: trio.Nursery) -> Line:
     line = Line(make_conninfo(dsn, host="127.0.0.1", port=port, sslmode="disable", gssencmode="disable"))
 
     async def connect(client: trio.SocketStream) -> None:
-        await line.carry(client, await trio.open_unix_socket(path))
+        async with client, await trio.open_unix_socket(path) as server:
+            if not line.dead:
+                await line.carry(client, server)
 
     nursery.start_soon(trio.serve_listeners, connect, listeners)
     return line

@@ -17,6 +17,8 @@ from fuota.journal.sealing import Keyring
 Order = Callable[[int], NewDeployment]
 Log = Callable[[NewDeployment, int], LogRow]
 
+COMMIT = b"COMMIT\0"
+
 TERMINATE = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'fuota'"
 
 
@@ -86,7 +88,7 @@ async def test_a_connection_lost_during_commit_loses_and_doubles_nothing(
 ) -> None:
     new = order(3)
     await journal.create(new)
-    setattr(line, moment, b"COMMIT")
+    setattr(line, moment, COMMIT)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(journal.commit, prepared(new, 0, 2, log(new, 0)))
         nursery.start_soon(journal.record, [log(new, 1), log(new, 1)])

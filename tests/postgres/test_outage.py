@@ -18,6 +18,8 @@ from fuota.journal.sealing import Keyring
 Order = Callable[[int], NewDeployment]
 Log = Callable[[NewDeployment, int], LogRow]
 
+COMMIT = b"COMMIT\0"
+
 PATIENCE = 0.3
 
 
@@ -89,7 +91,7 @@ async def test_a_creation_whose_commit_is_not_answered_is_there_once(
     journal: PostgresJournal, line: Any, order: Order, moment: str
 ) -> None:
     new = order(3)
-    setattr(line, moment, b"COMMIT")
+    setattr(line, moment, COMMIT)
     await journal.create(new)
     assert getattr(line, moment) is None
     assert await journal.unfinished() == [new.id]
@@ -101,7 +103,7 @@ async def test_a_creation_that_was_refused_is_not_there_when_the_database_comes_
 ) -> None:
     earlier, new = order(0), order(3)
     await journal.create(earlier)
-    line.cut_after, line.dies = b"COMMIT", True
+    line.cut_after, line.dies = COMMIT, True
     with pytest.raises(Unavailable):
         await journal.create(new)
     with psycopg.connect(dsn) as connection:
@@ -139,8 +141,20 @@ async def test_a_database_that_only_reads_is_ill(
     assert health.ailments() == {}
 
 
+async def test_connections_that_ended_while_idle_are_never_used(line: Any, health: Health) -> None:
+    async with open_connections(line.dsn, health=health, idle=3, most=3, patience=5) as connections:
+        async with trio.open_nursery() as nursery:
+            for _ in range(3):
+                nursery.start_soon(
+                    partial(connections.transact, lambda connection: connection.execute("select"), within=5)
+                )
+        await line.cut()
+        # Once, without another attempt.
+        await connections.transact(lambda connection: connection.execute("select"), within=5)
+
+
 async def test_a_database_that_hangs_is_cut_off(line: Any, health: Health) -> None:
-    async with open_connections(line.dsn, health=health, idle=1, most=1, patience=PATIENCE) as connections:
+    async with open_connections(line.dsn, health=health, idle=1, most=1, patience=5) as connections:
         await connections.transact(lambda connection: connection.execute("select 1"), within=5)
         line.frozen = True
         with trio.fail_after(10), pytest.raises(Unavailable):
