@@ -83,12 +83,12 @@ class MemoryJournal:
         await trio.lowlevel.checkpoint()
         row = self._row(transition.actor)
         if row is None:
-            raise Fenced(f"{transition.actor} has been deleted")
+            raise Fenced(f"{transition.actor}: the deployment was deleted")
         key = (transition.actor, transition.version)
         if transition.version <= row.version:
             if self._written.get(key) == transition:
                 return
-            raise Fenced(f"{transition.actor} has another version {transition.version}")
+            raise Fenced(f"{transition.actor}: version {transition.version} was written by another process")
         row.state = encoding.dump_state(transition.state)
         row.version = transition.version
         row.live = transition.live

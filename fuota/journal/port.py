@@ -60,6 +60,11 @@ class ActorId:
     deployment_id: UUID
     dev_eui: EUI64 | None = None
 
+    def __str__(self) -> str:
+        if self.dev_eui is None:
+            return f"deployment {self.deployment_id}"
+        return f"device {self.dev_eui} of deployment {self.deployment_id}"
+
 
 @attrs.frozen(kw_only=True)
 class LogRow:

@@ -275,7 +275,7 @@ async def test_another_transition_with_the_same_version_is_fenced(journal: Journ
     await journal.create(new)
     await journal.commit(of_device(new.id, 2, device.SettingUpGroup(1, later(9))))
     late = of_device(new.id, 2, device.Failed(device.Reason.NO_ANSWER, ""), live=False)
-    with pytest.raises(Fenced):
+    with pytest.raises(Fenced, match=f"device {DEVICES[1]} of deployment {new.id}: version 2 was written by"):
         await journal.commit(attrs.evolve(late, logs=(logged(new.id, "McGroupSetupReq"),)))
     stored = {one.dev_eui: one for one in await journal.devices(new.id)}[DEVICES[1]]
     assert stored.state == device.SettingUpGroup(1, later(9))
