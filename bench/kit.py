@@ -4,7 +4,7 @@ import gc
 import logging
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from uuid import UUID
 
@@ -65,10 +65,10 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(journal: Journal, network: Network) -> AsyncIterator[Server]:
-    """The actors of `fuota serve`, on this journal and this network."""
+async def serving(memory: Journal, network: Network) -> AsyncIterator[Server]:
+    """The actors of `fuota serve`, with this journal and this network."""
     clock = SystemClock()
-    services = Services(journal, network, clock, Alarms(clock), Registry(), Health())
+    services = Services(memory, network, clock, Alarms(clock), Registry(), Health())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(services.alarms.run)
         async with open_tree() as tree:
@@ -82,7 +82,7 @@ async def serving(journal: Journal, network: Network) -> AsyncIterator[Server]:
             async def begin(deployment_id: UUID) -> None:
                 await deployments.tell(Begin(deployment_id))
 
-            yield Server(services, Orders(journal, clock, begin), dispatcher, tree)
+            yield Server(services, Orders(memory, clock, begin), dispatcher, tree)
         nursery.cancel_scope.cancel()
 
 
@@ -90,11 +90,14 @@ async def serving(journal: Journal, network: Network) -> AsyncIterator[Server]:
 async def postgres(kind: type[PostgresJournal] = PostgresJournal) -> AsyncIterator[PostgresJournal]:
     """A journal in an embedded PostgreSQL as durable as the server's: each commit waits for the disk."""
     with tempfile.TemporaryDirectory() as folder:
-        async with (
-            open_postgresql(Path(folder) / "postgresql") as dsn,
-            kind.open(dsn, keyring=Keyring.from_hex("a5" * 32), health=Health()) as journal,
-        ):
-            yield journal
+        async with open_postgresql(Path(folder) / "postgresql") as dsn, journal(dsn, kind) as opened:
+            yield opened
+
+
+def journal(
+    dsn: str, kind: type[PostgresJournal] = PostgresJournal
+) -> AbstractAsyncContextManager[PostgresJournal]:
+    return kind.open(dsn, keyring=Keyring.from_hex("a5" * 32), health=Health())
 
 
 @attrs.define
