@@ -100,8 +100,11 @@ class Connection(TCPServer):
             log.debug("connection failed", exc_info=errors)
 
     async def protocol_send(self, event: Event) -> None:
-        if isinstance(event, Updated) and self._read.is_set():
-            return None  # nothing to idle for
+        if isinstance(event, Updated):
+            if not self._read.is_set():  # or there is nothing to idle for
+                with trio.CancelScope(shield=True):  # Quart cancels this task, for it has answered
+                    await super().protocol_send(event)
+            return None
         if not isinstance(event, RawData):
             return await super().protocol_send(event)
         self._asked = True

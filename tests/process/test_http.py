@@ -204,6 +204,27 @@ async def test_a_request_under_way_is_finished_when_the_server_stops() -> None:
         await connect(address)
 
 
+async def test_a_connection_that_idles_after_an_answer_is_closed_in_time(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "KEEP_ALIVE", 0.1)
+    answer = await exchange(address, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
+async def test_connections_that_idle_after_an_answer_do_not_hold_up_the_stop() -> None:
+    async with trio.open_nursery() as nursery:
+        address = await nursery.start(http.serve, application(), Bind("127.0.0.1", 0))
+        idle = await connect(address)
+        await idle.send_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await idle.receive_some()).startswith(b"HTTP/1.1 200")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        nursery.cancel_scope.cancel()
+        began = trio.current_time()
+    assert trio.current_time() - began < http.GRACE / 2
+    await idle.aclose()
+
+
 async def test_a_request_without_end_does_not_keep_the_server_from_stopping(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
