@@ -5,7 +5,6 @@ from fuota.deployment.states import (
     ArrangingSession,
     AwaitingEnd,
     AwaitingStart,
-    DeletingGroup,
     Ended,
     SettingUpFragments,
     Settling,
@@ -29,7 +28,7 @@ def milestones(plan: Plan, state: State) -> tuple[Milestone, ...]:
             return (Milestone.ENQUEUE,)
         case Settling(sent=sent) if sent == plan.fragments:
             return (Milestone.ENQUEUE,)
-        case DeletingGroup(why=Why.DONE | Why.NOBODY_LEFT) if (
+        case Ended(why=Why.DONE | Why.NOBODY_LEFT) if (
             plan.status_request is not StatusRequest.NO_REQUEST
         ):
             return (Milestone.FRAG_STATUS,)

@@ -200,7 +200,7 @@ def test_milestones_are_earned_by_the_state_that_is_entered(plan: Plan, session:
             ArrangingSession("g", session, 0),
             AwaitingStart("g", session, 0),
             AwaitingEnd("g", session, plan.fragments),
-            DeletingGroup(Why.DONE, ""),
+            Ended(Why.DONE, ""),
         )
     ]
     assert earned == [
@@ -214,7 +214,7 @@ def test_milestones_are_earned_by_the_state_that_is_entered(plan: Plan, session:
         )
     ]
     silent = attrs.evolve(plan, status_request=StatusRequest.NO_REQUEST)
-    assert milestones(silent, DeletingGroup(Why.DONE, "")) == ()
+    assert milestones(silent, Ended(Why.DONE, "")) == ()
 
 
 # -- laws ------------------------------------------------------------------------------------------
