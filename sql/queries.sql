@@ -27,7 +27,7 @@ with given as (
     select *
     from unnest(
         %(deployment_id)b::uuid[], %(dev_eui)b::bytea[], %(version)b::integer[], %(at)b::timestamptz[],
-        %(cause)s::text[], %(live)b::boolean[], %(state)s::text[]::jsonb[],
+        %(cause)b::text[], %(live)b::boolean[], %(state)b::text[]::jsonb[],
         %(mc_group_setup)b::timestamptz[], %(frag_session_setup)b::timestamptz[],
         %(mc_session)b::timestamptz[], %(enqueue)b::timestamptz[], %(frag_status)b::timestamptz[]
     ) as given (
@@ -80,7 +80,7 @@ select deployment_id, dev_eui, version from written
 select deployment_id, dev_eui, version
 from unnest(
     %(deployment_id)b::uuid[], %(dev_eui)b::bytea[], %(version)b::integer[], %(at)b::timestamptz[],
-    %(cause)s::text[], %(live)b::boolean[], %(state)s::text[]::jsonb[]
+    %(cause)b::text[], %(live)b::boolean[], %(state)b::text[]::jsonb[]
 ) as given (deployment_id, dev_eui, version, at, cause, live, state)
 join transition using (deployment_id, dev_eui, version, at, cause, live, state)
 
@@ -91,7 +91,7 @@ select
     coalesce((select hstore(array_agg(key), array_agg(value)) from jsonb_each_text(fields)), '')
 from unnest(
     %(created_at)b::timestamptz[], %(deployment_id)b::uuid[], %(dev_eui)b::bytea[], %(f_port)b::smallint[],
-    %(command)s::text[], %(fields)s::text[]::jsonb[]
+    %(command)b::text[], %(fields)b::text[]::jsonb[]
 ) with ordinality as given (created_at, deployment_id, dev_eui, f_port, command, fields, place)
 where exists (select from deployment where id = deployment_id)
 order by place

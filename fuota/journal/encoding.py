@@ -99,8 +99,7 @@ def _load_state(actor: str, classes: Mapping[str, type[State]], text: str) -> St
     return _structure(f"{actor} state {tag!r}", fields, classes[tag])
 
 
-def _text(fields: object) -> str:
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+_text = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def _structure(what: str, fields: object, cls: type[T]) -> T:
