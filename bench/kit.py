@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -26,7 +27,7 @@ from fuota.journal.sealing import Keyring
 from fuota.lorawan.eui import EUI64
 from fuota.network.port import Group, Network
 from fuota.postgresql import open_postgresql
-from fuota.server import GARBAGE
+from fuota.server import GARBAGE, TURN
 from fuota.services import Services
 
 TICK = 0.001
@@ -141,8 +142,9 @@ def resident() -> int:
 
 
 def prepare() -> None:
-    """Log warnings only, and collect garbage as the server does."""
+    """Log warnings only; garbage and threads as in the server."""
     gc.set_threshold(*GARBAGE)
+    sys.setswitchinterval(TURN)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
 
 

@@ -62,6 +62,9 @@ there is.
 CONNECTIONS = 8
 """To the database, if `max_open_connections` leaves it to us."""
 
+TURN = 0.001
+"""Seconds after which a busy thread lets another run: the journal's and the event loop's take turns often."""
+
 DATABASE_PAUSE = 1.0
 """Seconds between two attempts to reach the database at the start."""
 
@@ -85,6 +88,7 @@ class Addresses:
 def run(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT; the exit code."""
     gc.set_threshold(*GARBAGE)
+    sys.setswitchinterval(TURN)
     try:
         trio.run(_main, settings)
     except BaseExceptionGroup as group:
