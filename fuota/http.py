@@ -90,6 +90,7 @@ class Connection(TCPServer):
     ) -> None:
         super().__init__(app, config, context, state, stream)  # type: ignore[arg-type]  # it takes plain ones too
         self._asked = False
+        self._reading = trio.CancelScope()
         self._read = trio.Event()
 
     async def run(self) -> None:
@@ -118,7 +119,10 @@ class Connection(TCPServer):
 
     async def _read_data(self) -> None:
         try:
-            await super()._read_data()
+            with self._reading:
+                await super()._read_data()
+            if self._reading.cancelled_caught:
+                await self.protocol.handle(Closed())
         except trio.Cancelled:
             await trio.aclose_forcefully(self.stream)  # or what is being sent would go on in its shield
             raise
@@ -139,6 +143,7 @@ class Connection(TCPServer):
         ):
             await self.stream.send_eof()
             await self._read_away()
+        self._reading.cancel()  # it may hold the next request, which h11 will not let pass any more
         await self.stream.aclose()
 
     async def _read_away(self) -> None:

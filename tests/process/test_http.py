@@ -225,6 +225,21 @@ async def test_connections_that_idle_after_an_answer_do_not_hold_up_the_stop() -
     await idle.aclose()
 
 
+async def test_a_request_that_comes_behind_the_last_answer_does_not_hold_up_the_stop() -> None:
+    async with trio.open_nursery() as nursery:
+        address = await nursery.start(http.serve, application(), Bind("127.0.0.1", 0))
+        stream = await connect(address)
+        await stream.send_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        nursery.cancel_scope.cancel()
+        began = trio.current_time()
+        with trio.CancelScope(shield=True):
+            assert b"200" in await stream.receive_some()
+            await stream.send_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert trio.current_time() - began < http.LINGERING + 1
+    await stream.aclose()
+
+
 async def test_a_request_without_end_does_not_keep_the_server_from_stopping(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
