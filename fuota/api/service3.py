@@ -37,7 +37,8 @@ class FuotaServerService(FUOTAServerServiceBase):
     async def GetDeploymentStatus(
         self, request: pb.GetDeploymentStatusRequest
     ) -> pb.GetDeploymentStatusResponse:
-        deployment_id = _uuid("id", request.id)
+        _check_octets(id=(request.id, 16))
+        deployment_id = UUID(bytes=request.id)
         status = await self.journal.status(deployment_id)
         if status is None:
             raise no_deployment(deployment_id)
@@ -47,17 +48,20 @@ class FuotaServerService(FUOTAServerServiceBase):
     async def GetDeploymentDeviceLogs(
         self, request: pb.GetDeploymentDeviceLogsRequest
     ) -> pb.GetDeploymentDeviceLogsResponse:
-        deployment_id = _uuid("deployment_id", request.deployment_id)
-        if len(request.dev_eui) != 8:
-            raise invalid([Problem("dev_eui", f"has {len(request.dev_eui)} octets; it must have 8")])
-        dev_eui = EUI64(request.dev_eui)
+        _check_octets(deployment_id=(request.deployment_id, 16), dev_eui=(request.dev_eui, 8))
+        deployment_id, dev_eui = UUID(bytes=request.deployment_id), EUI64(request.dev_eui)
         rows = await self.journal.logs(deployment_id, dev_eui)
         if rows is None:
             raise GRPCError(Status.NOT_FOUND, f"there is no deployment {deployment_id} with device {dev_eui}")
         return dialect.logs_response(rows)
 
 
-def _uuid(field: str, octets: bytes) -> UUID:
-    if len(octets) != 16:
-        raise invalid([Problem(field, f"has {len(octets)} octets; it must have the 16 of a UUID")])
-    return UUID(bytes=octets)
+def _check_octets(**fields: tuple[bytes, int]) -> None:
+    """Raise INVALID_ARGUMENT that names every field which has not as many octets as it must have."""
+    problems = [
+        Problem(field, f"has {len(octets)} octets; it must have {right}")
+        for field, (octets, right) in fields.items()
+        if len(octets) != right
+    ]
+    if problems:
+        raise invalid(problems)
