@@ -292,7 +292,7 @@ class Site:
 
     server: Server
     client: Any
-    webhook: Webhook
+    webhook: Webhook | None = None
 
     async def create(self, devices: Sequence[Device], **changes: object) -> str:
         """Order a deployment: its id, in base64."""

@@ -74,6 +74,7 @@ async def test_from_the_order_to_the_image(
             status = await running.end(deployment_id)
             await field.until(lambda: not field.groups)
             logs = [await running.logs(deployment_id, device) for device in devices]
+            assert running.webhook is not None
             assert running.webhook.lost == 0
             assert await running.server.stop() == 0
     assert hold_the_image(devices)
