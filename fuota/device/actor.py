@@ -1,6 +1,5 @@
 """The shell of the device machine: one actor for each device of a deployment."""
 
-from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -55,7 +54,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         self.unwritten: tuple[Ask, ...] = ()
         """The same for as long as it has no row."""
         self.trouble = ""
-        self.recent: deque[tuple[int, int, bytes]] = deque(maxlen=REMEMBERED)
+        self.recent: tuple[tuple[int, int, bytes], ...] = ()
 
     async def started(self, me: Me[Message]) -> None:
         self.services.devices.register(self.assignment.dev_eui, me.ref)
@@ -79,7 +78,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         """Take every command of the uplink that concerns this deployment, and keep a row of each."""
         key = (uplink.f_cnt, uplink.f_port, uplink.data)
         repeated = key in self.recent
-        self.recent.append(key)
+        self.recent = (*self.recent, key)[-REMEMBERED:]
         package = PACKAGES[uplink.f_port]
         reading = package.read("up", uplink.data, VERSION)
         if reading.error is not None and not repeated:
