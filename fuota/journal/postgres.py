@@ -90,7 +90,8 @@ class PostgresJournal:
         creation = Creation(new, self._keyring)
         try:
             await self._create(creation)
-        except Unavailable:
+        except (Unavailable, trio.Cancelled):
+            # Nobody will begin it, so it must not come to life at the next start.
             if creation.begun:
                 self._commits.add(Withdrawal(new.id))
             raise
