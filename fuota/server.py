@@ -100,22 +100,28 @@ def run(settings: Settings) -> int:
     else:
         return 0
     for error in errors:
-        print(f"fuota: {error}", file=sys.stderr)
+        bare = isinstance(error, OSError) and error.filename is None and error.strerror
+        print(f"fuota: {bare or error}", file=sys.stderr)
     return 1
 
 
 async def _main(settings: Settings) -> None:
-    async with trio.open_nursery() as nursery:
-        with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-            addresses: Addresses = await nursery.start(serve, settings)
-            print(f"gRPC API listening on {addresses.api}")
-            print(f"ChirpStack events listening on http://{addresses.integration}/")
-            print(f"debug endpoint listening on http://{addresses.debug}/", flush=True)
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_serve_and_tell, settings)
             async for number in signals:
                 if nursery.cancel_scope.cancel_called:
                     os._exit(128 + number)  # asked twice: at once
                 log.info("stopping", signal=signal.Signals(number).name)
                 nursery.cancel_scope.cancel()
+
+
+async def _serve_and_tell(settings: Settings) -> None:
+    async with trio.open_nursery() as nursery:
+        addresses: Addresses = await nursery.start(serve, settings)
+        print(f"gRPC API listening on {addresses.api}")
+        print(f"ChirpStack events listening on http://{addresses.integration}/")
+        print(f"debug endpoint listening on http://{addresses.debug}/", flush=True)
 
 
 async def serve(settings: Settings, *, task_status: trio.TaskStatus[Addresses]) -> None:
@@ -195,6 +201,7 @@ async def _journal(dsn: str, settings: Settings, health: Health) -> AsyncIterato
         keyring = Keyring.load_or_create(secrets.key_file)
     else:
         keyring = Keyring({1: secrets.master_key}, current=1)
+    said = ""
     async with AsyncExitStack() as stack:
         while True:
             opened = PostgresJournal.open(
@@ -208,7 +215,9 @@ async def _journal(dsn: str, settings: Settings, health: Health) -> AsyncIterato
             try:
                 journal = await stack.enter_async_context(opened)
             except Unavailable as error:
-                log.warning("waiting for the database", problem=str(error))
+                if str(error) != said:
+                    said = str(error)
+                    log.warning("waiting for the database", problem=said)
                 await trio.sleep(DATABASE_PAUSE)
             else:
                 break
