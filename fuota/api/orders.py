@@ -43,8 +43,9 @@ class Orders:
             new = await trio.to_thread.run_sync(self._new, order, more, now)
         else:
             new = self._new(order, more, now)
-        await self.journal.create(new)
-        await self.begin(new.id)
+        with trio.CancelScope(shield=True):  # what is written is begun, also for a client that hangs up
+            await self.journal.create(new)
+            await self.begin(new.id)
         return new.id
 
     def _new(self, order: Order, more: Sequence[Problem], now: datetime) -> NewDeployment:
