@@ -59,6 +59,11 @@ class Me(Generic[M]):
     """Of the actor's tasks: cancelled when it ends; an exception that leaves one of them is a crash."""
 
     @property
+    def incarnation(self) -> int:
+        """Which of the actor's this is; the first is 1."""
+        return self._cell.incarnations
+
+    @property
     def ref(self) -> Ref[M]:
         """The name others know this actor by."""
         return self._cell.mailbox

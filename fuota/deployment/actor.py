@@ -1,6 +1,6 @@
 """The shell of the deployment machine: one actor for each deployment, the devices' actors below it."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import attrs
 import structlog
@@ -34,7 +34,7 @@ from fuota.deployment.states import State, Transmitting
 from fuota.device import messages as device
 from fuota.device.actor import DeviceActor
 from fuota.device.effects import Assignment
-from fuota.device.standing import Stage
+from fuota.device.standing import Stage, standing
 from fuota.journal.port import ActorId, StoredDeployment, StoredDevice, Transition
 from fuota.journal.retry import patiently
 from fuota.lorawan import keys
@@ -49,11 +49,8 @@ AT_ONCE = 100
 OFFER_AGAIN = 0.5
 """Seconds until an instruction is offered again to devices whose mailboxes were full."""
 
-SOON = timedelta(seconds=0.1)
-"""Until a deadline that came before every device has said where it stands is looked at again."""
-
 WAITING = frozenset({Stage.GROUP, Stage.PREPARED, Stage.READY})
-"""Stages in which a device that has just started may wait to be told what the others know."""
+"""Stages in which a device whose actor has begun anew may wait to be told what the others know."""
 
 
 class DeploymentActor(Durable[Message, State, Fact, Effect]):
@@ -66,23 +63,24 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
         self.mc_key = stored.mc_key
         self.services = services
         self.outside = Outside(stored, services)
-        self.roster = Roster(0)
+        self.roster = Roster()
         self.devices: dict[EUI64, Ref[device.Message]] = {}
         self.told: device.Instruction | None = None
 
     async def started(self, me: Me[Message]) -> None:
         self.me = me
         stored = await patiently(lambda: self.services.journal.devices(self.id.deployment_id))
-        self.roster = Roster(len(stored))
         for number, each in enumerate(stored, start=1):
             self.devices[each.dev_eui] = self.spawn(each)
             if number % AT_ONCE == 0:
                 await trio.lowlevel.checkpoint()
         await super().started(me)
+        await self.count()
 
     def spawn(self, stored: StoredDevice) -> Ref[device.Message]:
         assignment = Assignment(self.plan, stored.dev_eui, keys.wrap_mc_key(stored.mc_root_key, self.mc_key))
         position = Position(stored.state, stored.version)
+        self.roster.note(stored.dev_eui, standing(stored.state))
         return self.me.spawn(
             str(stored.dev_eui),
             lambda: DeviceActor(self.id.deployment_id, assignment, position, self.me.ref, self.services),
@@ -90,13 +88,11 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
 
     async def receive(self, message: Message) -> None:
         match message:
-            case Announced(dev_eui, standing):
-                self.roster.note(dev_eui, standing)
-                if self.told is not None and standing.stage in WAITING:
+            case Announced(dev_eui, stands):
+                self.roster.note(dev_eui, stands)
+                if self.told is not None and stands.stage in WAITING:
                     self.devices[dev_eui].offer(self.told)
                 await self.count()
-            case Expired() if not self.roster.complete:
-                self.wake_at(self.clock.now() + SOON, message)
             case Expired():
                 await self.advance(Expired(self.tally()))
             case _:

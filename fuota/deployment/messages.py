@@ -77,7 +77,7 @@ class Cancel:
 
 @attrs.frozen
 class Announced:
-    """A device says where it stands: when it has started, and whenever that changes."""
+    """A device says where it stands: whenever that changes, and when its actor has begun anew."""
 
     dev_eui: EUI64
     standing: Standing

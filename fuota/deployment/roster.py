@@ -1,4 +1,4 @@
-"""Who is where: what a deployment knows of its devices; in memory, and announced anew after a restart."""
+"""Who is where: what a deployment knows of its devices; in memory, and read anew after a restart."""
 
 from collections import Counter
 
@@ -8,28 +8,18 @@ from fuota.deployment.messages import Tally
 from fuota.device.standing import Stage, Standing
 from fuota.lorawan.eui import EUI64
 
-UNHEARD = Standing(Stage.GROUP)
-
 
 @attrs.define
 class Roster:
-    """The standings of a fleet of `size` devices; every operation takes the same time for any fleet."""
+    """The standings of a fleet; every operation takes the same time for any fleet."""
 
-    size: int
     _standings: dict[EUI64, Standing] = attrs.field(factory=dict, repr=False)
     _counts: Counter[Standing] = attrs.field(factory=Counter)
 
-    def __attrs_post_init__(self) -> None:
-        self._counts[UNHEARD] = self.size
-
-    @property
-    def complete(self) -> bool:
-        """Whether every device has said where it stands."""
-        return len(self._standings) == self.size
-
     def note(self, dev_eui: EUI64, standing: Standing) -> None:
         """`dev_eui` is at `standing` now."""
-        self._counts[self._standings.get(dev_eui, UNHEARD)] -= 1
+        if (before := self._standings.get(dev_eui)) is not None:
+            self._counts[before] -= 1
         self._counts[standing] += 1
         self._standings[dev_eui] = standing
 

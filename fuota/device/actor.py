@@ -59,7 +59,8 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
     async def started(self, me: Me[Message]) -> None:
         self.services.devices.register(self.assignment.dev_eui, me.ref)
         await super().started(me)
-        await self.announce()
+        if me.incarnation > 1:  # when the first began, the deployment had read it too
+            await self.announce()
 
     async def receive(self, message: Message) -> None:
         match message:
