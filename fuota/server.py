@@ -36,6 +36,7 @@ from fuota.integration import chirpstack3
 from fuota.integration.endpoint import endpoint
 from fuota.journal.port import Journal, JournalError, Unavailable
 from fuota.journal.postgres import PostgresJournal
+from fuota.journal.retry import patiently
 from fuota.journal.sealing import Keyring
 from fuota.network.application_server import connected
 from fuota.postgresql import EmbeddedPostgresqlError, open_postgresql
@@ -135,6 +136,7 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[Addresses]) 
         )
         dsn = await stack.enter_async_context(_database(settings.postgresql))
         journal = await stack.enter_async_context(_journal(dsn, settings, health))
+        await _try_keys(journal)
         await stack.enter_async_context(bridge.open_loop())
         network = await stack.enter_async_context(connected(settings.application_server.api, health))
         services = Services(journal, network, clock, Alarms(clock), Registry(), health)
@@ -222,6 +224,15 @@ async def _journal(dsn: str, settings: Settings, health: Health) -> AsyncIterato
             else:
                 break
         yield journal
+
+
+async def _try_keys(journal: Journal) -> None:
+    """Raise `NotOpened` now if a deployment to resume is sealed with another master key.
+
+    Later it would be the crash of an actor, and a traceback.
+    """
+    for deployment_id in await patiently(journal.unfinished):
+        await patiently(partial(journal.load, deployment_id))
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

@@ -86,7 +86,8 @@ class Keyring:
 
     def open(self, sealed: bytes, kind: Kind, deployment_id: UUID, dev_eui: EUI64 | None = None) -> bytes:
         """Raises `NotOpened`."""
-        what = f"the {kind.name} of {dev_eui or deployment_id}"
+        owner = f"device {dev_eui}" if dev_eui else f"deployment {deployment_id}"
+        what = f"the {kind.value.decode()} of {owner}"
         if len(sealed) <= 1 + NONCE_SIZE:
             raise NotOpened(f"{what} is not sealed at all: {len(sealed)} octets")
         number, nonce, ciphertext = sealed[0], sealed[1 : 1 + NONCE_SIZE], sealed[1 + NONCE_SIZE :]
@@ -95,7 +96,10 @@ class Keyring:
         try:
             return self._ciphers[number].decrypt(nonce, ciphertext, _owner(kind, deployment_id, dev_eui))
         except InvalidTag:
-            raise NotOpened(f"{what} was sealed with another master key {number}, or altered") from None
+            raise NotOpened(
+                f"{what} was sealed with another master key {number}, or altered: "
+                "see [secrets] master_key and key_file"
+            ) from None
 
 
 def _owner(kind: Kind, deployment_id: UUID, dev_eui: EUI64 | None) -> bytes:
