@@ -128,11 +128,10 @@ class Installation:
             ended = await trio.run_process(
                 command, env=environ, check=False, capture_stdout=True, capture_stderr=True
             )
-        assert ended.stdout == b""
         return ended.returncode, ended.stderr.decode()
 
     @asynccontextmanager
-    async def serving(self) -> AsyncIterator["Server"]:
+    async def running(self) -> AsyncIterator[trio.Process]:
         """Run the server until the block ends; it is killed then if it still runs."""
         command, environ = self.command()
         with self._log.open("ab") as log:
@@ -140,9 +139,7 @@ class Installation:
                 command, env=environ, stdout=subprocess.PIPE, stderr=log, cwd=self.folder
             )
         try:
-            with trio.fail_after(20):
-                api, integration, debug = await _three_lines(process)
-            yield Server(process, api, integration, debug)
+            yield process
         finally:
             if process.returncode is None:
                 process.kill()
@@ -150,6 +147,14 @@ class Installation:
                 await process.wait()
                 assert process.stdout is not None
                 await process.stdout.aclose()
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator["Server"]:
+        """The same, from when it listens."""
+        async with self.running() as process:
+            with trio.fail_after(20):
+                api, integration, debug = await _three_lines(process)
+            yield Server(process, api, integration, debug)
 
     @property
     def _log(self) -> Path:

@@ -1,0 +1,128 @@
+"""How the server starts, or says in one line why it does not."""
+
+from pathlib import Path
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+import pytest
+import trio
+from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
+from fuota.simulation.behaviour import Behaviour
+from tests.process.certificates import Authority, Issued
+from tests.process.live import LOOK, Installation, Site, quick
+
+NOBODY = "postgresql://127.0.0.1:1/fuota?user=fuota&password=secret"
+
+
+def serving(address: str, ca_cert: Path | None, client: Issued | None) -> bool:
+    """Whether a client of grpcio with these certificates is answered."""
+    credentials = grpc.ssl_channel_credentials(
+        ca_cert and ca_cert.read_bytes(),
+        client and client.key.read_bytes(),
+        client and client.cert.read_bytes(),
+    )
+    plain = ca_cert is None
+    with grpc.insecure_channel(address) if plain else grpc.secure_channel(address, credentials) as channel:
+        check = channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=HealthCheckRequest.SerializeToString,
+            response_deserializer=HealthCheckResponse.FromString,
+        )
+        answer = check.future(HealthCheckRequest(), timeout=3)
+        code = answer.code()  # waits
+        assert code in (grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE)
+        return bool(code is grpc.StatusCode.OK and answer.result().status == HealthCheckResponse.SERVING)
+
+
+@pytest.mark.parametrize("mutual", [False, True])
+async def test_tls(mutual: bool, tmp_path: Path, dsn: str) -> None:
+    authority, stranger = Authority(tmp_path, "authority"), Authority(tmp_path, "another")
+    ca_cert, server, client = authority.own(), authority.issue("localhost"), authority.issue("client")
+    api = {"tls_cert": str(server.cert), "tls_key": str(server.key)}
+    if mutual:
+        api["ca_cert"] = str(ca_cert)
+    made = Installation.make(tmp_path, {"postgresql": {"dsn": dsn}, "fuota_server.api": api})
+    async with made.serving() as running:
+
+        async def answered(trust: Path | None, shown: Issued | None) -> bool:
+            return await trio.to_thread.run_sync(serving, running.api, trust, shown)
+
+        assert await answered(ca_cert, client)
+        assert await answered(ca_cert, None) is not mutual
+        assert await answered(ca_cert, stranger.issue("client")) is not mutual
+        assert not await answered(None, None)
+        assert await running.stop() == 0
+    assert "Traceback" not in made.stderr
+
+
+def bad_certificates(folder: Path) -> dict[str, object]:
+    issued = [Authority(folder, "authority").issue(name) for name in ("localhost", "other")]
+    return {"tls_cert": str(issued[0].cert), "tls_key": str(issued[1].key)}
+
+
+async def test_what_is_wrong_is_one_line(tmp_path: Path, dsn: str) -> None:
+    async with Installation.make(tmp_path, {"postgresql": {"dsn": dsn}}).serving() as running:
+        in_use = running.debug.removeprefix("http://").rstrip("/")
+        mistakes: list[tuple[dict[str, dict[str, object]], int, str]] = [
+            ({"debug": {"bnid": "x"}}, 2, "there is no such key; did you mean debug.bind?"),
+            ({"postgresql": {"dsn": "postgres://%%%"}}, 1, "[postgresql] dsn: "),
+            ({"secrets": {"master_key": "ab"}}, 2, "secrets.master_key = (a secret): "),
+            (
+                {"fuota_server.api": {"bind": in_use}},
+                1,
+                f"can not listen on {in_use}: Address already in use",
+            ),
+            ({"debug": {"bind": in_use}}, 1, f"can not listen on {in_use}: Address already in use"),
+            ({"fuota_server.api": {"bind": "192.0.2.1:0"}}, 1, "can not listen on 192.0.2.1:0: "),
+            ({"fuota_server.api": bad_certificates(tmp_path)}, 1, "KEY_VALUES_MISMATCH"),
+        ]
+        for tables, code, said in mistakes:
+            folder = tmp_path / "bad"
+            folder.mkdir(exist_ok=True)
+            made = Installation.make(folder, {"postgresql": {"dsn": dsn}, **tables})
+            got, stderr = await made.refused()
+            assert (got, stderr.count("\n")) == (code, 1), (tables, stderr)
+            assert stderr.startswith("fuota: ")
+            assert said in stderr
+
+
+async def test_another_master_key(tmp_path: Path, dsn: str, official_client: Any) -> None:
+    """With a deployment under way, whose keys it can not open."""
+    made = Installation.make(
+        tmp_path, {"postgresql": {"dsn": dsn}, "application_server.api": {"server": "127.0.0.1:1"}}
+    )
+    async with made.serving() as running, official_client(running.api) as client:
+        await Site(running, client).create(quick([Behaviour()]))
+        assert await running.stop() == 0
+    made.tables["secrets"] = {"master_key": "ab" * 32}
+    code, stderr = await made.refused()
+    assert (code, stderr.count("\n")) == (1, 1), stderr
+    assert stderr.startswith("fuota: the McKey of deployment ")
+    assert "sealed with another master key" in stderr
+
+
+async def test_a_second_server_on_the_same_data(tmp_path: Path) -> None:
+    """The embedded PostgreSQL has one master, who says who."""
+    data = {"postgresql": {"data_dir": str(tmp_path / "data")}}
+    second = tmp_path / "second"
+    second.mkdir()
+    async with Installation.make(tmp_path, data).serving() as running:
+        code, stderr = await Installation.make(second, data).refused()
+        assert (code, stderr.count("\n")) == (1, 1), stderr
+        assert f"data is in use by process {running.process.pid}" in stderr
+        assert await running.stop() == 0
+
+
+async def test_a_database_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
+    """It may be started later than the server; meanwhile the server can be stopped."""
+    made = Installation.make(tmp_path, {"postgresql": {"dsn": NOBODY}})
+    with trio.fail_after(10):
+        async with made.running() as process:
+            while "waiting for the database" not in made.stderr:  # noqa: ASYNC110  # a file tells nobody
+                await trio.sleep(LOOK)
+            process.terminate()
+            assert await process.wait() == 0
+    assert "Connection refused" in made.stderr
+    assert "secret" not in made.stderr
+    assert "Traceback" not in made.stderr
