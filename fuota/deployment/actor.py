@@ -1,5 +1,6 @@
 """The shell of the deployment machine: one actor for each deployment, the devices' actors below it."""
 
+from collections import deque
 from datetime import datetime
 
 import attrs
@@ -43,7 +44,7 @@ from fuota.services import Services
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = 100
+AT_ONCE = 50
 """Device actors started, or told something, before others get a turn."""
 
 OFFER_AGAIN = 0.5
@@ -69,10 +70,11 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
 
     async def started(self, me: Me[Message]) -> None:
         self.me = me
-        stored = await patiently(lambda: self.services.journal.devices(self.id.deployment_id))
-        for number, each in enumerate(stored, start=1):
+        stored = deque(await patiently(lambda: self.services.journal.devices(self.id.deployment_id)))
+        while stored:  # and is given back piece by piece: all of it at once would take a while
+            each = stored.popleft()
             self.devices[each.dev_eui] = self.spawn(each)
-            if number % AT_ONCE == 0:
+            if len(stored) % AT_ONCE == 0:
                 await trio.lowlevel.checkpoint()
         await super().started(me)
         await self.count()

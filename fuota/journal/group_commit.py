@@ -11,7 +11,7 @@ from fuota.journal.port import JournalError, Unavailable
 
 E = TypeVar("E")
 
-WOKEN_AT_ONCE = 50
+WOKEN_AT_ONCE = 30
 """Of those who wait for what one transaction has written: the loop has a turn for others in between."""
 
 
