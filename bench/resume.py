@@ -4,7 +4,8 @@
 
 A deployment is brought to where each of its devices waits for the answer to McGroupSetupReq, in PostgreSQL;
 then the server's actors are ended, and another process begins them anew. Timed there is from the opening
-of the journal, migrations and all, until every device has its actor, its place in the registry and its alarm. The database runs all the while. With --quick there are 1000 devices.
+of the journal, migrations and all, until every device has its actor, its place in the registry and its alarm.
+The database runs all the while. With --quick there are 1000 devices.
 """
 
 import sys
