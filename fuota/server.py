@@ -53,7 +53,7 @@ M = TypeVar("M")
 
 log = structlog.get_logger(__name__)
 
-GARBAGE = (1_000, 10, 5_000)
+GARBAGE = (1_000, 4, 12_000)
 """Thresholds of the garbage collector, which a hundred thousand long-lived actors keep busy for nothing.
 
 The first two are small, for what is young is looked at in one go; the third is large, for so is all that
