@@ -18,6 +18,8 @@ from fuota.journal.port import Conflict, Milestone
 from fuota.lorawan.clocksync import ForceDeviceResyncReq
 from fuota.lorawan.fragmentation import FragSessionSetupAns, FragSessionSetupReq, FragSessionStatusReq
 from fuota.lorawan.multicast import (
+    McClassBSessionAns,
+    McClassBSessionReq,
     McClassCSessionAns,
     McClassCSessionReq,
     McGroupSetupAns,
@@ -70,6 +72,61 @@ async def test_what_is_lost_on_the_air_is_repaired(autojump_clock: MockClock) ->
         result = await running.carry_out(
             order(devices, fragmentation_redundancy=50, unicast_attempt_count=12)
         )
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
+
+
+async def test_what_is_lost_in_class_b_is_repaired(autojump_clock: MockClock) -> None:
+    """In the region's own channels, with calls that fail and uplinks that come three times."""
+    devices = simulated(6)
+    async with server(devices, radio=Radio(loss=0.3), uplinks=lambda uplink: (uplink,) * 3) as running:
+        running.network.conditions.failing = 0.1
+        result = await running.carry_out(
+            order(
+                devices,
+                multicast_group_type=MulticastClass.B,
+                multicast_timeout=1,
+                multicast_frequency=0,
+                multicast_periodicity=1,
+                fragmentation_redundancy=50,
+                unicast_attempt_count=12,
+            )
+        )
+        assert not running.world.chirpstack.groups
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
+
+
+@pytest.mark.parametrize("asked", [StatusRequest.AFTER_FRAGMENT_ENQUEUE, StatusRequest.AFTER_SESSION_TIMEOUT])
+async def test_an_outage_in_the_middle_of_a_class_b_session(
+    asked: StatusRequest, autojump_clock: MockClock
+) -> None:
+    """It is longer than the session: what is missing is sent in another."""
+    devices = simulated(4)
+    async with server(devices) as running:
+        multicast = running.network.multicast
+        sent: list[bytes] = []
+
+        async def interrupted(group_id: str, f_port: int, data: bytes) -> None:
+            await multicast(group_id, f_port, data)
+            sent.append(data)
+            if len(sent) == 10:
+                running.network.conditions.outage(timedelta(minutes=10))
+
+        running.network.multicast = interrupted  # type: ignore[method-assign]
+        result = await running.carry_out(
+            order(
+                devices,
+                multicast_group_type=MulticastClass.B,
+                multicast_timeout=1,
+                request_fragmentation_session_status=asked,
+            )
+        )
+        rows = await running.journal.logs(result.status.id, devices[0].dev_eui)
+    assert rows is not None
+    starts = {row.fields["session_time"] for row in rows if row.command == "McClassBSessionReq"}
+    assert len(starts) == 2
+    assert {int(start) % 128 for start in starts} == {0}
     assert result.states() == {Complete}
     assert {device.image for device in devices} == {IMAGE}
 
@@ -331,6 +388,19 @@ async def test_one_bad_device_fails_alone_with_a_reason(
     bad = result.state(devices[1].dev_eui)
     assert reason(bad) is expected
     assert bad.detail
+    assert {type(result.state(device.dev_eui)) for device in (devices[0], devices[2])} == {Complete}
+
+
+@pytest.mark.parametrize("bit", ["dr_error", "freq_error", "mc_group_undefined"])
+async def test_one_that_refuses_class_b_fails_alone(bit: str, autojump_clock: MockClock) -> None:
+    refusal = McClassBSessionAns(mc_group_id=0, **{bit: True})
+    refusing = Behaviour(refuses={McClassBSessionReq: refusal})
+    devices = simulated(3, lambda number: refusing if number == 1 else Behaviour())
+    async with server(devices) as running:
+        result = await running.carry_out(
+            order(devices, multicast_group_type=MulticastClass.B, multicast_timeout=1)
+        )
+    assert reason(result.state(devices[1].dev_eui)) is Reason.SESSION_REFUSED
     assert {type(result.state(device.dev_eui)) for device in (devices[0], devices[2])} == {Complete}
 
 
