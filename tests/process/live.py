@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -247,32 +247,37 @@ class Field:
             "application_server.event_handler.http": {"token": EVENT_TOKEN},
         }
 
-    @contextmanager
-    def posting(self, webhook: Webhook, times: int) -> Iterator[None]:
-        async def deliver(uplink: Uplink) -> None:
-            async with trio.open_nursery() as nursery:
-                for _ in range(times):
-                    nursery.start_soon(webhook.deliver, uplink)
+    @asynccontextmanager
+    async def posted_to(
+        self, server: Server, *, marshaler: Marshaler = "protobuf", times: int = 1
+    ) -> AsyncIterator[Webhook]:
+        """Post each uplink to the server, so many times at once."""
+        async with open_webhook(server.integration, marshaler=marshaler, token=EVENT_TOKEN) as webhook:
 
-        self.deliver = deliver
-        try:
-            yield
-        finally:
-            self.deliver = None
+            async def deliver(uplink: Uplink) -> None:
+                async with trio.open_nursery() as nursery:
+                    for _ in range(times):
+                        nursery.start_soon(webhook.deliver, uplink)
+
+            self.deliver = deliver
+            try:
+                yield webhook
+            finally:
+                self.deliver = None
 
     def away(self) -> None:
         """Let all calls to the API fail for 5 s."""
         self.conditions.outage(timedelta(seconds=5))
-
-    def sent(self) -> int:
-        """Multicast frames that have been put into the queue of a group that is there."""
-        return max((group.queue.next_f_cnt for group in self.groups.values()), default=0)
 
     async def until(self, what: Callable[[], object]) -> None:
         """Wait for something to be so."""
         with trio.fail_after(30):
             while not what():  # noqa: ASYNC110  # the world tells nobody
                 await trio.sleep(LOOK / 5)
+
+    async def until_sent(self, count: int) -> None:
+        """Wait for so many multicast frames in the queue of a group that is there."""
+        await self.until(lambda: any(group.queue.next_f_cnt >= count for group in self.groups.values()))
 
 
 @asynccontextmanager
@@ -337,11 +342,10 @@ async def site(
     """Start the server and a client; ChirpStack posts each uplink to it so many times at once."""
     async with (
         installation.serving() as server,
-        open_webhook(server.integration, marshaler=marshaler, token=EVENT_TOKEN) as webhook,
+        field.posted_to(server, marshaler=marshaler, times=times) as webhook,
         official_client(server.api) as client,
     ):
-        with field.posting(webhook, times):
-            yield Site(server, client, webhook)
+        yield Site(server, client, webhook)
 
 
 def complete(status: Mapping[str, Any]) -> set[str]:

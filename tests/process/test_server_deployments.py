@@ -133,7 +133,7 @@ async def test_bad_air_and_a_network_that_fails_now_and_then(
         installation = Installation.make(tmp_path, field.tables(dsn))
         async with site(installation, field, official_client) as running:
             in_bad_air = await running.create(
-                devices[:3], fragmentationRedundancy=45, unicastTimeout="0.4s", unicastAttemptCount=20
+                devices[:3], fragmentationRedundancy=45, unicastTimeout="0.3s", unicastAttemptCount=20
             )
             in_better_air = await running.create(devices[3:], unicastAttemptCount=10)
             for deployment_id, count in ((in_better_air, 5), (in_bad_air, 3)):
@@ -199,7 +199,9 @@ async def test_devices_that_refuse_fail_alone_and_say_why(
     async with chirpstack(devices) as field:
         installation = Installation.make(tmp_path, field.tables(dsn))
         async with site(installation, field, official_client) as running:
-            deployment_id = await running.create(devices, multicastTimeout=2, fragmentationRedundancy=5)
+            deployment_id = await running.create(
+                devices, unicastAttemptCount=3, multicastTimeout=2, fragmentationRedundancy=5
+            )
             with trio.fail_after(20):
                 seen: dict[str, str] = {}
                 while len(seen) < len(why) - 1:
@@ -246,7 +248,7 @@ async def test_chirpstack_is_away_twice(tmp_path: Path, dsn: str, official_clien
             deployment_id = await running.create(devices, multicastTimeout=4)
             await field.until(lambda: field.groups)
             field.away()
-            await field.until(lambda: field.sent() >= 5)
+            await field.until_sent(5)
             field.away()
             status = await running.end(deployment_id)
             await field.until(lambda: not field.groups)
