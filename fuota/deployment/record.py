@@ -28,9 +28,7 @@ def milestones(plan: Plan, state: State) -> tuple[Milestone, ...]:
             return (Milestone.ENQUEUE,)
         case Settling(sent=sent) if sent == plan.fragments:
             return (Milestone.ENQUEUE,)
-        case Ended(why=Why.DONE | Why.NOBODY_LEFT) if (
-            plan.status_request is not StatusRequest.NO_REQUEST
-        ):
+        case Ended(why=Why.DONE | Why.NOBODY_LEFT) if plan.status_request is not StatusRequest.NO_REQUEST:
             return (Milestone.FRAG_STATUS,)
         case _:
             return ()

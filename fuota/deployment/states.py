@@ -1,7 +1,7 @@
 """Where a deployment stands. A state's size does not depend on the number of devices.
 
-Which devices are still awaited is never written here: the device actors announce where they are, so
-it is known again after a restart as soon as they have started.
+Which devices are still awaited is never written here: each device's own state says where it stands, and
+they are read with the deployment when it is resumed.
 """
 
 from datetime import datetime
