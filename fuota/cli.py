@@ -92,7 +92,7 @@ def configfile(path: Path | None) -> None:
     default="C",
     show_default=True,
     metavar="B|C",
-    help="The class of the devices.",
+    help="The class of the devices; B takes minutes, for beacons come every 128 s.",
 )
 @click.option("--keep", is_flag=True, help="Keep running at the end, to look around.")
 def demo(devices: int, loss: float, size: int, device_class: str, keep: bool) -> None:
