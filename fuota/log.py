@@ -45,6 +45,7 @@ def set_up(general: General) -> None:
                     # The default shows local variables, and with them keys.
                     exception_formatter=structlog.dev.plain_traceback,
                     pad_event_to=0,
+                    sort_keys=False,
                     pad_level=False,
                 ),
             ],

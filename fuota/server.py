@@ -13,6 +13,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from importlib import metadata
 from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
@@ -99,6 +100,7 @@ def run(settings: Settings) -> int:
     except MISTAKES as mistake:
         errors = [mistake]
     else:
+        log.info("stopped")
         return 0
     for error in errors:
         bare = isinstance(error, OSError) and error.filename is None and error.strerror
@@ -120,6 +122,7 @@ async def _main(settings: Settings) -> None:
 async def _serve_and_tell(settings: Settings) -> None:
     async with trio.open_nursery() as nursery:
         addresses: Addresses = await nursery.start(serve, settings)
+        log.info("started", version=metadata.version("fuota"))
         print(f"gRPC API listening on {addresses.api}")
         print(f"ChirpStack events listening on http://{addresses.integration}/")
         print(f"debug endpoint listening on http://{addresses.debug}/", flush=True)

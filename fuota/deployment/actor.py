@@ -31,7 +31,7 @@ from fuota.deployment.messages import (
 from fuota.deployment.outside import Outside
 from fuota.deployment.record import ended, milestones
 from fuota.deployment.roster import Roster
-from fuota.deployment.states import State, Transmitting
+from fuota.deployment.states import ArrangingSession, Ended, State, Transmitting
 from fuota.device import messages as device
 from fuota.device.actor import DeviceActor
 from fuota.device.effects import Assignment
@@ -76,6 +76,14 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
             self.devices[each.dev_eui] = self.spawn(each)
             if len(stored) % AT_ONCE == 0:
                 await trio.lowlevel.checkpoint()
+        log.info(
+            "deployment begins" if self.position.version == 1 else "deployment resumes",
+            id=str(self.id.deployment_id),
+            state=type(self.position.state).__name__,
+            devices=len(self.devices),
+            octets=self.plan.firmware_size,
+            fragments=self.plan.fragments,
+        )
         await super().started(me)
         await self.count()
 
@@ -122,6 +130,17 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
             "trouble": self.outside.trouble,
         }
 
+    def report(self, state: State) -> None:
+        """Tell the operator what the deployment goes on to, and how it has ended."""
+        said: dict[str, object] = {"id": str(self.id.deployment_id), "state": type(state).__name__}
+        match state:
+            case ArrangingSession(session=session):
+                said |= {"session": session.number, "start": f"{session.start:%Y-%m-%dT%H:%M:%SZ}"}
+            case Ended(why, detail):
+                said |= {"why": why.value, "devices": len(self.devices), "complete": self.tally().complete}
+                said |= {"detail": detail} if detail else {}
+        log.info("deployment", **said)
+
     # What the shell asks for
 
     def step(self, state: State, fact: Fact, now: datetime) -> State:
@@ -143,12 +162,7 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
             )
         )
         if type(after) is not type(self.position.state):
-            log.info(
-                "deployment",
-                id=str(self.id.deployment_id),
-                state=type(after).__name__,
-                cause=type(fact).__name__,
-            )
+            self.report(after)
 
     def enter(self, *, resumed: bool) -> None:
         self.outside.trouble = ""

@@ -146,8 +146,13 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
             )
         )
         if isinstance(after, Failed):
-            dev_eui, reason = str(self.id.dev_eui), after.reason.value
-            log.info("device failed", dev_eui=dev_eui, reason=reason, detail=after.detail)
+            log.info(
+                "device failed",
+                dev_eui=str(self.id.dev_eui),
+                deployment=str(self.id.deployment_id),
+                reason=after.reason.value,
+                detail=after.detail,
+            )
 
     def enter(self, *, resumed: bool) -> None:
         self.trouble, self.asking, self.unwritten = "", (), ()

@@ -79,6 +79,11 @@ async def test_from_the_order_to_the_image(
             assert await running.server.stop() == 0
     assert hold_the_image(devices)
     assert complete(status) == {str(device.dev_eui) for device in devices}
+    first, *_, ended, stopping, last = installation.stderr.splitlines()
+    assert "[info] started [fuota.server]" in first
+    assert ended.endswith(" state=Ended why=done devices=5 complete=5")
+    assert "signal=SIGTERM" in stopping
+    assert "[info] stopped [fuota.server]" in last
     check_times(status)
     for rows in logs:
         check_log(rows)
