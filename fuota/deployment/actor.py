@@ -196,7 +196,7 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
             for number, ref in enumerate(waiting, start=1):
                 if self.told is not told:
                     return
-                if not ref.offer(told) and not ref.stopped:
+                if not ref.stopped and not ref.offer(told):
                     full.append(ref)
                 if number % AT_ONCE == 0:
                     await trio.lowlevel.checkpoint()
