@@ -145,7 +145,10 @@ def prepare() -> None:
     """Log warnings only; garbage and threads as in the server."""
     gc.set_threshold(*GARBAGE)
     sys.setswitchinterval(TURN)
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
 
 
 def show(title: str, rows: Iterable[tuple[str, str]]) -> None:
