@@ -8,13 +8,13 @@ A task tells a dispatcher, which offers every message to the next of all the act
 import gc
 import sys
 from itertools import cycle
-from pathlib import Path
 from time import perf_counter
 
 import attrs
 import trio
 import trio.testing
 
+from bench import kit
 from fuota.actor import Actor, Child, Me, Ref, open_tree
 
 
@@ -58,23 +58,18 @@ class Dispatcher(Actor[Uplink]):
             self._done.set()
 
 
-def resident() -> int:
-    """Octets of memory this process has at present."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-
-
 async def measure(actors: int, messages: int) -> None:
-    gc.set_threshold(20_000, 50, 1000)  # as the server does
+    kit.prepare()
     fleet = Fleet(actors)
     done = trio.Event()
     async with open_tree() as tree:
         gc.collect()
-        before, begin = resident(), perf_counter()
+        before, begin = kit.resident(), perf_counter()
         await tree.start(Child("fleet", lambda: fleet))
         await trio.testing.wait_all_tasks_blocked()
         print(f"start {actors} actors    {perf_counter() - begin:10.2f} s")
         gc.collect()
-        print(f"memory per actor       {(resident() - before) / actors:10.0f} B")
+        print(f"memory per actor       {(kit.resident() - before) / actors:10.0f} B")
 
         dispatcher = tree.spawn("dispatcher", lambda: Dispatcher(fleet.devices, done, messages - 1))
         begin = perf_counter()
