@@ -3,7 +3,6 @@
 from collections import deque
 from datetime import datetime
 
-import attrs
 import structlog
 import trio
 
@@ -125,7 +124,7 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
     def describe(self) -> object:
         return {
             "state": self.position.state,
-            "devices": {name: number for name, number in attrs.asdict(self.tally()).items() if number},
+            "devices": {**self.tally().under_way(), **self.roster.outcomes()},
             "fragments": self.plan.fragments,
             "trouble": self.outside.trouble,
         }

@@ -18,6 +18,11 @@ class Tally:
     complete: int
     """Of those settled."""
 
+    def under_way(self) -> dict[str, int]:
+        """How many devices are at each stage, without those that have settled and without zeros."""
+        stages = {name: getattr(self, name) for name in ("group", "fragments", "prepared", "ready")}
+        return {name: number for name, number in stages.items() if number}
+
     @property
     def all_settled(self) -> bool:
         return not (self.group or self.fragments or self.prepared or self.ready)

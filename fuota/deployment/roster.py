@@ -5,7 +5,7 @@ from collections import Counter
 import attrs
 
 from fuota.deployment.messages import Tally
-from fuota.device.standing import Stage, Standing
+from fuota.device.standing import COMPLETE, Stage, Standing
 from fuota.lorawan.eui import EUI64
 
 
@@ -30,7 +30,7 @@ class Roster:
         for standing, count in self._counts.items():
             late = standing.stage is Stage.READY and standing.session != session
             stages[Stage.PREPARED if late else standing.stage] += count
-            complete += count if standing.complete else 0
+            complete += count if standing.outcome == COMPLETE else 0
         return Tally(
             group=stages[Stage.GROUP],
             fragments=stages[Stage.FRAGMENTS],
@@ -39,3 +39,7 @@ class Roster:
             settled=stages[Stage.SETTLED],
             complete=complete,
         )
+
+    def outcomes(self) -> dict[str, int]:
+        """How many devices have settled in which way."""
+        return {each.outcome: count for each, count in self._counts.items() if each.outcome and count}

@@ -22,6 +22,8 @@ from fuota.device.states import (
     Waiting,
 )
 
+COMPLETE = "complete"
+
 
 class Stage(IntEnum):
     """Each stage is the wait for the next."""
@@ -35,11 +37,14 @@ class Stage(IntEnum):
 
 @attrs.frozen
 class Standing:
-    """A device's stage; `session` is the number of the one it is READY for, 0 otherwise."""
+    """A device's stage; `session` is the number of the one it is READY for, 0 otherwise.
+
+    `outcome` says in a word how a device has settled.
+    """
 
     stage: Stage
     session: int = 0
-    complete: bool = False
+    outcome: str = ""
 
 
 def standing(state: State) -> Standing:
@@ -54,6 +59,10 @@ def standing(state: State) -> Standing:
         case Listening(session) | AskingStatus(session) | StillListening(session):
             return Standing(Stage.READY, session.number)
         case Complete():
-            return Standing(Stage.SETTLED, complete=True)
-        case Unconfirmed() | Released() | Failed():
-            return Standing(Stage.SETTLED)
+            return Standing(Stage.SETTLED, outcome=COMPLETE)
+        case Unconfirmed():
+            return Standing(Stage.SETTLED, outcome="unconfirmed")
+        case Released():
+            return Standing(Stage.SETTLED, outcome="released")
+        case Failed(reason):
+            return Standing(Stage.SETTLED, outcome=reason.value)
