@@ -3,7 +3,7 @@
 from fuota.deployment.messages import Tally
 from fuota.deployment.roster import Roster
 from fuota.device.standing import Stage, Standing, standing
-from fuota.device.states import Complete, Failed, Reason, Released, Unconfirmed
+from fuota.device.states import Complete, Failed, Reason, Released, State, Unconfirmed
 from fuota.lorawan.eui import EUI64
 
 
@@ -33,7 +33,13 @@ def test_ready_for_another_session_is_prepared_for_this_one() -> None:
 
 def test_how_the_devices_have_settled_is_counted_in_words() -> None:
     roster = Roster()
-    settled = [Complete(41), Complete(50), Unconfirmed(45, 3), Released(), Failed(Reason.CLOCK_OFF, "")]
+    settled: list[State] = [
+        Complete(41),
+        Complete(50),
+        Unconfirmed(45, 3),
+        Released(),
+        Failed(Reason.CLOCK_OFF, ""),
+    ]
     for number, state in enumerate(settled):
         roster.note(dev_eui(number), standing(state))
     assert roster.outcomes() == {"complete": 2, "unconfirmed": 1, "released": 1, "clock-off": 1}
