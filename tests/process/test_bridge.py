@@ -68,7 +68,7 @@ async def test_an_error_nobody_awaits_is_logged() -> None:
     async def later() -> None:
         loop = asyncio.get_running_loop()
         loop.call_soon(stumble)
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0)
 
     with capture_logs() as logs:
         async with open_loop():
