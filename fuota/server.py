@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING, TypeVar
@@ -27,7 +27,8 @@ from fuota.api.errors import answer
 from fuota.api.orders import Orders
 from fuota.api.service3 import FuotaServerService
 from fuota.clock import SystemClock
-from fuota.config import PostgreSQL, Settings
+from fuota.config import Settings
+from fuota.database import database, journal_in, try_keys
 from fuota.debug.app import debug_app
 from fuota.deployments import Begin, Deployments
 from fuota.dispatcher import Dispatcher, Route
@@ -35,12 +36,9 @@ from fuota.endpoint import Endpoint, Serve, check
 from fuota.health import Health
 from fuota.integration import chirpstack3
 from fuota.integration.endpoint import endpoint
-from fuota.journal.port import Journal, JournalError, Unavailable
-from fuota.journal.postgres import PostgresJournal
-from fuota.journal.retry import patiently
-from fuota.journal.sealing import Keyring
+from fuota.journal.port import JournalError
 from fuota.network.application_server import connected
-from fuota.postgresql import EmbeddedPostgresqlError, open_postgresql
+from fuota.postgresql import EmbeddedPostgresqlError
 from fuota.rpc.health import HealthService
 from fuota.rpc.reflection import with_reflection
 from fuota.rpc.server import serve as serve_grpc
@@ -61,14 +59,8 @@ The first two are small, for what is young is looked at in one go; the third is 
 there is.
 """
 
-CONNECTIONS = 8
-"""To the database, if `max_open_connections` leaves it to us."""
-
 TURN = 0.001
 """Seconds after which a busy thread lets another run: the journal's and the event loop's take turns often."""
-
-DATABASE_PAUSE = 1.0
-"""Seconds between two attempts to reach the database at the start."""
 
 MISTAKES = (JournalError, EmbeddedPostgresqlError, CertificateError, OSError)
 """What the operator has to mend; everything else that ends the server is a bug."""
@@ -111,12 +103,19 @@ def run(settings: Settings) -> int:
 async def _main(settings: Settings) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_serve_and_tell, settings)
-            async for number in signals:
-                if nursery.cancel_scope.cancel_called:
-                    os._exit(128 + number)  # asked twice: at once
-                log.info("stopping", signal=signal.Signals(number).name)
-                nursery.cancel_scope.cancel()
+            with trio.CancelScope() as serving:
+                nursery.start_soon(_obey, signals, serving)
+                await _serve_and_tell(settings)
+            nursery.cancel_scope.cancel()
+
+
+async def _obey(signals: AsyncIterator[int], serving: trio.CancelScope) -> None:
+    """Stop when asked to; asked twice, at once."""
+    async for number in signals:
+        if serving.cancel_called:
+            os._exit(128 + number)
+        log.info("stopping", signal=signal.Signals(number).name)
+        serving.cancel()
 
 
 async def _serve_and_tell(settings: Settings) -> None:
@@ -137,9 +136,9 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[Addresses]) 
             settings.application_server.event_handler.http.bind,
             settings.debug.bind,
         )
-        dsn = await stack.enter_async_context(_database(settings.postgresql))
-        journal = await stack.enter_async_context(_journal(dsn, settings, health))
-        await _try_keys(journal)
+        dsn = await stack.enter_async_context(database(settings.postgresql))
+        journal = await stack.enter_async_context(journal_in(dsn, settings, health))
+        await try_keys(journal)
         await stack.enter_async_context(bridge.open_loop())
         network = await stack.enter_async_context(connected(settings.application_server.api, health))
         services = Services(journal, network, clock, Alarms(clock), Registry(), health)
@@ -186,56 +185,6 @@ def _grpc_services(services: Services, deployments: Ref[Begin]) -> list["IServab
     ours = [FuotaServerService(orders, services.journal)]
     health = HealthService(ours, lambda: not services.health.ailments())
     return with_reflection([*ours, health])
-
-
-@asynccontextmanager
-async def _database(settings: PostgreSQL) -> AsyncIterator[str]:
-    """A connection string: of the configured database, or of the embedded one, which runs meanwhile."""
-    if settings.dsn:
-        yield settings.dsn
-    else:
-        async with open_postgresql(settings.data_dir) as dsn:
-            yield dsn
-
-
-@asynccontextmanager
-async def _journal(dsn: str, settings: Settings, health: Health) -> AsyncIterator[Journal]:
-    """The journal, as soon as its database can be reached."""
-    secrets, database = settings.secrets, settings.postgresql
-    if secrets.master_key is None:
-        keyring = Keyring.load_or_create(secrets.key_file)
-    else:
-        keyring = Keyring({1: secrets.master_key}, current=1)
-    said = ""
-    async with AsyncExitStack() as stack:
-        while True:
-            opened = PostgresJournal.open(
-                dsn,
-                keyring=keyring,
-                health=health,
-                automigrate=database.automigrate,
-                most_connections=database.max_open_connections or CONNECTIONS,
-                idle_connections=database.max_idle_connections,
-            )
-            try:
-                journal = await stack.enter_async_context(opened)
-            except Unavailable as error:
-                if str(error) != said:
-                    said = str(error)
-                    log.warning("waiting for the database", problem=said)
-                await trio.sleep(DATABASE_PAUSE)
-            else:
-                break
-        yield journal
-
-
-async def _try_keys(journal: Journal) -> None:
-    """Raise `NotOpened` now if a deployment to resume is sealed with another master key.
-
-    Later it would be the crash of an actor, and a traceback.
-    """
-    for deployment_id in await patiently(journal.unfinished):
-        await patiently(partial(journal.load, deployment_id))
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

@@ -8,7 +8,9 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
+import trio
 
+from fuota.config import Bind
 from fuota.simulation.behaviour import Behaviour
 from tests.process.live import Installation, chirpstack, complete, hold_the_image, quick, site
 
@@ -58,6 +60,20 @@ def assert_gap_free(dsn: str) -> None:
         assert numbers == list(range(first, first + len(numbers)))
         assert first in (1, 2)  # the first is the creation, which may have no row of its own
     assert not any(last.values())
+
+
+async def test_asked_to_stop_twice_it_stops_at_once(tmp_path: Path, dsn: str) -> None:
+    """A peer that has sent half a request is given some seconds to send the rest, but not when in a hurry."""
+    async with chirpstack(quick([Behaviour()])) as field:
+        installation = Installation.make(tmp_path, field.tables(dsn))
+        async with installation.serving() as server:
+            integration = Bind.parse(server.integration.removeprefix("http://").rstrip("/"))
+            async with await trio.open_tcp_stream(integration.host, integration.port) as half:
+                await half.send_all(b"POST /?event=up HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")
+                await server.look("healthz")  # by then the half has arrived
+                server.process.send_signal(signal.SIGTERM)
+                await field.until(lambda: "stopping" in installation.stderr)
+                assert await server.stop() == 128 + signal.SIGTERM
 
 
 async def test_stops_in_time_though_chirpstack_hangs(tmp_path: Path, dsn: str, official_client: Any) -> None:
