@@ -123,6 +123,7 @@ async def test_a_database_that_is_not_there_is_waited_for(tmp_path: Path) -> Non
                 await trio.sleep(LOOK)
             process.terminate()
             assert await process.wait() == 0
+    assert made.stderr.count("waiting for the database") == 1
     assert "Connection refused" in made.stderr
     assert "secret" not in made.stderr
     assert "Traceback" not in made.stderr
