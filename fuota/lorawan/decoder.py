@@ -95,5 +95,6 @@ class Decoder:
             self._learn(length - 8 * size - 1, self._take_out(line, octets[:size]))
 
     def _take_out(self, line: npt.NDArray[np.bool_], octets: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
-        known: npt.NDArray[np.uint8] = np.bitwise_xor.reduce(self._pieces[line], axis=0)
+        known = np.empty_like(octets)
+        np.bitwise_xor.reduce(self._pieces[line], axis=0, out=known)
         return octets ^ known

@@ -92,6 +92,7 @@ def _add_sums(pieces: Fragments, m: int, first: int, version: int, out: Fragment
     at_once = min(len(groups), 1 + _SCRATCH // (size * max(count, 256)))
     sums = np.zeros((at_once, 256, size), np.uint8)
     chosen = np.empty((at_once, count, size), np.uint8)
+    picked = np.empty_like(out)
     out[:] = 0
     for start in range(0, len(groups), at_once):
         group = groups[start : start + at_once]
@@ -100,4 +101,5 @@ def _add_sums(pieces: Fragments, m: int, first: int, version: int, out: Fragment
             np.bitwise_xor(sums[:n, : 1 << bit], group[:, bit, None], out=sums[:n, 1 << bit : 2 << bit])
         picks = octets[start : start + n] + np.arange(0, 256 * n, 256)[:, None]
         sums.reshape(-1, size).take(picks, axis=0, out=chosen[:n], mode="clip")
-        out ^= np.bitwise_xor.reduce(chosen[:n], axis=0)
+        np.bitwise_xor.reduce(chosen[:n], axis=0, out=picked)
+        out ^= picked
