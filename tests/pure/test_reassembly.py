@@ -1,0 +1,40 @@
+"""Devices with little memory, against the runs of a real stack with its own limits (decode.json)."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fuota.lorawan.decoder import Decoder
+from fuota.lorawan.fragmentation import FragSessionSetupReq
+from fuota.lorawan.parity import encode, split
+from fuota.simulation.reassembly import Session
+
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "decode.json").read_text())
+
+
+@pytest.mark.parametrize("case", VECTORS["default_limits"], ids=lambda case: case["id"])
+def test_a_device_gives_up_where_the_real_one_does(case: dict[str, Any]) -> None:
+    nb_frag, frag_size, rule = case["nb_frag"], case["frag_size"], case["payload"]
+    block = bytes((i * rule["mul"] + rule["add"]) % 256 for i in range(rule["length"]))
+    fragments = [*split(block, frag_size), *encode(block, frag_size, case["redundancy"])]
+    setup = FragSessionSetupReq(
+        frag_index=0,
+        mc_group_bit_mask=1,
+        nb_frag=nb_frag,
+        frag_size=frag_size,
+        frag_algo=0,
+        block_ack_delay=0,
+        padding=nb_frag * frag_size - len(block),
+        descriptor=bytes(4),
+    )
+    session = Session(setup, Decoder(nb_frag, frag_size))
+    for part in case["received"].split(","):
+        first, last = (int(n) for n in (part.split("-") * 2)[:2])
+        for n in range(first, last + 1):
+            session.take(n, fragments[n - 1].tobytes(), case["limits"]["frag_max_redundancy"])
+    seen = case["LoRaMac_node"]
+    assert session.lost == seen["frag_nb_lost"]
+    assert session.out_of_memory == bool(seen["matrix_error"])
+    assert session.decoder.complete == seen["block_correct"]
