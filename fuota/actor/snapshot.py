@@ -80,5 +80,5 @@ def take(cell: Cell[Any], depth: int, limit: int) -> ActorSnapshot:
 def _describe(cell: Cell[Any]) -> object:
     try:
         return cell.actor and cell.actor.describe()
-    except Exception as error:
+    except Exception as error:  # the page shows a sick actor, it does not fall ill with it
         return f"{type(error).__name__}: {error}"

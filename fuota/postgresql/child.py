@@ -122,7 +122,7 @@ def spawn(program: Path, arguments: list[str], cluster: Path, family: int) -> Ch
             env={"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"},
             start_new_session=True,  # Ctrl-C is for us: we stop PostgreSQL when we are done with it
         )
-    except BaseException:
+    except BaseException:  # raised on: without a child nobody else closes it
         os.close(read)
         raise
     finally:
