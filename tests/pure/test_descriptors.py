@@ -12,45 +12,30 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorP
 
 from fuota.descriptors import define, new_pool
 from fuota.generated.chirpstack3 import fuota_pb2, integration_pb2, multicast_group_pb2
-
-
-def other_generation() -> dict[str, Any]:
-    """A fuota.Deployment that has nothing in common with ours but its name and that of its file."""
-    file = FileDescriptorProto(name="fuota.proto", package="fuota", syntax="proto3")
-    file.dependency.append("google/protobuf/timestamp.proto")
-    message = file.message_type.add(name="Deployment")
-    optional = FieldDescriptorProto.LABEL_OPTIONAL
-    message.field.add(name="application_id", number=1, type=FieldDescriptorProto.TYPE_STRING, label=optional)
-    message.field.add(
-        name="since",
-        number=2,
-        type=FieldDescriptorProto.TYPE_MESSAGE,
-        type_name=".google.protobuf.Timestamp",
-        label=optional,
-    )
-    message.field.add(
-        name="region",
-        number=3,
-        type=FieldDescriptorProto.TYPE_MESSAGE,
-        type_name=".fuota.Deployment.Region",
-        label=optional,
-    )
-    region = message.nested_type.add(name="Region")
-    region.enum_type.add(name="Band").value.add(name="EU868", number=0)
-    namespace: dict[str, Any] = {"__name__": "chirpstack99.fuota_pb2"}
-    namespace["DESCRIPTOR"] = define(new_pool(), file.SerializeToString(), namespace)
-    return namespace
+from fuota.generated.chirpstack4 import common_pb2 as common4_pb2
+from fuota.generated.chirpstack4 import fuota_pb2 as fuota4_pb2
+from fuota.generated.chirpstack4 import multicast_group_pb2 as multicast_group4_pb2
 
 
 def test_two_generations_share_a_process() -> None:
-    theirs = other_generation()["Deployment"]
-    ours = fuota_pb2.Deployment
+    ours, theirs = fuota_pb2.Deployment, fuota4_pb2.Deployment
     assert theirs.DESCRIPTOR.full_name == ours.DESCRIPTOR.full_name == "fuota.Deployment"
     assert theirs(application_id="a").SerializeToString() == b"\x0a\x01a"
     assert ours(application_id=5).SerializeToString() == b"\x08\x05"
-    assert isinstance(theirs(region=theirs.Region()).region, theirs.Region)
-    assert theirs.Region.EU868 == 0
-    assert theirs.Region.__module__ == "chirpstack99.fuota_pb2"
+    assert theirs.__module__ == "fuota.generated.chirpstack4.fuota_pb2"
+
+
+def test_messages_are_nested_as_declared() -> None:
+    file = FileDescriptorProto(name="nested.proto", package="nested", syntax="proto3")
+    outer = file.message_type.add(name="Outer")
+    outer.nested_type.add(name="Inner").enum_type.add(name="Band").value.add(name="EU868", number=0)
+    optional, kind = FieldDescriptorProto.LABEL_OPTIONAL, FieldDescriptorProto.TYPE_MESSAGE
+    outer.field.add(name="inner", number=1, type=kind, type_name=".nested.Outer.Inner", label=optional)
+    made: dict[str, Any] = {"__name__": "somewhere.nested_pb2"}
+    define(new_pool(), file.SerializeToString(), made)
+    assert isinstance(made["Outer"](inner=made["Outer"].Inner()).inner, made["Outer"].Inner)
+    assert made["Outer"].Inner.EU868 == 0
+    assert made["Outer"].Inner.__module__ == "somewhere.nested_pb2"
 
 
 def test_the_default_pool_knows_neither() -> None:
@@ -97,7 +82,16 @@ def test_json_has_the_names_of_chirpstack() -> None:
     assert event.rx_info[0].time_since_gps_epoch.nanos == 250_000_000
 
 
-def test_the_multicast_classes_are_numbered_the_other_way_round() -> None:
-    assert (fuota_pb2.CLASS_B, fuota_pb2.CLASS_C) == (0, 1)
-    assert (multicast_group_pb2.CLASS_B, multicast_group_pb2.CLASS_C) == (1, 0)
-    assert fuota_pb2.MulticastGroupType.Name(fuota_pb2.CLASS_C) == "CLASS_C"
+@pytest.mark.parametrize(
+    ("fuota", "api"), [(fuota_pb2, multicast_group_pb2), (fuota4_pb2, multicast_group4_pb2)], ids=["3", "4"]
+)
+def test_the_multicast_classes_are_numbered_the_other_way_round(fuota: Any, api: Any) -> None:
+    assert (fuota.CLASS_B, fuota.CLASS_C) == (0, 1)
+    assert (api.CLASS_B, api.CLASS_C) == (1, 0)
+    assert fuota.MulticastGroupType.Name(fuota.CLASS_C) == "CLASS_C"
+
+
+def test_regions_have_the_same_numbers_for_clients_and_for_chirpstack() -> None:
+    ours: dict[str, int] = dict(fuota4_pb2.Region.items())
+    assert ours == dict(common4_pb2.Region.items())
+    assert fuota4_pb2.AS923_4 == 14
