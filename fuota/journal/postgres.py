@@ -24,6 +24,7 @@ from fuota.journal.port import (
     Unavailable,
 )
 from fuota.journal.postgres_connections import (
+    REFUSALS,
     Connections,
     T,
     Work,
@@ -126,14 +127,14 @@ class PostgresJournal:
     async def _read(self, work: Work[T]) -> T:
         try:
             return await self._connections.persist(work, within=READING_WITHIN)
-        except psycopg.Error as error:
+        except REFUSALS as error:
             raise JournalError(f"PostgreSQL: {error}") from error
 
     async def _create(self, creation: Creation) -> None:
         while True:
             try:
                 return await self._connections.persist(creation.write, within=CREATION_WITHIN)
-            except psycopg.Error as error:
+            except REFUSALS as error:
                 if not is_conflict(error):
                     raise JournalError(f"PostgreSQL: {error}") from error
             # None: the other deployment has ended since, so the new one may have the device.

@@ -25,8 +25,9 @@ T = TypeVar("T")
 Connection = psycopg.Connection[TupleRow]
 Work = Callable[[Connection], T]
 
-OUTAGES = (psycopg.OperationalError, psycopg.InterfaceError, psycopg.errors.ReadOnlySqlTransaction)
-"""What passes when the database is well again; anything else would fail again."""
+REFUSALS = (psycopg.DataError, psycopg.IntegrityError)
+"""What is wrong with what is written. Everything else passes when the database is well again, or when its
+operator has mended it: a full disk, a right that was revoked, a trigger that fails."""
 
 WATCHING = 0.5
 """Seconds between two looks at the transactions under way."""
@@ -60,13 +61,15 @@ class Connections:
 
         What takes longer than `within` seconds is cut off, also when the database hangs. While the last
         that was `writing` has failed, the database is ill even if it can be read. Raises `Unavailable`,
-        and `psycopg.Error` for what is no outage.
+        and one of `REFUSALS`.
         """
         held = _Held(within)
         self._held.add(held)
         try:
             result = await trio.to_thread.run_sync(self._attempt, work, held, limiter=self._limiter)
-        except OUTAGES as error:
+        except REFUSALS:
+            raise
+        except psycopg.Error as error:
             reason = one_line(error)
             self._writable = self._writable and not writing
             self._health.ill("postgresql", reason)

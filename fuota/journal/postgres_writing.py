@@ -11,7 +11,7 @@ import psycopg
 from fuota.journal.encoding import storable, storable_fields
 from fuota.journal.group_commit import Pending
 from fuota.journal.port import ActorId, Fenced, JournalError, LogRow, Milestone, Transition, Unavailable
-from fuota.journal.postgres_connections import Connection, Connections
+from fuota.journal.postgres_connections import REFUSALS, Connection, Connections
 from fuota.journal.sql import queries
 
 FENCED = "{0.actor}: version {0.version} was written by another process, or the deployment was deleted"
@@ -76,7 +76,7 @@ class Writer:
         attempt = self._doubtful = _Batch(batch)
         try:
             await self._connections.transact(attempt.write, within=WITHIN, writing=True)
-        except psycopg.Error as error:
+        except REFUSALS as error:
             self._doubtful = None
             if len(batch) == 1:
                 batch[0].settle(JournalError(f"PostgreSQL refuses it: {error}"))

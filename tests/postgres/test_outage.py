@@ -19,6 +19,11 @@ Order = Callable[[int], NewDeployment]
 Log = Callable[[NewDeployment, int], LogRow]
 
 COMMIT = b"COMMIT\0"
+FULL = """
+create function full_up() returns trigger language plpgsql as
+$$ begin raise exception 'no room' using errcode = '{}'; end $$;
+create trigger full_up before insert on transition execute function full_up();
+"""
 
 PATIENCE = 0.3
 
@@ -138,6 +143,29 @@ async def test_a_database_that_only_reads_is_ill(
             assert await journal.unfinished() == [new.id]
             assert health.ailments().keys() == {"postgresql"}
             await read_only("off")
+    assert health.ailments() == {}
+
+
+@pytest.mark.parametrize(
+    "errcode", ["disk_full", "raise_exception", "insufficient_privilege", "internal_error"]
+)
+async def test_what_the_operator_can_mend_is_waited_for(
+    journal: PostgresJournal, dsn: str, health: Health, order: Order, errcode: str
+) -> None:
+    new = order(1)
+    await journal.create(new)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(FULL.format(errcode).encode())
+        with trio.fail_after(30):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(journal.commit, prepared(new))
+                while "no room" not in health.ailments().get("postgresql", ""):  # noqa: ASYNC110, it does not tell
+                    await trio.sleep(0.01)
+                with pytest.raises(Unavailable, match="no room"):
+                    await journal.create(order(0))
+                connection.execute("drop trigger full_up on transition")
+    [stored] = await journal.devices(new.id)
+    assert (stored.state, stored.version) == (device.Prepared(), 2)
     assert health.ailments() == {}
 
 
