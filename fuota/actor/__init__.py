@@ -2,7 +2,7 @@
 
 from fuota.actor.alarms import Alarms
 from fuota.actor.behaviour import Actor, Me
-from fuota.actor.errors import ActorError, Crashed, Stopped, TooLate, TooManyCrashes
+from fuota.actor.errors import ActorError, Crashed, Stopped, Superseded, TooLate, TooManyCrashes
 from fuota.actor.ref import Ref, Reply
 from fuota.actor.registry import Registry
 from fuota.actor.snapshot import ActorSnapshot
@@ -23,6 +23,7 @@ __all__ = [
     "Reply",
     "Stopped",
     "Strategy",
+    "Superseded",
     "Supervisor",
     "TooLate",
     "TooManyCrashes",

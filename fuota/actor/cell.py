@@ -8,7 +8,7 @@ import structlog
 import trio
 
 from fuota.actor.behaviour import Actor, Me
-from fuota.actor.errors import Crashed, Stopped
+from fuota.actor.errors import Crashed, Stopped, Superseded
 from fuota.actor.mailbox import Mailbox
 from fuota.actor.snapshot import take
 from fuota.actor.supervision import Child, Family, Policy
@@ -95,6 +95,8 @@ class Cell(Generic[M]):
         crash: ExceptionGroup | None = None
         try:
             await self._incarnation()
+        except* Superseded:
+            self._ending = True
         except* Exception as group:
             crash = group
             log.error("crashed", actor=self.path, message=self.handling, exc_info=group)

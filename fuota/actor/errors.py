@@ -22,5 +22,9 @@ class TooLate(ActorError, trio.TooSlowError):
     """did not answer in time"""  # it may still act on the question
 
 
+class Superseded(Exception):
+    """Another process plays this actor. Raised in an actor, it ends the actor for good, and is no crash."""
+
+
 class TooManyCrashes(ActorError):
     """crashed when its supervisor had no restarts left to give"""  # the error is the __cause__

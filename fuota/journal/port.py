@@ -8,6 +8,7 @@ from uuid import UUID
 
 import attrs
 
+from fuota.actor.errors import Superseded
 from fuota.deployment import states as deployment_states
 from fuota.deployment.plan import Plan
 from fuota.device import states as device_states
@@ -24,8 +25,8 @@ class Unavailable(JournalError):
     """The database can not be reached at present."""
 
 
-class Fenced(JournalError):
-    """Another process has written this actor's next version: it owns the actor now."""
+class Fenced(JournalError, Superseded):
+    """Another process has written this actor's next version, or runs the deployments: it owns the actor."""
 
 
 class Conflict(JournalError):

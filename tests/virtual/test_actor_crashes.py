@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from fuota.actor import Me, Policy
+from fuota.actor import Me, Policy, Stopped, Superseded
 from tests.probe import Ask, Boom, Crash, Do, Message, Note, Probe, busy, status, tree
 
 
@@ -137,3 +137,28 @@ async def test_the_policy_decides_what_begins_anew(
         assert log == ["started", "stopped", "started"][: 3 if begins_anew else 2]
         assert ref.stopped is not begins_anew
         assert ref.offer(Note("again")) is begins_anew
+
+
+def superseded(_: object) -> None:
+    raise Superseded
+
+
+@pytest.mark.parametrize("policy", Policy)
+async def test_an_actor_that_another_process_plays_ends_and_that_is_no_crash(
+    policy: Policy, autojump_clock: MockClock
+) -> None:
+    log: list[object] = []
+    async with tree() as running:
+        ref = running.spawn("a", lambda: Probe(log), policy=policy)
+        hold = await busy(ref)
+        await ref.tell(Do(superseded))
+        await ref.tell(Note("never read"))
+        hold.release.set()
+        await trio.sleep(10)
+        assert log == ["started", "released", "stopped"]
+        assert status(running, "/a") == "stopped"
+        with pytest.raises(Stopped):
+            await ref.tell(Note("too late"))
+        root = running.snapshot()
+        assert root is not None
+        assert root.crashes == 0
