@@ -18,7 +18,7 @@ from rich.table import Table
 from fuota.actor import Alarms, Child, Ref, Registry, Tree, open_tree
 from fuota.api.orders import Orders
 from fuota.clock import SystemClock
-from fuota.deployments import Begin, Deployments
+from fuota.deployments import Begin, Deployments, Message
 from fuota.dispatcher import Dispatcher, Route
 from fuota.health import Health
 from fuota.journal.port import Journal
@@ -74,9 +74,13 @@ async def serving(memory: Journal, network: Network) -> AsyncIterator[Server]:
         nursery.start_soon(services.alarms.run)
         async with open_tree() as tree:
             dispatcher: Ref[Route] = await tree.start(
-                Child("dispatcher", lambda: Dispatcher(services.devices, network), room=1024)
+                Child(
+                    "dispatcher",
+                    lambda: Dispatcher(services.devices, network, memory.ownership),
+                    room=1024,
+                )
             )
-            deployments: Ref[Begin] = await tree.start(
+            deployments: Ref[Message] = await tree.start(
                 Child("deployments", lambda: Deployments(services), room=1024)
             )
 

@@ -4,8 +4,9 @@ from uuid import UUID
 
 import attrs
 import structlog
+import trio
 
-from fuota.actor import Actor, Me
+from fuota.actor import Actor, Child, Me
 from fuota.actor.durable import Position
 from fuota.deployment.actor import DeploymentActor
 from fuota.deployment.messages import Message as DeploymentMessage
@@ -25,32 +26,75 @@ class Begin:
     deployment_id: UUID
 
 
-class Deployments(Actor[Begin]):
-    """Has a child for each deployment that has not ended."""
+@attrs.frozen
+class Gained:
+    """This server runs the deployments from now on."""
+
+
+@attrs.frozen
+class Lost:
+    """Another server has taken over."""
+
+
+Message = Begin | Gained | Lost
+
+
+class Deployments(Actor[Message]):
+    """Has a child for each deployment that has not ended, while this server owns them."""
 
     def __init__(self, services: Services) -> None:
         self.services = services
+        self.ownership = services.journal.ownership
 
-    async def started(self, me: Me[Begin]) -> None:
+    async def started(self, me: Me[Message]) -> None:
         self.me = me
+        epoch = self.ownership.epoch
+        if epoch is not None:
+            await self.resume()
+        me.nursery.start_soon(self.watch, epoch)
+
+    async def watch(self, epoch: int | None) -> None:
+        """Tell what becomes of the ownership; it was of this epoch, if any, when the actor started."""
+        while True:
+            if epoch is not None:
+                await self.ownership.lost(epoch)
+                await self.me.ref.tell(Lost())
+            epoch = await self.ownership.gained()
+            await self.me.ref.tell(Gained())
+
+    async def receive(self, message: Message) -> None:
+        match message:
+            case Begin(deployment_id):
+                if (child := await self.child(deployment_id)) is not None:
+                    self.me.spawn(child.name, child.factory, room=child.room)
+            case Gained():
+                await self.resume()
+            case Lost():
+                await self.me.end_children()
+
+    def describe(self) -> object:
+        return {"run by": self.ownership.holder, "epoch": self.ownership.epoch}
+
+    async def resume(self) -> None:
+        """Start the actors of all that was left, and return when every device has its own."""
         unfinished = await patiently(self.services.journal.unfinished)
-        for deployment_id in unfinished:
-            await self.begin(deployment_id)
+        async with trio.open_nursery() as nursery:
+            for deployment_id in unfinished:
+                if (child := await self.child(deployment_id)) is not None:
+                    nursery.start_soon(self.me.start, child)
+        self.ownership.at_work = self.ownership.epoch is not None
         if unfinished:
             log.info("resumed", deployments=len(unfinished))
 
-    async def receive(self, message: Begin) -> None:
-        await self.begin(message.deployment_id)
-
-    async def begin(self, deployment_id: UUID) -> None:
-        """Start the actor of a deployment, at the state in which the journal has it."""
+    async def child(self, deployment_id: UUID) -> Child[DeploymentMessage] | None:
+        """The actor of a deployment, at the state in which the journal has it; None if it lives already."""
         name = str(deployment_id)
         if self.me.child(name) is not None:
-            return
+            return None
         stored = await patiently(lambda: self.services.journal.load(deployment_id))
         position = Position(stored.state, stored.version)
 
         def made() -> Actor[DeploymentMessage]:
             return DeploymentActor(stored, position, self.services)
 
-        self.me.spawn(name, made, room=ROOM)
+        return Child(name, made, room=ROOM)

@@ -1,5 +1,6 @@
 """Hands uplinks to the devices they concern, and answers whoever asks for the time."""
 
+from collections import deque
 from enum import Enum
 from functools import partial
 
@@ -15,12 +16,15 @@ from fuota.lorawan import clocksync, fragmentation, multicast
 from fuota.lorawan.eui import EUI64
 from fuota.network.port import Network, NetworkError
 from fuota.network.retry import persistently
+from fuota.ownership import Ownership
 from fuota.uplink import Uplink
 
 log = structlog.get_logger(__name__)
 
 CLOCK_ANSWERS = 2000
 """Answers to AppTimeReq under way at a time; the device of one on top will ask again by itself."""
+KEPT = 10_000
+"""Uplinks that wait at a time until all they hold is safe: what memory keeps while the database is away."""
 FRESH = 20.0
 """Seconds in which the network has to take an answer; later the device asks with another token."""
 
@@ -31,7 +35,9 @@ class Outcome(Enum):
     TAKEN = "taken"
     """All it holds is safe, or it is of no concern."""
     BUSY = "busy"
-    """Not all whom it concerns had room for it."""
+    """Not all whom it concerns had room for it, or too many wait already."""
+    ELSEWHERE = "elsewhere"
+    """This server does not run the deployments, or does not yet."""
 
 
 @attrs.frozen
@@ -42,6 +48,16 @@ class Route:
     reply: Reply[Outcome] = attrs.field(eq=False, repr=False)
 
 
+@attrs.frozen
+class _Kept:
+    """An uplink that is in the hands of device actors."""
+
+    by: set[Ref[DeviceMessage]]
+
+    def waits(self) -> bool:
+        return any(not ref.stopped for ref in self.by)
+
+
 @attrs.define
 class Counts:
     """Since the dispatcher started."""
@@ -49,6 +65,7 @@ class Counts:
     routed: int = 0
     unconcerned: int = 0
     busy: int = 0
+    elsewhere: int = 0
     clock_answers: int = 0
     clock_failures: int = 0
 
@@ -56,9 +73,13 @@ class Counts:
 class Dispatcher(Actor[Route]):
     """Keeps nothing that a restart would lose: who is concerned is in the registry."""
 
-    def __init__(self, devices: Registry[EUI64, DeviceMessage], network: Network) -> None:
+    def __init__(
+        self, devices: Registry[EUI64, DeviceMessage], network: Network, ownership: Ownership
+    ) -> None:
         self._devices = devices
         self._network = network
+        self._ownership = ownership
+        self._kept: deque[_Kept] = deque()
         self._counts = Counts()
         self._recently = clock_answers.Recently()
         self._answering = 0
@@ -81,16 +102,25 @@ class Dispatcher(Actor[Route]):
 
     def _deliver(self, route: Route) -> None:
         """A device may be in several deployments: each actor takes what concerns it, and says so."""
+        if not self._ownership.at_work:
+            self._counts.elsewhere += 1
+            route.reply.give(Outcome.ELSEWHERE)
+            return
         refs = self._devices[route.uplink.dev_eui]
+        if refs and not self._room():
+            self._counts.busy += 1
+            route.reply.give(Outcome.BUSY)
+            return
         if not refs:
             self._counts.unconcerned += 1
             route.reply.give(Outcome.TAKEN)
             return
-        waiting = set(refs)
+        kept = _Kept(set(refs))
+        self._kept.append(kept)
 
         def done(ref: Ref[DeviceMessage]) -> None:
-            waiting.discard(ref)
-            if not waiting:
+            kept.by.discard(ref)
+            if not kept.by:
                 route.reply.give(Outcome.TAKEN)
 
         offered = [ref.offer(Heard(route.uplink, partial(done, ref))) for ref in refs]
@@ -100,8 +130,18 @@ class Dispatcher(Actor[Route]):
             self._counts.busy += 1
             route.reply.give(Outcome.BUSY)
 
+    def _room(self) -> bool:
+        """Whether another uplink can be kept; those that are done are forgotten when it matters."""
+        if len(self._kept) >= KEPT:
+            self._kept = deque(kept for kept in self._kept if kept.waits())
+        return len(self._kept) < KEPT
+
     def _answer(self, route: Route) -> None:
         """The uplink is answered at once, for a device whose clock request is lost asks again."""
+        if self._ownership.epoch is None:
+            self._counts.elsewhere += 1
+            route.reply.give(Outcome.ELSEWHERE)
+            return
         if self._answering >= CLOCK_ANSWERS:
             self._counts.busy += 1
             route.reply.give(Outcome.BUSY)

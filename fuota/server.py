@@ -30,7 +30,7 @@ from fuota.clock import SystemClock
 from fuota.config import Settings
 from fuota.database import database, journal_in, try_keys
 from fuota.debug.app import debug_app
-from fuota.deployments import Begin, Deployments
+from fuota.deployments import Begin, Deployments, Message
 from fuota.dispatcher import Dispatcher, Route
 from fuota.endpoint import Endpoint, Serve, check
 from fuota.health import Health
@@ -38,6 +38,7 @@ from fuota.integration import chirpstack3
 from fuota.integration.endpoint import endpoint
 from fuota.journal.port import JournalError
 from fuota.network.application_server import connected
+from fuota.network.port import Network
 from fuota.postgresql import EmbeddedPostgresqlError
 from fuota.rpc.health import HealthService
 from fuota.rpc.reflection import with_reflection
@@ -141,17 +142,21 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[Addresses]) 
         await try_keys(journal)
         await stack.enter_async_context(bridge.open_loop())
         network = await stack.enter_async_context(connected(settings.application_server.api, health))
-        services = Services(journal, network, clock, Alarms(clock), Registry(), health)
+        owned = network.if_permitted(journal.ownership)
+        services = Services(journal, owned, clock, Alarms(clock), Registry(), health)
         nursery = await stack.enter_async_context(trio.open_nursery())
         nursery.start_soon(services.alarms.run)
         async with open_tree() as tree:
-            addresses = await _grow(tree, services, settings)
+            addresses = await _grow(tree, services, network, settings)
             task_status.started(addresses)
             await trio.sleep_forever()
 
 
-async def _grow(tree: Tree, services: Services, settings: Settings) -> Addresses:
-    """Start the children of the root, each when the one before it is up: the ports open last."""
+async def _grow(tree: Tree, services: Services, network: Network, settings: Settings) -> Addresses:
+    """Start the children of the root, each when the one before it is up: the ports open last.
+
+    `network` is for the dispatcher, whose answers to clock requests ask nothing of the database.
+    """
     addresses = Addresses()
 
     async def start(name: str, factory: Callable[[], Actor[M]], room: int = 64) -> Ref[M]:
@@ -161,9 +166,11 @@ async def _grow(tree: Tree, services: Services, settings: Settings) -> Addresses
         await start(name, lambda: Endpoint(serve, partial(setattr, addresses, name)))
 
     dispatcher: Ref[Route] = await start(
-        "dispatcher", lambda: Dispatcher(services.devices, services.network), room=1024
+        "dispatcher",
+        lambda: Dispatcher(services.devices, network, services.journal.ownership),
+        room=1024,
     )
-    deployments: Ref[Begin] = await start("deployments", lambda: Deployments(services), room=1024)
+    deployments: Ref[Message] = await start("deployments", lambda: Deployments(services), room=1024)
     events, api = settings.application_server.event_handler, settings.fuota_server.api
     app = endpoint(
         chirpstack3, dispatcher, services.clock, marshaler=events.marshaler, token=events.http.token
@@ -177,7 +184,7 @@ async def _grow(tree: Tree, services: Services, settings: Settings) -> Addresses
     return addresses
 
 
-def _grpc_services(services: Services, deployments: Ref[Begin]) -> list["IServable"]:
+def _grpc_services(services: Services, deployments: Ref[Message]) -> list["IServable"]:
     async def begin(deployment_id: UUID) -> None:
         await deployments.tell(Begin(deployment_id))
 

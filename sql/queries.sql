@@ -171,3 +171,28 @@ select created_at, f_port, command, hstore_to_json(fields)::text
 from deployment_log
 where deployment_id = %s and dev_eui = %b
 order by id
+
+-- name: try_ownership_lock
+select pg_try_advisory_lock(%(key)s)
+
+-- name: select_ownership
+select epoch, holder, extract(epoch from clock_timestamp() - seen_at)::float8 from ownership
+
+-- name: take_ownership
+update ownership
+set epoch = epoch + 1, holder = %(holder)s, since = clock_timestamp(), seen_at = clock_timestamp()
+returning epoch
+
+-- name: renew_ownership
+update ownership set seen_at = clock_timestamp() where epoch = %(epoch)s returning epoch
+
+-- name: end_owners_session
+select pg_terminate_backend(pid)
+from pg_locks
+where locktype = 'advisory' and granted and objsubid = 1
+    and database = (select oid from pg_database where datname = current_database())
+    and (classid::bigint << 32) | objid::bigint = %(key)s
+
+-- name: hold_epoch
+-- Of every transaction that writes: the owner can not change before it has ended.
+select from ownership where epoch = %s for key share

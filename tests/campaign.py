@@ -131,8 +131,8 @@ def surroundings(
     devices: Sequence[Device], *, radio: Radio | None = None, journal: MemoryJournal | None = None
 ) -> Surroundings:
     clock = TrioClock(START)
-    world = World(devices, clock=clock, radio=radio)
-    return Surroundings(clock, world, SimulatedNetwork(world), journal or MemoryJournal())
+    world, memory = World(devices, clock=clock, radio=radio), journal or MemoryJournal()
+    return Surroundings(clock, world, SimulatedNetwork(world, permit=memory.ownership), memory)
 
 
 @asynccontextmanager
@@ -144,7 +144,9 @@ async def serving(around: Surroundings, uplinks: Uplinks = lambda uplink: (uplin
     network, clock = around.network, around.clock
     services = Services(around.journal, network, clock, Alarms(clock), Registry(), Health())
     children: list[Child[Any]] = [
-        Child("dispatcher", lambda: Dispatcher(services.devices, network), room=1024),
+        Child(
+            "dispatcher", lambda: Dispatcher(services.devices, network, around.journal.ownership), room=1024
+        ),
         Child("deployments", lambda: Deployments(services)),
     ]
     async with trio.open_nursery() as nursery:

@@ -97,3 +97,7 @@ class Me(Generic[M]):
         child = self._cell.child(name)
         if child is not None:
             child.stop()
+
+    async def end_children(self) -> None:
+        """Have every child stop, and wait until all have; the actor itself goes on."""
+        await self._cell.end_children()

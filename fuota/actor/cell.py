@@ -84,6 +84,11 @@ class Cell(Generic[M]):
         child.begin(self.nursery)
         return child
 
+    async def end_children(self) -> None:
+        """Have every child stop, and wait until all have."""
+        if self.family is not None:
+            await self.family.stop()
+
     def begin(self, nursery: trio.Nursery) -> None:
         """Let an incarnation live in `nursery`."""
         self.mailbox.stopped = self._halted = False
@@ -122,8 +127,7 @@ class Cell(Generic[M]):
                     self.handled += 1
                     del message  # the next may be long in coming
                 self._enter("stopping")
-                if self.family is not None:
-                    await self.family.stop()
+                await self.end_children()
                 self.nursery.cancel_scope.cancel()
         finally:
             if begun:

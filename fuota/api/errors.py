@@ -8,7 +8,7 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
 from fuota.deployment.order import InvalidOrder, Problem
-from fuota.journal.port import Conflict, Unavailable
+from fuota.journal.port import Conflict, Fenced, Unavailable
 
 SAID = 20
 """Problems that are spelled out: a fleet may have thousands, but a status travels in headers, which clients
@@ -22,6 +22,8 @@ def answer(error: Exception) -> GRPCError | None:
             return invalid(problems)
         case Conflict():
             return GRPCError(Status.FAILED_PRECONDITION, str(error))
+        case Fenced():
+            return GRPCError(Status.UNAVAILABLE, str(error))
         case Unavailable():
             return GRPCError(Status.UNAVAILABLE, f"the database: {error}")
     return None

@@ -29,6 +29,11 @@ WITHIN = 8.0
 """Seconds in which an uplink has to be safe: less than ChirpStack waits."""
 
 Marshaler = Literal["protobuf", "json"]
+ANSWERS = {
+    Outcome.TAKEN: (200, "taken"),
+    Outcome.BUSY: (503, "too busy"),
+    Outcome.ELSEWHERE: (503, "another server runs the deployments"),
+}
 MARSHALERS: dict[str, Marshaler] = {"application/octet-stream": "protobuf", "application/json": "json"}
 
 
@@ -68,7 +73,7 @@ def endpoint(
         except (Crashed, Stopped, TooLate) as error:
             log.warning("uplink lost", dev_eui=str(uplink.dev_eui), f_cnt=uplink.f_cnt, reason=repr(error))
             return said(503, "not taken in time")
-        return said(200, "taken") if outcome is Outcome.TAKEN else said(503, "too busy")
+        return said(*ANSWERS[outcome])
 
     @app.errorhandler(HTTPException)
     async def refused(error: HTTPException) -> Response:

@@ -24,6 +24,7 @@ from fuota.journal.port import (
     Transition,
 )
 from fuota.lorawan.eui import EUI64
+from fuota.ownership import Ownership
 
 _Claim = tuple[EUI64, str, int]
 """What a live deployment has of a device: the field, and its number."""
@@ -54,6 +55,7 @@ class MemoryJournal:
     """Holds what PostgreSQL would hold, encoded as it would be there."""
 
     def __init__(self) -> None:
+        self.ownership = Ownership.sole()
         self.history: list[Transition] = []
         """Every transition that was committed, in order; version 1 is not among them."""
         self._deployments: dict[UUID, _Deployment] = {}
@@ -62,7 +64,7 @@ class MemoryJournal:
         self._written: dict[tuple[ActorId, int], Transition] = {}
 
     async def create(self, new: NewDeployment) -> None:
-        await trio.lowlevel.checkpoint()
+        await self._owned()
         devices = sorted(new.devices, key=lambda device: device.dev_eui.octets)
         claims = [claim for device in devices for claim in _claims(new.plan, device.dev_eui)]
         for claim in claims:
@@ -80,7 +82,7 @@ class MemoryJournal:
         )
 
     async def commit(self, transition: Transition) -> None:
-        await trio.lowlevel.checkpoint()
+        await self._owned()
         row = self._row(transition.actor)
         if row is None:
             raise Fenced(f"{transition.actor}: the deployment was deleted")
@@ -102,7 +104,7 @@ class MemoryJournal:
         self._log(transition.logs)
 
     async def record(self, rows: Sequence[LogRow]) -> None:
-        await trio.lowlevel.checkpoint()
+        await self._owned()
         self._log(rows)
 
     async def unfinished(self) -> Sequence[UUID]:
@@ -167,6 +169,11 @@ class MemoryJournal:
         if stored is None or dev_eui not in stored.devices:
             return None
         return list(stored.devices[dev_eui].logs)
+
+    async def _owned(self) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.ownership.epoch is None:
+            raise Fenced(f"the deployments of this database are run by {self.ownership.holder}")
 
     def _release(self, actor: ActorId) -> None:
         if actor.dev_eui is not None:

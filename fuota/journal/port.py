@@ -13,6 +13,7 @@ from fuota.deployment import states as deployment_states
 from fuota.deployment.plan import Plan
 from fuota.device import states as device_states
 from fuota.lorawan.eui import EUI64
+from fuota.ownership import Ownership
 
 State = deployment_states.State | device_states.State
 
@@ -159,14 +160,18 @@ class Journal(Protocol):
     """`commit` and `record` wait until the database has it, however long that takes, and return only
     then; everything else raises `Unavailable` when the database does not answer in time."""
 
+    @property
+    def ownership(self) -> Ownership:
+        """Of the deployments in it; whoever does not own them writes nothing (`Fenced`)."""
+
     async def create(self, new: NewDeployment) -> None:
-        """Raises `Conflict`."""
+        """Raises `Conflict` and `Fenced`."""
 
     async def commit(self, transition: Transition) -> None:
         """Raises `Fenced`."""
 
     async def record(self, rows: Sequence[LogRow]) -> None:
-        """Log rows that come with no transition."""
+        """Log rows that come with no transition. Raises `Fenced`."""
 
     async def unfinished(self) -> Sequence[UUID]:
         """The deployments to resume, oldest first."""

@@ -15,6 +15,7 @@ from fuota.journal.group_commit import GroupCommit
 from fuota.journal.migrations import migrate
 from fuota.journal.port import (
     DeploymentStatus,
+    Fenced,
     JournalError,
     LogRow,
     NewDeployment,
@@ -35,10 +36,12 @@ from fuota.journal.postgres_connections import (
 )
 from fuota.journal.postgres_creation import WITHIN as CREATION_WITHIN
 from fuota.journal.postgres_creation import Creation, is_conflict
+from fuota.journal.postgres_ownership import Claimant
 from fuota.journal.postgres_writing import Entry, Step, Withdrawal, Writer, actor, weight
 from fuota.journal.sealing import Keyring
 from fuota.journal.sql import migrations
 from fuota.lorawan.eui import EUI64
+from fuota.ownership import Ownership
 
 READING_WITHIN = 10.0
 """Seconds that a transaction may take which only reads."""
@@ -50,11 +53,13 @@ ROOM = 2000
 class PostgresJournal:
     """See `open`."""
 
-    def __init__(self, connections: Connections, keyring: Keyring) -> None:
+    def __init__(self, connections: Connections, keyring: Keyring, ownership: Ownership) -> None:
         self._connections = connections
         self._keyring = keyring
+        self.ownership = ownership
+        """Of the deployments in this database."""
         self._commits: GroupCommit[Entry] = GroupCommit(
-            write=Writer(connections).write, weigh=weight, room=ROOM, key=actor, pauses=pauses
+            write=Writer(connections, ownership).write, weigh=weight, room=ROOM, key=actor, pauses=pauses
         )
 
     @classmethod
@@ -82,13 +87,18 @@ class PostgresJournal:
             ) as connections,
             trio.open_nursery() as nursery,
         ):
-            journal = cls(connections, keyring)
+            claimant = Claimant(dsn, Ownership(health))
+            nursery.start_soon(claimant.run)
+            await claimant.decided.wait()
+            journal = cls(connections, keyring, claimant.ownership)
             nursery.start_soon(journal._commits.run)
             yield journal
             nursery.cancel_scope.cancel()
 
     async def create(self, new: NewDeployment) -> None:
-        creation = Creation(new, self._keyring)
+        if self.ownership.epoch is None:
+            raise Fenced(f"the deployments of this database are run by {self.ownership.holder}")
+        creation = Creation(new, self._keyring, self.ownership.epoch)
         try:
             await self._create(creation)
         except (Unavailable, trio.Cancelled):

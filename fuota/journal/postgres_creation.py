@@ -5,7 +5,7 @@ import psycopg
 from fuota.journal.encoding import dump_plan, dump_state
 from fuota.journal.port import Conflict, NewDeployment
 from fuota.journal.postgres_connections import Connection
-from fuota.journal.postgres_writing import committed, current_transaction
+from fuota.journal.postgres_writing import committed, current_transaction, hold_epoch
 from fuota.journal.sealing import Keyring, Kind
 from fuota.journal.sql import queries
 from fuota.lorawan.eui import EUI64
@@ -20,9 +20,10 @@ LIVE_CLAIMS = ("deployment_device_mc_group", "deployment_device_frag_index")
 class Creation:
     """The writing of one deployment, tried until its outcome is known."""
 
-    def __init__(self, new: NewDeployment, keyring: Keyring) -> None:
+    def __init__(self, new: NewDeployment, keyring: Keyring, epoch: int | None) -> None:
         self._new = new
         self._keyring = keyring
+        self._epoch = epoch
         self._xid: str | None = None
 
     @property
@@ -33,6 +34,7 @@ class Creation:
     def write(self, connection: Connection) -> None:
         """In a transaction of its own; once it was committed, again does nothing."""
         if self._xid is None or not committed(self._xid)(connection):
+            hold_epoch(connection, self._epoch)
             self._xid = current_transaction(connection)
             self._insert(connection)
 

@@ -13,6 +13,7 @@ from fuota.journal.group_commit import Pending
 from fuota.journal.port import ActorId, Fenced, JournalError, LogRow, Milestone, Transition, Unavailable
 from fuota.journal.postgres_connections import REFUSALS, Connection, Connections
 from fuota.journal.sql import queries
+from fuota.ownership import Ownership
 
 FENCED = "{0.actor}: version {0.version} was written by another process, or the deployment was deleted"
 
@@ -58,12 +59,15 @@ def actor(entry: Entry) -> ActorId | None:
 class Writer:
     """Puts entries into the database; there is one for each journal."""
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Connections, ownership: Ownership) -> None:
         self._connections = connections
+        self._ownership = ownership
         self._doubtful: _Batch | None = None
 
     async def write(self, batch: Sequence[Pending[Entry]]) -> None:
         """Settles every entry: it is written, it is fenced, or it alone can not be written.
+
+        All of them are fenced when another server runs the deployments.
 
         Raises `Unavailable`; those that are not settled may be given again, alone or with others.
         """
@@ -73,9 +77,14 @@ class Writer:
             await self._write(unsettled)
 
     async def _write(self, batch: Sequence[Pending[Entry]]) -> None:
-        attempt = self._doubtful = _Batch(batch)
+        attempt = self._doubtful = _Batch(batch, self._ownership.epoch)
         try:
             await self._connections.transact(attempt.write, within=WITHIN, writing=True)
+        except Fenced as fenced:
+            self._doubtful = None
+            for pending in batch:
+                pending.settle(fenced)
+            return
         except REFUSALS as error:
             self._doubtful = None
             if len(batch) == 1:
@@ -102,8 +111,9 @@ class Writer:
 class _Batch:
     """One transaction: which it was, and what it has done to each entry."""
 
-    def __init__(self, batch: Sequence[Pending[Entry]]) -> None:
+    def __init__(self, batch: Sequence[Pending[Entry]], epoch: int | None) -> None:
         self._batch = batch
+        self._epoch = epoch
         self._fenced: set[Version] = set()
         self.xid: str | None = None
 
@@ -115,6 +125,7 @@ class _Batch:
                 pending.settle()
 
     def write(self, connection: Connection) -> None:
+        hold_epoch(connection, self._epoch)
         self.xid = current_transaction(connection)
         entries = [pending.entry for pending in self._batch]
         given = {_version(entry): entry for entry in entries if isinstance(entry, Step)}
@@ -127,6 +138,12 @@ class _Batch:
         for entry in entries:
             if isinstance(entry, Withdrawal):
                 connection.execute(queries()["delete_deployment"], [entry.deployment_id])
+
+
+def hold_epoch(connection: Connection, epoch: int | None) -> None:
+    """Keep the owner from changing until the transaction has ended. Raises `Fenced` if it has already."""
+    if connection.execute(queries()["hold_epoch"], [epoch]).fetchone() is None:
+        raise Fenced("another server runs the deployments of this database")
 
 
 def current_transaction(connection: Connection) -> str:

@@ -17,6 +17,7 @@ from fuota.generated.chirpstack3.device_queue_grpc import DeviceQueueServiceStub
 from fuota.generated.chirpstack3.multicast_group_grpc import MulticastGroupServiceStub
 from fuota.health import Health
 from fuota.lorawan.eui import EUI64
+from fuota.network.permit import Always, Permit, place
 from fuota.network.port import Group, NetworkError, NotFound, Refused, Trouble, Unreachable
 from fuota.rpc.client import call, connect
 from fuota.rpc.errors import RpcError
@@ -66,6 +67,11 @@ class ApplicationServer:
     _queues: DeviceQueueServiceStub
     _metadata: Mapping[str, str] = attrs.field(repr=False)
     _gate: "Gate"
+    _permit: Permit
+
+    def if_permitted(self, permit: Permit) -> "ApplicationServer":
+        """The same for those who may call it only while `permit` says so; their calls wait meanwhile."""
+        return attrs.evolve(self, permit=permit)
 
     async def ensure_group(self, group: Group) -> str:
         if found := await self._ids(group):
@@ -129,7 +135,7 @@ class ApplicationServer:
     ) -> Res:
         """`fine`: statuses that say that what is asked for is so already."""
         try:
-            async with self._gate.passage():
+            async with self._gate.passage(self._permit):
                 return await call(method, request, timeout=CALL_TIMEOUT, metadata=self._metadata)
         except RpcError as error:
             if error.status in fine:
@@ -149,9 +155,9 @@ class Gate:
     _failures: int = 0
 
     @asynccontextmanager
-    async def passage(self) -> AsyncIterator[None]:
+    async def passage(self, permit: Permit) -> AsyncIterator[None]:
         """Around one call; an `RpcError` that leaves it is one of the network, or of what was asked."""
-        async with self._limiter:
+        async with place(self._limiter, permit):
             try:
                 yield
             except RpcError as error:
@@ -193,4 +199,5 @@ def application_server(channel: Channel, token: str, health: Health) -> Applicat
         DeviceQueueServiceStub(channel),
         {"authorization": f"Bearer {token}"},
         Gate(health),
+        Always(),
     )

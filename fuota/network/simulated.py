@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from fuota.lorawan.eui import EUI64
+from fuota.network.permit import Always, Permit, place
 from fuota.network.port import Group, NetworkError, NotFound, Refused, Trouble, Unreachable
 from fuota.simulation.chirpstack import ApiError, GroupSettings
 from fuota.simulation.conditions import ApiConditions
@@ -23,7 +24,10 @@ CALLS_AT_ONCE = 32
 class SimulatedNetwork:
     """`Network` on a `World`, which has to run for anything to reach a device."""
 
-    def __init__(self, world: World, conditions: ApiConditions | None = None) -> None:
+    def __init__(
+        self, world: World, conditions: ApiConditions | None = None, permit: Permit | None = None
+    ) -> None:
+        self._permit = permit or Always()
         self._chirpstack = world.chirpstack
         self.conditions = conditions or ApiConditions(clock=world.clock)
         self._limiter = trio.CapacityLimiter(CALLS_AT_ONCE)
@@ -75,7 +79,7 @@ class SimulatedNetwork:
     @asynccontextmanager
     async def _call(self) -> AsyncIterator[None]:
         try:
-            async with self._limiter:
+            async with place(self._limiter, self._permit):
                 await self.conditions.meet()
             yield
         except ApiError as error:

@@ -81,7 +81,9 @@ from pg_constraint where connamespace = 'public'::regnamespace
 order by 1, 2, 3
 """
 
-NEXT = Migration(3, "0003_next", "create table next (id int)")
+OURS = [migration.name for migration in migrations()[1:]]
+LAST = len(migrations())
+NEXT = Migration(LAST + 1, "next", "create table next (id int)")
 
 
 def run(dsn: str, script: str) -> list[tuple[Any, ...]]:
@@ -113,7 +115,7 @@ def test_a_new_schema_and_one_taken_over_are_the_same(dsn: str) -> None:
     new = run(dsn, CATALOG)
     run(dsn, "drop schema public cascade; create schema public")
     run(dsn, REFERENCE)
-    assert brought_up(dsn) == ["0002_journal"]
+    assert brought_up(dsn) == OURS
     taken_over = [row for row in run(dsn, CATALOG) if row[0] != "schema_migrations"]
     assert taken_over == new
     assert len(run(dsn, "select number from fuota_migration")) == len(migrations())
@@ -122,7 +124,7 @@ def test_a_new_schema_and_one_taken_over_are_the_same(dsn: str) -> None:
 
 def test_tables_restored_without_the_tool_s_own_are_taken_over(dsn: str) -> None:
     run(dsn, REFERENCE + "drop table schema_migrations")
-    assert brought_up(dsn) == ["0002_journal"]
+    assert brought_up(dsn) == OURS
 
 
 async def test_what_the_reference_server_wrote_can_be_read(dsn: str, keyring: Keyring) -> None:
@@ -169,30 +171,31 @@ def test_another_schema_of_the_reference_server_is_refused(dsn: str, change: str
 
 
 def test_without_automigrate_nothing_is_changed(dsn: str) -> None:
-    missing = "0001_chirpstack_fuota_server, 0002_journal"
+    missing = ", ".join(["0001_chirpstack_fuota_server", *OURS])
     with pytest.raises(SchemaMismatch, match=f"lacks the migrations {missing}: start once with"):
         brought_up(dsn, automigrate=False)
     assert run(dsn, CATALOG) == []
     run(dsn, REFERENCE)
-    with pytest.raises(SchemaMismatch, match="lacks the migrations 0002_journal: start once with"):
+    with pytest.raises(SchemaMismatch, match=f"lacks the migrations {', '.join(OURS)}: start once with"):
         brought_up(dsn, automigrate=False)
     brought_up(dsn)
     assert brought_up(dsn, automigrate=False) == []
 
 
 def test_a_newer_schema_is_refused(dsn: str) -> None:
-    assert brought_up(dsn, [*migrations(), NEXT])[-1] == "0003_next"
-    with pytest.raises(SchemaMismatch, match=r"has migration 0003, .* up to 0002: a newer version"):
+    assert brought_up(dsn, [*migrations(), NEXT])[-1] == "next"
+    newer = rf"has migration {LAST + 1:04}, .* up to {LAST:04}: a newer version"
+    with pytest.raises(SchemaMismatch, match=newer):
         brought_up(dsn)
 
 
 def test_an_older_schema_is_brought_up_to_date(dsn: str) -> None:
     brought_up(dsn)
-    assert brought_up(dsn, [*migrations(), NEXT]) == ["0003_next"]
+    assert brought_up(dsn, [*migrations(), NEXT]) == ["next"]
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(dsn: str) -> None:
-    broken = Migration(3, "0003_broken", "create table next (id int); create table next (id int)")
+    broken = Migration(LAST + 1, "broken", "create table next (id int); create table next (id int)")
     with pytest.raises(psycopg.errors.DuplicateTable):
         brought_up(dsn, [*migrations(), broken])
     assert run(dsn, CATALOG) == []

@@ -24,6 +24,7 @@ from fuota.dispatcher import Dispatcher, Outcome, Route
 from fuota.health import Health
 from fuota.lorawan.eui import EUI64
 from fuota.network.port import Network
+from fuota.ownership import Ownership
 from fuota.uplink import Uplink
 
 AT = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
@@ -316,7 +317,9 @@ class Nowhere:
 async def test_metrics(autojump_clock: object) -> None:
     registry = Registry[EUI64, DeviceMessage]()
     network: Network = Nowhere()  # type: ignore[assignment]
-    async with opened(3, more=[Child("dispatcher", lambda: Dispatcher(registry, network))]) as debug:
+    async with opened(
+        3, more=[Child("dispatcher", lambda: Dispatcher(registry, network, Ownership.sole()))]
+    ) as debug:
         dispatcher = debug.tree.find("/dispatcher")
         assert dispatcher is not None
         uplink = Uplink(dev_eui=EUI64(bytes(8)), f_port=200, f_cnt=1, data=b"\x00", received_at=AT)

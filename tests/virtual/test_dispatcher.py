@@ -1,5 +1,6 @@
 """Every uplink finds the devices it concerns; every clock request is answered, once."""
 
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,11 +12,12 @@ import trio
 from fuota.actor import Actor, Child, Ref, Registry, open_tree
 from fuota.device.messages import ClockAnswered, Heard
 from fuota.device.messages import Message as DeviceMessage
-from fuota.dispatcher import CLOCK_ANSWERS, FRESH, Dispatcher, Outcome, Route
+from fuota.dispatcher import CLOCK_ANSWERS, FRESH, KEPT, Dispatcher, Outcome, Route
 from fuota.lorawan import clocksync, gpstime
 from fuota.lorawan.clocksync import AppTimeAns, AppTimeReq
 from fuota.lorawan.eui import EUI64
 from fuota.network.port import Group, NetworkError, NotFound, Unreachable
+from fuota.ownership import Ownership
 from fuota.uplink import Uplink
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -78,6 +80,7 @@ class Field:
 
     ref: Ref[Route]
     network: Queues
+    ownership: Ownership
     register: Callable[[EUI64, Ref[DeviceMessage]], object]
     spawn: Callable[[str, Callable[[], Device], int], Ref[DeviceMessage]]
     describe: Callable[[], object]
@@ -96,7 +99,8 @@ class Field:
 @asynccontextmanager
 async def field() -> AsyncIterator[Field]:
     network, devices = Queues(), Registry[EUI64, DeviceMessage]()
-    dispatcher = Dispatcher(devices, network)
+    ownership = Ownership.sole()
+    dispatcher = Dispatcher(devices, network, ownership)
     with trio.fail_after(300):
         async with open_tree([Child("dispatcher", lambda: dispatcher)]) as tree:
             ref = tree.find("/dispatcher")
@@ -104,6 +108,7 @@ async def field() -> AsyncIterator[Field]:
             yield Field(
                 ref,
                 network,
+                ownership,
                 devices.register,
                 lambda name, make, room: tree.spawn(name, make, room=room),
                 dispatcher.describe,
@@ -301,6 +306,7 @@ async def test_it_says_what_it_has_done(autojump_clock: object) -> None:
             "routed": 1,
             "unconcerned": 1,
             "busy": 0,
+            "elsewhere": 0,
             "clock_answers": 1,
             "clock_failures": 0,
         }
@@ -314,3 +320,41 @@ async def test_the_correction_counts_from_the_reception_however_late_it_is_sent(
         await f.route(late)
         await trio.testing.wait_all_tasks_blocked()
         assert f.network.downlinks == [clock_answer(correction=3)]
+
+
+async def test_what_is_kept_is_bounded(autojump_clock: object) -> None:
+    """No device's actor gets on, as when the database is away: memory is not for ever."""
+    async with field() as f:
+        stuck = [f.device(ONE, f"stuck {number}", room=KEPT, busy=True) for number in range(2)]
+        async with trio.open_nursery() as nursery:
+            for f_cnt in range(KEPT):
+                nursery.start_soon(f.route, uplink(f_cnt=f_cnt))
+            await trio.testing.wait_all_tasks_blocked()
+            assert await f.route(uplink(f_cnt=KEPT)) is Outcome.BUSY
+            assert await f.route(uplink(TWO)) is Outcome.TAKEN
+            for device in stuck:
+                device.proceeds.set()
+        assert await f.route(uplink(f_cnt=KEPT)) is Outcome.TAKEN
+
+
+async def test_nothing_is_taken_for_deployments_that_another_server_runs(autojump_clock: object) -> None:
+    async with field() as f:
+        device = f.device(ONE, "left behind")
+        f.ownership.lose("another server")
+        assert await f.route(uplink()) is Outcome.ELSEWHERE
+        assert await f.route(uplink(TWO)) is Outcome.ELSEWHERE
+        assert await f.route(clock_request(off=1)) is Outcome.ELSEWHERE
+        f.ownership.gain(2, math.inf)
+        assert await f.route(uplink()) is Outcome.ELSEWHERE, "its actors are not there yet"
+        assert await f.route(clock_request(off=1)) is Outcome.TAKEN
+        await trio.testing.wait_all_tasks_blocked()
+        assert not device.told[:-1]
+        assert len(f.network.downlinks) == 1
+
+
+async def test_clock_requests_are_answered_while_ownership_is_in_doubt(autojump_clock: object) -> None:
+    async with field() as f:
+        f.ownership.doubt()
+        assert await f.route(clock_request(off=1)) is Outcome.TAKEN
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(f.network.downlinks) == 1

@@ -7,11 +7,13 @@ from trio.testing import MockClock
 
 from fuota.health import Health
 from fuota.network.application_server import AT_ONCE, PROBE, Gate
+from fuota.network.permit import Always
+from fuota.ownership import Ownership
 from fuota.rpc.errors import RpcError
 
 
 async def through(gate: Gate, error: Status | None = None) -> None:
-    async with gate.passage():
+    async with gate.passage(Always()):
         if error is not None:
             raise RpcError(error, "as told")
 
@@ -39,7 +41,7 @@ async def test_a_thousand_actors_ask_an_ailing_network_once_in_a_while(autojump_
         nonlocal calls
         while True:
             try:
-                async with gate.passage():
+                async with gate.passage(Always()):
                     calls += 1
                     await trio.sleep(0.001)
                     if away:
@@ -65,3 +67,27 @@ async def test_a_refused_token_is_said_at_once(autojump_clock: MockClock) -> Non
     with pytest.raises(RpcError):
         await through(Gate(health), Status.UNAUTHENTICATED)
     assert "token" in health.ailments()["chirpstack"]
+
+
+async def test_who_has_waited_for_a_place_asks_again_whether_it_may(autojump_clock: MockClock) -> None:
+    """It is fenced while it waits behind others, as a process is that was stopped for a while."""
+    gate, ownership, calls = Gate(Health()), Ownership(Health()), 0
+    ownership.gain(1, trio.current_time() + 10)
+
+    async def call(seconds: float) -> None:
+        nonlocal calls
+        async with gate.passage(ownership):
+            calls += 1
+            await trio.sleep(seconds)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(AT_ONCE):
+            nursery.start_soon(call, 11)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(call, 0)
+        await trio.sleep(60)
+        assert calls == AT_ONCE
+        await through(gate)
+        ownership.gain(2, trio.current_time() + 10)
+        await trio.sleep(1)
+        assert calls == AT_ONCE + 1

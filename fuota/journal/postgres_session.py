@@ -1,0 +1,77 @@
+"""One connection to PostgreSQL beside the pool: what it locks is locked for as long as it lives."""
+
+import os
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Self
+
+import psycopg
+import trio
+
+from fuota.journal.port import Unavailable
+from fuota.journal.postgres_connections import Connection, conninfo, one_line
+from fuota.journal.sql import queries
+
+WITHIN = 5.0
+"""Seconds that one statement may take; the connection ends with one that takes longer."""
+
+
+class Session:
+    """Made by `open`. Each statement is a transaction of its own; all raise `Unavailable`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, dsn: str) -> AsyncIterator[Self]:
+        connection = await trio.to_thread.run_sync(_connect, conninfo(dsn), abandon_on_cancel=True)
+        try:
+            yield cls(connection)
+        finally:
+            connection.close()
+
+    async def ask(self, query: str, **values: object) -> Sequence[tuple[Any, ...]]:
+        """The rows that a query of `sql/queries.sql` gives. Cancelled, it ends the session."""
+
+        def execute() -> Sequence[tuple[Any, ...]] | psycopg.Error:
+            try:
+                return self._connection.execute(queries()[query], values).fetchall()
+            except psycopg.Error as error:
+                return error
+
+        answered = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._cut_unless, answered)
+            answer = await trio.to_thread.run_sync(execute)
+            answered.set()
+            nursery.cancel_scope.cancel()
+        if isinstance(answer, psycopg.Error):
+            raise Unavailable(f"PostgreSQL: {one_line(answer)}") from answer
+        return answer
+
+    async def disturbed(self) -> None:
+        """Return when the other side says something unasked, as it does at once when it ends the session."""
+        with self._socket() as connected:
+            await trio.lowlevel.wait_readable(connected)
+
+    async def _cut_unless(self, answered: trio.Event) -> None:
+        try:
+            await trio.sleep(WITHIN)
+        finally:
+            if not answered.is_set():
+                with suppress(OSError, psycopg.OperationalError), self._socket() as connected:
+                    connected.shutdown(socket.SHUT_RDWR)
+
+    def _socket(self) -> socket.socket:
+        return socket.socket(fileno=os.dup(self._connection.fileno()))
+
+
+def _connect(where: str) -> Connection:
+    try:
+        connection = psycopg.connect(where, autocommit=True)
+        connection.execute(queries()["configure"])
+    except psycopg.Error as error:
+        raise Unavailable(f"PostgreSQL: {one_line(error)}") from error
+    return connection

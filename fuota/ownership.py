@@ -1,0 +1,84 @@
+"""Which server runs the deployments of a database: one at a time, and whoever does not own them does not act.
+
+Ownership has a number, its *epoch*, which grows with every change of owner. The journal gains, renews and
+loses it (`journal/postgres_ownership.py`); everything else only asks.
+"""
+
+import math
+
+import attrs
+import trio
+
+from fuota.health import Health
+
+PART = "ownership"
+"""As which the health of the server has it."""
+
+
+@attrs.define(eq=False)
+class Ownership:
+    """This server's; it begins as nobody's."""
+
+    _health: Health
+    epoch: int | None = attrs.field(default=None, init=False)
+    """Of this server, also while it is in doubt; None: another server runs the deployments."""
+    holder: str = attrs.field(default="nobody yet", init=False)
+    """Who runs them, in words for people."""
+    at_work: bool = attrs.field(default=False, init=False)
+    """Whether every deployment has its actors: only then is an uplink of no device's actor nobody's."""
+    _until: float = attrs.field(default=-math.inf, init=False)
+    _turn: trio.Event = attrs.field(factory=trio.Event, init=False)
+
+    @classmethod
+    def sole(cls) -> "Ownership":
+        """For a journal that no other process can see."""
+        made = cls(Health())
+        made.gain(1, math.inf)
+        made.at_work = True
+        return made
+
+    @property
+    def certain(self) -> bool:
+        """Whether this server may act, at this moment."""
+        return self.epoch is not None and trio.current_time() < self._until
+
+    async def assured(self) -> None:
+        """Return when this server may act: at once if it is the owner and knows it, else when it is again."""
+        while not self.certain:
+            await self._change()
+
+    async def gained(self) -> int:
+        """Return the epoch when there is one."""
+        while self.epoch is None:
+            await self._change()
+        return self.epoch
+
+    async def lost(self, epoch: int) -> None:
+        """Return when this epoch is over."""
+        while self.epoch == epoch:
+            await self._change()
+
+    # What the journal says
+
+    def gain(self, epoch: int, until: float) -> None:
+        """This server is the owner, for certain until an instant of Trio's clock."""
+        self.epoch, self._until, self.holder = epoch, until, "this server"
+        self._health.well(PART)
+        self._changed()
+
+    def doubt(self) -> None:
+        """It is not known whether this server is still the owner."""
+        self._until = -math.inf
+
+    def lose(self, holder: str) -> None:
+        """Another server is the owner."""
+        self.epoch, self._until, self.holder, self.at_work = None, -math.inf, holder, False
+        self._health.ill(PART, f"the deployments are run by {holder}")
+        self._changed()
+
+    async def _change(self) -> None:
+        await self._turn.wait()
+
+    def _changed(self) -> None:
+        self._turn.set()
+        self._turn = trio.Event()
