@@ -56,7 +56,8 @@ class PostgreSQL:
     max_open_connections: int = field(
         default=0,
         metadata=key(
-            value.whole(0, 10_000), "The most connections at once; 0 leaves it to the server to choose."
+            value.whole(0, 10_000),
+            "The most connections at once, of which two are needed; 0 leaves it to the server to choose.",
         ),
     )
     max_idle_connections: int = field(

@@ -20,6 +20,9 @@ log = structlog.get_logger(__name__)
 CONNECTIONS = 8
 """To the database, if `max_open_connections` leaves it to us."""
 
+OWNERS = 1
+"""Of these: it has the lock of the owner, and does nothing else."""
+
 PAUSE = 1.0
 """Seconds between two attempts to reach the database at the start."""
 
@@ -50,7 +53,7 @@ async def journal_in(dsn: str, settings: Settings, health: Health) -> AsyncItera
                 keyring=keyring,
                 health=health,
                 automigrate=postgresql.automigrate,
-                most_connections=postgresql.max_open_connections or CONNECTIONS,
+                most_connections=max(1, (postgresql.max_open_connections or CONNECTIONS) - OWNERS),
                 idle_connections=postgresql.max_idle_connections,
             )
             try:

@@ -9,6 +9,7 @@ database goes last.
 import gc
 import os
 import signal
+import ssl
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -27,7 +28,7 @@ from fuota.api.errors import answer
 from fuota.api.orders import Orders
 from fuota.api.service3 import FuotaServerService
 from fuota.clock import SystemClock
-from fuota.config import Settings
+from fuota.config import FuotaServerApi, Settings
 from fuota.database import database, journal_in, try_keys
 from fuota.debug.app import debug_app
 from fuota.deployments import Begin, Deployments, Message
@@ -137,6 +138,7 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[Addresses]) 
             settings.application_server.event_handler.http.bind,
             settings.debug.bind,
         )
+        tls = _tls(settings.fuota_server.api)
         dsn = await stack.enter_async_context(database(settings.postgresql))
         journal = await stack.enter_async_context(journal_in(dsn, settings, health))
         await try_keys(journal)
@@ -147,12 +149,14 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[Addresses]) 
         nursery = await stack.enter_async_context(trio.open_nursery())
         nursery.start_soon(services.alarms.run)
         async with open_tree() as tree:
-            addresses = await _grow(tree, services, network, settings)
+            addresses = await _grow(tree, services, network, settings, tls)
             task_status.started(addresses)
             await trio.sleep_forever()
 
 
-async def _grow(tree: Tree, services: Services, network: Network, settings: Settings) -> Addresses:
+async def _grow(
+    tree: Tree, services: Services, network: Network, settings: Settings, tls: ssl.SSLContext | None
+) -> Addresses:
     """Start the children of the root, each when the one before it is up: the ports open last.
 
     `network` is for the dispatcher, whose answers to clock requests ask nothing of the database.
@@ -177,11 +181,14 @@ async def _grow(tree: Tree, services: Services, network: Network, settings: Sett
     )
     await listen("integration", partial(http.serve, app, events.http.bind))
     grpc = _grpc_services(services, deployments)
-    tls = server_context(api.tls_cert, api.tls_key, api.ca_cert) if api.tls_cert and api.tls_key else None
     await listen("api", partial(serve_grpc, grpc, api.bind, tls=tls, answer=answer))
     page = debug_app(tree.snapshot, services.health, addresses.complete, token=settings.debug.token)
     await listen("debug", partial(http.serve, page, settings.debug.bind))
     return addresses
+
+
+def _tls(api: FuotaServerApi) -> ssl.SSLContext | None:
+    return server_context(api.tls_cert, api.tls_key, api.ca_cert) if api.tls_cert and api.tls_key else None
 
 
 def _grpc_services(services: Services, deployments: Ref[Message]) -> list["IServable"]:

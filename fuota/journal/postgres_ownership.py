@@ -45,6 +45,7 @@ class Claimant:
         self.ownership = ownership
         self._name = f"{socket.gethostname()}, process {os.getpid()}"
         self._trouble = ""
+        self._stood_by = False
 
     async def run(self) -> None:
         while True:
@@ -78,11 +79,14 @@ class Claimant:
             return False
         if not ours:
             [(epoch,)] = await session.ask("take_ownership", holder=self._name)
-            log.info("this server runs the deployments now", epoch=epoch, after=holder)
+            say = log.info if self._stood_by else log.debug
+            say("this server runs the deployments now", epoch=epoch, after=holder)
+            self._stood_by = False
         self.ownership.gain(epoch, began + CERTAIN)
         return True
 
     def _lose(self, holder: str) -> None:
+        self._stood_by = True
         if self.ownership.epoch is not None:
             log.error(
                 "another server has taken over the deployments; nothing more is done here", holder=holder
