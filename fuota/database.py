@@ -13,7 +13,7 @@ from fuota.journal.port import Journal, Unavailable
 from fuota.journal.postgres import PostgresJournal
 from fuota.journal.retry import patiently
 from fuota.journal.sealing import Keyring
-from fuota.postgresql import open_postgresql
+from fuota.postgresql import keep_postgresql
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +33,7 @@ async def database(settings: PostgreSQL) -> AsyncIterator[str]:
     if settings.dsn:
         yield settings.dsn
     else:
-        async with open_postgresql(settings.data_dir) as dsn:
+        async with keep_postgresql(settings.data_dir) as dsn:
             yield dsn
 
 

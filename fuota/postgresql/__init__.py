@@ -5,6 +5,12 @@ Nothing listens on TCP; the only way in is a Unix socket that belongs to the use
 """
 
 from fuota.postgresql.errors import DataDirectoryInUseError, EmbeddedPostgresqlError, PostgresqlStoppedError
-from fuota.postgresql.supervisor import open_postgresql
+from fuota.postgresql.supervisor import keep_postgresql, open_postgresql
 
-__all__ = ["DataDirectoryInUseError", "EmbeddedPostgresqlError", "PostgresqlStoppedError", "open_postgresql"]
+__all__ = [
+    "DataDirectoryInUseError",
+    "EmbeddedPostgresqlError",
+    "PostgresqlStoppedError",
+    "keep_postgresql",
+    "open_postgresql",
+]

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
+import structlog
 import trio
 
 from fuota.postgresql.binaries import Binaries, find_binaries
@@ -19,6 +20,8 @@ from fuota.postgresql.cluster import (
     refuse_other_versions,
 )
 from fuota.postgresql.errors import EmbeddedPostgresqlError, PostgresqlStoppedError
+
+log = structlog.get_logger(__name__)
 
 INITDB_OPTIONS = (
     "--username=fuota",
@@ -40,7 +43,38 @@ SETTINGS = {
 }
 FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
+SOON = 5.0  # seconds
+
 PATIENCE_WITH_ORPHAN = 30  # seconds for the PostgreSQL of a killed server to finish its shutdown
+
+
+@asynccontextmanager
+async def keep_postgresql(data_dir: Path) -> AsyncIterator[str]:
+    """`open_postgresql`, started again when it ends by itself: killed, or out of memory.
+
+    Raises what that does at the first start, and when PostgreSQL does not last for SOON seconds.
+    """
+    async with trio.open_nursery() as nursery:
+        yield await nursery.start(_keep, data_dir)
+        nursery.cancel_scope.cancel()
+
+
+async def _keep(data_dir: Path, task_status: trio.TaskStatus[str]) -> None:
+    given, last = "", EmbeddedPostgresqlError()
+    while True:
+        began = trio.current_time()
+        try:
+            async with open_postgresql(data_dir) as dsn:
+                if not given:
+                    task_status.started(given := dsn)
+                if dsn != given:  # below a temporary directory, to which nobody would find
+                    raise last
+                await trio.sleep_forever()
+        except PostgresqlStoppedError as stopped:
+            if not given or trio.current_time() < began + SOON:
+                raise
+            last = stopped
+            log.error("PostgreSQL is started again", after=str(stopped))
 
 
 @asynccontextmanager

@@ -19,7 +19,9 @@ from fuota.postgresql import (
     EmbeddedPostgresqlError,
     PostgresqlStoppedError,
     binaries,
+    keep_postgresql,
     open_postgresql,
+    supervisor,
 )
 from fuota.postgresql.cluster import Account
 
@@ -181,6 +183,30 @@ async def test_the_death_of_postgresql_ends_the_block(tmp_path: Path) -> None:
         await write_and_die()
     async with open_postgresql(tmp_path) as dsn:
         assert value(dsn, "SELECT one FROM kept") == 1
+
+
+async def test_one_that_is_kept_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "SOON", 0.0)
+    async with keep_postgresql(tmp_path) as dsn:
+        execute(dsn, "CREATE TABLE kept AS SELECT 1 AS one")
+        first = postmaster(tmp_path)
+        os.kill(first, signal.SIGKILL)
+        with trio.fail_after(30):
+            while True:
+                try:
+                    assert value(dsn, "SELECT one FROM kept") == 1
+                    break
+                except psycopg.OperationalError:
+                    await trio.sleep(0.05)
+        assert postmaster(tmp_path) != first
+
+
+async def test_one_that_is_kept_but_does_not_last_ends_the_block(tmp_path: Path) -> None:
+    with pytest.raises(ExceptionGroup) as caught:
+        async with keep_postgresql(tmp_path):
+            os.kill(postmaster(tmp_path), signal.SIGKILL)
+            await trio.sleep_forever()
+    assert caught.group_contains(PostgresqlStoppedError, match="PostgreSQL ended by signal 9")
 
 
 async def test_a_postgresql_that_does_not_start_tells_its_last_words(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ import attrs
 import pytest
 import trio
 
+from tests.process.cluster import Cluster, open_cluster
+
 SCRIPT = Path(__file__).with_name("official_client.py")
 PURE_PYTHON = os.environ | {"PROTOCOL_BUFFERS_PYTHON_IMPLEMENTATION": "python"}
 
@@ -56,6 +58,13 @@ class OfficialClient:
             self._buffer += received
         line, self._buffer = self._buffer.split(b"\n", 1)
         return line
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[Cluster]:
+    """A PostgreSQL of the test's own, which may be stopped, killed and started again."""
+    async with open_cluster() as cluster:
+        yield cluster
 
 
 Official: TypeAlias = Callable[[str], AbstractAsyncContextManager[OfficialClient]]

@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import attrs
@@ -180,12 +181,35 @@ class Server:
 
     async def look(self, path: str) -> Any:
         """What the debug endpoint has to say."""
+        return (await self.says(path))[1]
 
-        def read() -> Any:
-            with urlopen(f"{self.debug}{path}", timeout=5) as answer:
-                return json.load(answer)
+    async def says(self, path: str) -> tuple[int, Any]:
+        """The same, and its status."""
+
+        def read() -> tuple[int, Any]:
+            try:
+                with urlopen(f"{self.debug}{path}", timeout=5) as answer:
+                    return answer.status, json.load(answer)
+            except HTTPError as refused:
+                return refused.code, json.load(refused)
 
         return await trio.to_thread.run_sync(read)
+
+    async def until_it_says(self, path: str, what: Callable[[Any], object], *, within: float = 30) -> None:
+        """Wait for something to be so at the debug endpoint."""
+        with trio.fail_after(within):
+            while not what(await self.look(path)):
+                await trio.sleep(LOOK)
+
+    async def crashes(self) -> list[str]:
+        """Actors that have crashed, or have begun anew for any other reason."""
+        found, left = [], [await self.look("debug/actors?depth=8&limit=1000")]
+        while left:
+            actor = left.pop()
+            left += actor["children"]
+            if actor["crashes"] or actor["last_error"] or actor["incarnations"] != 1:
+                found.append(actor["path"])
+        return found
 
 
 def _lines(tables: Tables) -> Iterator[str]:

@@ -1,0 +1,64 @@
+"""A PostgreSQL that a test may stop, kill and start again, at an address that stays."""
+
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import attrs
+import trio
+
+from fuota.postgresql import PostgresqlStoppedError, open_postgresql
+
+
+@attrs.define
+class Cluster:
+    """Made by `open_cluster`."""
+
+    _data_dir: Path
+    _nursery: trio.Nursery
+    dsn: str = ""
+    _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    _over: trio.Event = attrs.field(factory=trio.Event)
+
+    async def start(self) -> None:
+        self._scope, self._over = trio.CancelScope(), trio.Event()
+        self.dsn = await self._nursery.start(self._run)
+
+    async def stop(self) -> None:
+        """As its operator would: clients are hung up on."""
+        self._scope.cancel()
+        await self._over.wait()
+
+    async def kill(self) -> None:
+        """All of it, as when the machine loses power."""
+        pid = int((next(self._data_dir.glob("[0-9]*")) / "postmaster.pid").read_text().split()[0])
+        os.killpg(os.getpgid(pid), signal.SIGKILL)
+        await self._over.wait()
+
+    async def _run(self, task_status: trio.TaskStatus[str]) -> None:
+        try:
+            with self._scope:
+                async with open_postgresql(self._data_dir) as dsn:
+                    task_status.started(dsn)
+                    await trio.sleep_forever()
+        except PostgresqlStoppedError:
+            pass
+        finally:
+            self._over.set()
+
+
+@asynccontextmanager
+async def open_cluster() -> AsyncIterator[Cluster]:
+    folder = Path(tempfile.mkdtemp(prefix="fuota-test-"))
+    try:
+        async with trio.open_nursery() as nursery:
+            made = Cluster(folder / "data", nursery)
+            await made.start()
+            yield made
+            nursery.cancel_scope.cancel()
+    finally:
+        shutil.rmtree(folder)
