@@ -202,10 +202,13 @@ async def test_one_that_is_kept_is_started_again(tmp_path: Path, monkeypatch: py
 
 
 async def test_one_that_is_kept_but_does_not_last_ends_the_block(tmp_path: Path) -> None:
-    with pytest.raises(ExceptionGroup) as caught:
+    async def die() -> None:
         async with keep_postgresql(tmp_path):
             os.kill(postmaster(tmp_path), signal.SIGKILL)
             await trio.sleep_forever()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await die()
     assert caught.group_contains(PostgresqlStoppedError, match="PostgreSQL ended by signal 9")
 
 

@@ -198,7 +198,7 @@ class Server:
     async def until_it_says(self, path: str, what: Callable[[Any], object], *, within: float = 30) -> None:
         """Wait for something to be so at the debug endpoint."""
         with trio.fail_after(within):
-            while not what(await self.look(path)):
+            while not what(await self.look(path)):  # noqa: ASYNC110  # it does not tell by itself
                 await trio.sleep(LOOK)
 
     async def crashes(self) -> list[str]:

@@ -99,7 +99,7 @@ async def test_an_uplink_is_taken_when_it_is_safe_and_refused_when_that_takes_to
             assert running.webhook.taken >= taken
             await cluster.start()
             with trio.fail_after(20):
-                while "mcGroupSetupCompletedAt" not in await running.status(deployment_id):
+                while "mcGroupSetupCompletedAt" not in await running.status(deployment_id):  # noqa: ASYNC110
                     await trio.sleep(0.1)
             assert await running.server.crashes() == []
             assert await running.server.stop() == 0

@@ -1,0 +1,102 @@
+"""Two servers on one database: one runs the deployments, the other takes over when it ends, or hangs."""
+
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from fuota.simulation.behaviour import Behaviour
+from fuota.simulation.webhook import open_webhook
+from fuota.uplink import Uplink
+from tests.process.live import (
+    EVENT_TOKEN,
+    Field,
+    Installation,
+    Server,
+    Site,
+    chirpstack,
+    complete,
+    hold_the_image,
+    quick,
+)
+
+
+@asynccontextmanager
+async def posted_to_both(field: Field, *servers: Server) -> AsyncIterator[None]:
+    """ChirpStack's integration has both addresses."""
+    async with (
+        open_webhook(servers[0].integration, token=EVENT_TOKEN) as one,
+        open_webhook(servers[1].integration, token=EVENT_TOKEN) as other,
+    ):
+
+        async def deliver(uplink: Uplink) -> None:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(one.deliver, uplink)
+                nursery.start_soon(other.deliver, uplink)
+
+        field.deliver = deliver
+        try:
+            yield
+        finally:
+            field.deliver = None
+
+
+def installations(folder: Path, field: Field, dsn: str) -> list[Installation]:
+    made = []
+    for name in ("first", "second"):
+        (folder / name).mkdir()
+        made.append(Installation.make(folder / name, field.tables(dsn)))
+        made[-1].tables["secrets"] = {"key_file": str(folder / "master.key")}
+    return made
+
+
+def runs_nothing(said: Any) -> bool:
+    return not [each for each in said["children"] if each["status"] != "stopped"]
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, signal.SIGSTOP], ids=lambda how: how.name)
+async def test_the_second_takes_over(
+    how: signal.Signals, tmp_path: Path, dsn: str, official_client: Any
+) -> None:
+    devices = quick([Behaviour()] * 5)
+    async with chirpstack(devices) as field:
+        first, second = installations(tmp_path, field, dsn)
+        field.conditions.latency = 0.05  # the transmission takes its time
+        async with (
+            first.serving() as owner,
+            second.serving() as standby,
+            official_client(owner.api) as client,
+            official_client(standby.api) as other,
+            posted_to_both(field, owner, standby),
+        ):
+            code, said = await standby.says("readyz")
+            assert code == 503
+            assert f"process {owner.process.pid}" in said["ailments"]["ownership"]
+            with pytest.raises(Exception, match=f"run by .*process {owner.process.pid}"):
+                await Site(standby, other).create(devices)
+            deployment_id = await Site(owner, client).create(devices, multicastTimeout=4)
+            await field.until_sent(3)
+            assert runs_nothing(await standby.look("debug/actors?path=/deployments"))
+            if how is signal.SIGTERM:
+                assert await owner.stop() == 0
+            else:
+                owner.process.send_signal(how)
+            await standby.until_it_says("readyz", lambda said: "ownership" not in said["ailments"], within=30)
+            status = await Site(standby, other).end(deployment_id, within=90)
+            await field.until(lambda: not field.groups)
+            if how is signal.SIGSTOP:
+                owner.process.send_signal(signal.SIGCONT)
+                await owner.until_it_says("readyz", lambda said: "ownership" in said["ailments"])
+                assert runs_nothing(await owner.look("debug/actors?path=/deployments"))
+                assert await owner.crashes() == []
+                assert await owner.stop() == 0
+            assert await standby.crashes() == []
+            assert await standby.stop() == 0
+    assert len(complete(status)) == 5
+    assert hold_the_image(devices)
+    assert len(field.groups.ever) == 1
+    assert "Traceback" not in first.stderr + second.stderr
