@@ -19,7 +19,6 @@ from fuota.deployment.plan import MulticastClass, StatusRequest
 from fuota.deployment.states import Ended, Why
 from fuota.deployments import Begin, Deployments
 from fuota.dispatcher import Dispatcher, Route
-from fuota.health import Health
 from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import DeploymentStatus, Journal
 from fuota.lorawan.eui import EUI64
@@ -142,7 +141,7 @@ async def serving(around: Surroundings, uplinks: Uplinks = lambda uplink: (uplin
     `uplinks` says what becomes of an uplink on its way from the network: nothing, one, or several.
     """
     network, clock = around.network, around.clock
-    services = Services(around.journal, network, clock, Alarms(clock), Registry(), Health())
+    services = Services(around.journal, network, clock, Alarms(clock), Registry(), network.health)
     children: list[Child[Any]] = [
         Child(
             "dispatcher", lambda: Dispatcher(services.devices, network, around.journal.ownership), room=1024

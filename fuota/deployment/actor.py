@@ -39,6 +39,7 @@ from fuota.journal.port import ActorId, StoredDeployment, StoredDevice, Transiti
 from fuota.journal.retry import patiently
 from fuota.lorawan import keys
 from fuota.lorawan.eui import EUI64
+from fuota.network.gate import PART
 from fuota.services import Services
 
 log = structlog.get_logger(__name__)
@@ -103,7 +104,8 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
                     self.devices[dev_eui].offer(self.told)
                 await self.count()
             case Expired():
-                await self.advance(Expired(self.tally()))
+                away = PART in self.services.health.ailments()
+                await self.advance(Expired(self.tally(), away))
             case _:
                 await self.advance(message)
 
@@ -126,7 +128,7 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
             "state": self.position.state,
             "devices": {**self.tally().under_way(), **self.roster.outcomes()},
             "fragments": self.plan.fragments,
-            "trouble": self.outside.trouble,
+            "trouble": self.outside.trouble or self.services.health.ailments().get(PART, ""),
         }
 
     def report(self, state: State) -> None:
@@ -176,8 +178,8 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
 
     def perform(self, effect: Effect, *, resumed: bool) -> None:
         match effect:
-            case CreateGroup():
-                self.call(self.outside.create_group)
+            case CreateGroup(f_cnt):
+                self.call(self.outside.create_group, f_cnt, self.roster.beyond(Stage.GROUP))
             case Multicast():
                 self.call(self.outside.multicast, effect)
             case WakeAt(at):

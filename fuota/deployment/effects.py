@@ -16,6 +16,7 @@ from fuota.deployment.states import (
     CreatingGroupInVain,
     DeletingGroup,
     Ended,
+    RestoringGroup,
     SettingUpFragments,
     SettingUpGroups,
     Settling,
@@ -30,7 +31,11 @@ BATCH = 20
 
 @attrs.frozen
 class CreateGroup:
-    """Ask the network for the group; `GroupCreated` or `GroupRefused` comes back."""
+    """Ask the network for the group, and make members of the devices that were; `GroupCreated` or
+    `GroupRefused` comes back."""
+
+    f_cnt: int = 0
+    """With which it begins."""
 
 
 @attrs.frozen
@@ -70,6 +75,8 @@ def effects(plan: Plan, state: State) -> tuple[Effect, ...]:
     match state:
         case CreatingGroup() | CreatingGroupInVain():
             return (CreateGroup(),)
+        case RestoringGroup(lost=lost):
+            return (CreateGroup(plan.mc_fcnt(lost)),)
         case ArrangingSession(session=session) | AwaitingStart(session=session):
             return (WakeAt(opening(plan, session)),)
         case Transmitting(group_id, session, sent):
@@ -100,7 +107,7 @@ def instruction(plan: Plan, state: State) -> device.Instruction | None:
             return device.Verify(session) if ask else device.Release()
         case Abandoning(_, detail):
             return device.Abandon(detail)
-        case CreatingGroup() | CreatingGroupInVain() | DeletingGroup() | Ended():
+        case CreatingGroup() | CreatingGroupInVain() | RestoringGroup() | DeletingGroup() | Ended():
             return None
         case _:
             assert_never(state)

@@ -1,7 +1,7 @@
 """The life of a deployment, as a pure function.
 
     CreatingGroup ─ SettingUpGroups ─ SettingUpFragments ─ ArrangingSession ─ AwaitingStart
-        ─ Transmitting ─ (AwaitingEnd) ─ Settling ─ DeletingGroup ─ Ended
+        ─ Transmitting (─ RestoringGroup) ─ (AwaitingEnd) ─ Settling ─ DeletingGroup ─ Ended
 
 Devices go through the unicast steps at their own pace; the deployment only counts them. The start of the
 session is the one barrier: it is fixed when every device is prepared or has failed. A window that closes
@@ -22,7 +22,7 @@ from fuota.deployment.messages import (
     GroupLost,
     GroupRefused,
 )
-from fuota.deployment.plan import MulticastClass, Plan, StatusRequest
+from fuota.deployment.plan import RESTORATIONS, MulticastClass, Plan, StatusRequest
 from fuota.deployment.states import (
     Abandoning,
     ArrangingSession,
@@ -32,6 +32,7 @@ from fuota.deployment.states import (
     CreatingGroupInVain,
     DeletingGroup,
     Ended,
+    RestoringGroup,
     Session,
     SettingUpFragments,
     SettingUpGroups,
@@ -43,7 +44,12 @@ from fuota.deployment.states import (
 from fuota.lorawan.gpstime import next_beacon
 
 SESSIONS = 5
-"""How many windows a deployment may use before it settles for what its devices have received."""
+"""How many windows may close before all is sent; then the deployment settles for what its devices have received.
+
+A start that nobody has agreed to, or that comes while the network is away, uses none."""
+
+PATIENT = 10
+"""Sessions up to which the start is put off for devices that the network has not been able to ask in time."""
 
 BEACON_ACQUISITION = timedelta(seconds=135)
 """How long before a class B session a device stack begins to look for beacons (SWL2001)."""
@@ -60,26 +66,37 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case CreatingGroup(), GroupCreated(group_id): return SettingUpGroups(group_id)
         case CreatingGroup(), GroupRefused(detail): return Abandoning(Why.GROUP_REFUSED, detail)
         case CreatingGroupInVain(), GroupCreated() | GroupRefused(): return Abandoning(Why.CANCELLED, "cancelled")
+        case SettingUpGroups(group_id), GroupLost(lost_id) if lost_id == group_id: return CreatingGroup()
 
         case SettingUpGroups(group_id), Counted(tally) if not tally.group: return SettingUpFragments(group_id)
         case SettingUpFragments(), Counted(tally) if tally.all_settled: return nobody_left()
         case SettingUpFragments(group_id), Counted(tally) if not (tally.group or tally.fragments):
             return ArrangingSession(group_id, session(plan, 1, tally.prepared, now), 0)
 
-        case (ArrangingSession() | AwaitingStart() | Transmitting()), Counted(tally) if tally.all_settled:
+        case (ArrangingSession() | AwaitingStart() | Transmitting() | RestoringGroup()), Counted(tally) if tally.all_settled:
             return nobody_left()
-        case ArrangingSession(group_id, session_, sent), Counted(tally) if tally.ready and not tally.prepared:
-            return AwaitingStart(group_id, session_, sent)
-        case (ArrangingSession(group_id, session_, sent) | AwaitingStart(group_id, session_, sent)), Expired(tally):
-            return _session_due(plan, ArrangingSession(group_id, session_, sent), tally.ready, tally.prepared, now)
+        case ArrangingSession(group, session_, sent, lost, used), Counted(tally) if tally.ready and not (tally.prepared or tally.asked):
+            return AwaitingStart(group, session_, sent, lost, used)
+        case (ArrangingSession(group, session_, sent, lost, used) | AwaitingStart(group, session_, sent, lost, used)), Expired(tally, away) \
+                if away or not tally.ready or now >= session_.end or (tally.prepared and session_.number < PATIENT):
+            return ArrangingSession(group, session(plan, session_.number + 1, tally.listening, now), sent, lost, used)
+        case (ArrangingSession(group, session_, sent, lost, used) | AwaitingStart(group, session_, sent, lost, used)), Expired():
+            return Transmitting(group, session_, sent, lost, used)
 
-        case Transmitting(group_id, session_, already), FragmentsEnqueued(sent) if already < sent < plan.fragments:
-            return Transmitting(group_id, session_, sent)
-        case Transmitting(group_id, session_), FragmentsEnqueued(sent) if sent == plan.fragments:
-            return _all_enqueued(plan, group_id, session_)
-        case Transmitting(group_id, session_, sent), Expired(tally):
-            return _next_session(plan, ArrangingSession(group_id, session_, sent), tally.ready, now)
-        case Transmitting(), GroupLost(detail): return Abandoning(Why.GROUP_LOST, detail)
+        case Transmitting(group, session_, already, lost, used), FragmentsEnqueued(sent) if already < sent < plan.fragments:
+            return Transmitting(group, session_, sent, lost, used)
+        case Transmitting(group, session_), FragmentsEnqueued(sent) if sent == plan.fragments:
+            return _all_enqueued(plan, group, session_)
+        case Transmitting(group, session_, sent, _, used), Expired() if used + 1 == SESSIONS:
+            return Settling(group, session_, sent)
+        case Transmitting(group, session_, sent, lost, used), Expired(tally):
+            return ArrangingSession(group, session(plan, session_.number + 1, tally.listening, now), sent, lost, used + 1)
+        case Transmitting(_, session_, _, lost, used), GroupLost() if lost < RESTORATIONS:
+            return RestoringGroup(session_, lost + 1, used)
+        case Transmitting(), GroupLost(_, detail): return Abandoning(Why.GROUP_LOST, detail)
+        case RestoringGroup(session_, lost, used), GroupCreated(group, members):
+            return ArrangingSession(group, session(plan, session_.number + 1, members, now), 0, lost, used)
+        case RestoringGroup(), GroupRefused(detail): return Abandoning(Why.GROUP_LOST, detail)
 
         case AwaitingEnd(group_id, session_, sent), Expired(): return Settling(group_id, session_, sent)
         case (AwaitingEnd() | Settling()), Counted(tally) if tally.all_settled: return DeletingGroup(Why.DONE, "")
@@ -91,12 +108,14 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
 
 
 def session(plan: Plan, number: int, devices: int, now: datetime) -> Session:
-    """The next window: late enough that every device can use all its attempts to agree to it.
+    """The next window: late enough that every device can use all its attempts to agree to it, with some more
+    time each time for a network that is slow to ask them.
 
     It starts on a whole GPS second; class B at the start of a beacon period, which begins no sooner than a
     device that agrees last can have found the beacon (TS005 section 3.4).
     """
-    lead = plan.unicast_attempts * plan.unicast_timeout + timedelta(seconds=2 + devices / 1000)
+    slack = timedelta(seconds=number * (2 + devices / 1000))
+    lead = plan.unicast_attempts * plan.unicast_timeout + slack
     if plan.mc_class is MulticastClass.B:
         start = next_beacon(now + lead + BEACON_ACQUISITION)
     else:
@@ -113,20 +132,6 @@ def opening(plan: Plan, session: Session) -> datetime:
 
 def nobody_left() -> State:
     return DeletingGroup(Why.NOBODY_LEFT, "no device is left to send to")
-
-
-def _session_due(plan: Plan, arranged: ArrangingSession, ready: int, late: int, now: datetime) -> State:
-    """The window opens: send if anybody listens, and if it has not passed while the server was away."""
-    if ready and now < arranged.session.end:
-        return Transmitting(arranged.group_id, arranged.session, arranged.sent)
-    return _next_session(plan, arranged, ready + late, now)
-
-
-def _next_session(plan: Plan, missed: ArrangingSession, devices: int, now: datetime) -> State:
-    if missed.session.number == SESSIONS:
-        return Settling(missed.group_id, missed.session, missed.sent)
-    following = session(plan, missed.session.number + 1, devices, now)
-    return ArrangingSession(missed.group_id, following, missed.sent)
 
 
 def _all_enqueued(plan: Plan, group_id: str, session: Session) -> State:

@@ -13,6 +13,7 @@ class Tally:
     group: int
     fragments: int
     prepared: int
+    asked: int
     ready: int
     settled: int
     complete: int
@@ -20,12 +21,17 @@ class Tally:
 
     def under_way(self) -> dict[str, int]:
         """How many devices are at each stage, without those that have settled and without zeros."""
-        stages = {name: getattr(self, name) for name in ("group", "fragments", "prepared", "ready")}
+        stages = {name: getattr(self, name) for name in ("group", "fragments", "prepared", "asked", "ready")}
         return {name: number for name, number in stages.items() if number}
 
     @property
+    def listening(self) -> int:
+        """Those who have to be told of another session."""
+        return self.prepared + self.asked + self.ready
+
+    @property
     def all_settled(self) -> bool:
-        return not (self.group or self.fragments or self.prepared or self.ready)
+        return not (self.group or self.fragments or self.listening)
 
 
 @attrs.frozen
@@ -33,6 +39,8 @@ class GroupCreated:
     """The network has the group."""
 
     group_id: str
+    members: int = 0
+    """Devices that were made its members with it, as they were of one that was lost."""
 
 
 @attrs.frozen
@@ -44,8 +52,9 @@ class GroupRefused:
 
 @attrs.frozen
 class GroupLost:
-    """The network does not take fragments for the group any more: somebody has deleted it."""
+    """The network does not have the group any more: somebody has deleted it."""
 
+    group_id: str
     detail: str
 
 
@@ -68,6 +77,8 @@ class Expired:
     """The instant the present state waits for has come."""
 
     tally: Tally
+    away: bool = False
+    """Whether the network does not work at present."""
 
 
 @attrs.frozen

@@ -1,8 +1,11 @@
 """What a deployment asks of the network: each call ends with the fact that the machine waits for."""
 
+from collections.abc import Sequence
 from functools import partial
 
+import attrs
 import structlog
+import trio
 
 from fuota.deployment.air import Air
 from fuota.deployment.effects import Multicast
@@ -10,6 +13,7 @@ from fuota.deployment.messages import FragmentsEnqueued, GroupCreated, GroupDele
 from fuota.journal.port import StoredDeployment
 from fuota.journal.retry import patiently
 from fuota.lorawan import fragmentation, keys
+from fuota.lorawan.eui import EUI64
 from fuota.network.port import Group, NetworkError, Refused
 from fuota.network.retry import persistently
 from fuota.services import Services
@@ -38,14 +42,24 @@ class Outside:
         self.trouble = ""
         """What the network said last, if it did not do what was asked."""
 
-    async def create_group(self) -> GroupCreated | GroupRefused:
+    async def create_group(self, f_cnt: int, members: Sequence[EUI64]) -> GroupCreated | GroupRefused:
+        """`members`: the devices that were, if this is not the first group of the deployment."""
+        group = attrs.evolve(self._group, f_cnt=f_cnt)
         try:
-            group_id = await persistently(
-                lambda: self._network.ensure_group(self._group), trouble=self._troubled
-            )
+            group_id = await persistently(lambda: self._network.ensure_group(group), trouble=self._troubled)
         except Refused as error:
             return GroupRefused(str(error))
-        return GroupCreated(group_id)
+        async with trio.open_nursery() as nursery:
+            for dev_eui in members:
+                nursery.start_soon(self._add_again, group_id, dev_eui)
+        return GroupCreated(group_id, len(members))
+
+    async def _add_again(self, group_id: str, dev_eui: EUI64) -> None:
+        add = partial(self._network.add_device, group_id, dev_eui)
+        try:
+            await persistently(add, trouble=self._troubled)
+        except Refused as error:
+            log.warning("not a member any more", dev_eui=str(dev_eui), error=str(error))
 
     async def multicast(self, batch: Multicast) -> FragmentsEnqueued | GroupLost:
         """One fragment after the other: the network locks the group for each, and their order matters."""
@@ -55,7 +69,7 @@ class Outside:
                 enqueue = partial(self._network.multicast, batch.group_id, port, payload)
                 await persistently(enqueue, trouble=self._troubled)
         except Refused as error:
-            return GroupLost(str(error))
+            return GroupLost(batch.group_id, str(error))
         return FragmentsEnqueued(batch.upto)
 
     async def delete_group(self) -> GroupDeleted:

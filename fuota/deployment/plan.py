@@ -7,6 +7,12 @@ import attrs
 
 BEACON_PERIOD = timedelta(seconds=128)
 
+RESTORATIONS = 2
+"""How often a group that somebody deletes is made again."""
+
+REPEATS = 512
+"""Frame counters for what is sent twice, because the process died before it could say that it was sent."""
+
 
 class MulticastClass(Enum):
     """The class in which the devices listen to the group (TS001 sections 9 and 13)."""
@@ -90,3 +96,11 @@ class Plan:
         """How long the devices listen (TS005 sections 3.3 and 3.4)."""
         unit = BEACON_PERIOD if self.mc_class is MulticastClass.B else timedelta(seconds=1)
         return (1 << self.time_out) * unit
+
+    def mc_fcnt(self, lost: int) -> int:
+        """The frame counter with which a group begins that was lost so often: above all used before.
+
+        With 16383 fragments it stays below 65536 after all RESTORATIONS; there device stacks lose count of
+        the upper bits.
+        """
+        return lost * (self.fragments + REPEATS)

@@ -35,6 +35,7 @@ class Roster:
             group=stages[Stage.GROUP],
             fragments=stages[Stage.FRAGMENTS],
             prepared=stages[Stage.PREPARED],
+            asked=stages[Stage.ASKED],
             ready=stages[Stage.READY],
             settled=stages[Stage.SETTLED],
             complete=complete,
@@ -43,3 +44,9 @@ class Roster:
     def outcomes(self) -> dict[str, int]:
         """How many devices have settled in which way."""
         return {each.outcome: count for each, count in self._counts.items() if each.outcome and count}
+
+    def beyond(self, stage: Stage) -> list[EUI64]:
+        """The devices that are further than `stage`, and have not settled."""
+        return [
+            dev_eui for dev_eui, standing in self._standings.items() if stage < standing.stage < Stage.SETTLED
+        ]

@@ -62,6 +62,10 @@ class ArrangingSession:
     session: Session
     sent: int
     """Fragments that earlier sessions have brought into the group's queue."""
+    lost: int = 0
+    """How often the group had to be made again."""
+    used: int = 0
+    """Windows that have closed before everything was sent."""
 
 
 @attrs.frozen
@@ -71,6 +75,8 @@ class AwaitingStart:
     group_id: str
     session: Session
     sent: int
+    lost: int = 0
+    used: int = 0
 
 
 @attrs.frozen
@@ -80,6 +86,17 @@ class Transmitting:
     group_id: str
     session: Session
     sent: int
+    lost: int = 0
+    used: int = 0
+
+
+@attrs.frozen
+class RestoringGroup:
+    """Somebody has deleted the group, and what was queued for it: it is made again, with its members."""
+
+    session: Session
+    lost: int
+    used: int = 0
 
 
 @attrs.frozen
@@ -132,6 +149,7 @@ State = (
     | ArrangingSession
     | AwaitingStart
     | Transmitting
+    | RestoringGroup
     | AwaitingEnd
     | Settling
     | Abandoning

@@ -9,7 +9,7 @@ import structlog
 
 from fuota.actor import Me, Ref, Stopped
 from fuota.actor.durable import Durable, Position
-from fuota.deployment.messages import Announced
+from fuota.deployment.messages import Announced, GroupLost
 from fuota.deployment.messages import Message as DeploymentMessage
 from fuota.device.effects import VERSION, Ask, Assignment, Effect, Join, WakeAt, effects
 from fuota.device.machine import step
@@ -119,8 +119,11 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         return advanced
 
     async def announce(self) -> None:
+        await self.tell(Announced(self.assignment.dev_eui, standing(self.position.state)))
+
+    async def tell(self, message: DeploymentMessage) -> None:
         with suppress(Stopped):  # then this actor ends too
-            await self.parent.tell(Announced(self.assignment.dev_eui, standing(self.position.state)))
+            await self.parent.tell(message)
 
     # What the shell asks for
 
@@ -174,10 +177,14 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
 
     async def join(self, group_id: str) -> Joined | Refused:
         dev_eui = self.assignment.dev_eui
+
+        def troubled(error: network.NetworkError) -> None:
+            self.troubled(error)
+            if isinstance(error, network.GroupGone):  # the deployment makes another, of which it tells
+                self.me.nursery.start_soon(self.tell, GroupLost(group_id, str(error)))
+
         try:
-            await persistently(
-                lambda: self.services.network.add_device(group_id, dev_eui), trouble=self.troubled
-            )
+            await persistently(lambda: self.services.network.add_device(group_id, dev_eui), trouble=troubled)
         except network.Refused as error:
             return _refused(error)
         return Joined()

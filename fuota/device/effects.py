@@ -5,7 +5,7 @@ from typing import assert_never
 
 import attrs
 
-from fuota.deployment.plan import MulticastClass, Plan
+from fuota.deployment.plan import RESTORATIONS, MulticastClass, Plan
 from fuota.deployment.states import Session
 from fuota.device.states import (
     AskingStatus,
@@ -107,14 +107,12 @@ def effects(assignment: Assignment, state: State) -> tuple[Effect, ...]:
 
 def _group_setup(assignment: Assignment) -> multicast.McGroupSetupReq:
     plan = assignment.plan
-    # room for what a restart repeats; far below 65536, where device stacks lose count of the upper bits
-    max_mc_fcnt = 2 * plan.fragments + 1024
     return multicast.McGroupSetupReq(
         mc_group_id=plan.mc_group_id,
         mc_addr=plan.mc_addr,
         mc_key_encrypted=assignment.mc_key_encrypted,
         min_mc_fcnt=0,
-        max_mc_fcnt=max_mc_fcnt,
+        max_mc_fcnt=plan.mc_fcnt(RESTORATIONS + 1),
     )
 
 

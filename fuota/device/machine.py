@@ -64,7 +64,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case _, Refused(unknown=True, detail=detail): return Failed(Reason.UNKNOWN_DEVICE, detail)
         case _, Refused(detail=detail): return Failed(Reason.NETWORK_REFUSED, detail)
 
-        case Waiting(), Begin(group_id): return JoiningGroup(group_id)
+        case (Waiting() | JoiningGroup()), Begin(group_id): return JoiningGroup(group_id)
         case JoiningGroup(), Joined(): return SettingUpGroup(1, patience(plan, now))
 
         case SettingUpGroup(), Answered(McGroupSetupAns() as answer) if answer.mc_group_id == plan.mc_group_id:

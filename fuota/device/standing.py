@@ -26,13 +26,14 @@ COMPLETE = "complete"
 
 
 class Stage(IntEnum):
-    """Each stage is the wait for the next."""
+    """Each stage is the wait for the next. ASKED has had the session request for a while, and not agreed."""
 
     GROUP = 0
     FRAGMENTS = 1
     PREPARED = 2
-    READY = 3
-    SETTLED = 4
+    ASKED = 3
+    READY = 4
+    SETTLED = 5
 
 
 @attrs.frozen
@@ -54,8 +55,10 @@ def standing(state: State) -> Standing:
             return Standing(Stage.GROUP)
         case SettingUpFragments():
             return Standing(Stage.FRAGMENTS)
-        case Prepared() | SettingUpSession() | CorrectingClock():
+        case Prepared() | SettingUpSession(attempt=1):
             return Standing(Stage.PREPARED)
+        case SettingUpSession() | CorrectingClock():
+            return Standing(Stage.ASKED)
         case Listening(session) | AskingStatus(session) | StillListening(session):
             return Standing(Stage.READY, session.number)
         case Complete():

@@ -28,6 +28,7 @@ DEPLOYMENT_STATES: Mapping[str, type[State]] = {
     "arranging-session": deployment.ArrangingSession,
     "awaiting-start": deployment.AwaitingStart,
     "transmitting": deployment.Transmitting,
+    "restoring-group": deployment.RestoringGroup,
     "awaiting-end": deployment.AwaitingEnd,
     "settling": deployment.Settling,
     "abandoning": deployment.Abandoning,

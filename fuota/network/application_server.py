@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import attrs
-import trio
 from grpclib.client import Channel, UnaryUnaryMethod
 from grpclib.const import Status
 
@@ -17,8 +16,17 @@ from fuota.generated.chirpstack3.device_queue_grpc import DeviceQueueServiceStub
 from fuota.generated.chirpstack3.multicast_group_grpc import MulticastGroupServiceStub
 from fuota.health import Health
 from fuota.lorawan.eui import EUI64
-from fuota.network.permit import Always, Permit, place
-from fuota.network.port import Group, NetworkError, NotFound, Refused, Trouble, Unreachable
+from fuota.network.gate import Always, Gate, Permit
+from fuota.network.port import (
+    Group,
+    GroupGone,
+    NetworkError,
+    NotFound,
+    Refused,
+    TokenRefused,
+    Trouble,
+    Unreachable,
+)
 from fuota.rpc.client import call, connect
 from fuota.rpc.errors import RpcError
 from fuota.rpc.tls import client_context
@@ -29,17 +37,8 @@ Res = TypeVar("Res")
 CALL_TIMEOUT = 5.0
 """Seconds that one call may take."""
 
-AT_ONCE = 32
-"""Calls under way at the same time."""
-
 PAGE = 100
 """Groups asked for at a time when one is looked for by its name."""
-
-AILING = 3
-"""Failures in a row after which the network is said to ail."""
-
-PROBE = 0.5
-"""Seconds between two calls to a network that ails."""
 
 ERRORS: Mapping[Status, type[NetworkError]] = {
     Status.UNAVAILABLE: Unreachable,
@@ -51,8 +50,9 @@ ERRORS: Mapping[Status, type[NetworkError]] = {
     Status.INTERNAL: Trouble,
     Status.UNKNOWN: Trouble,
     Status.DATA_LOSS: Trouble,
-    # a wrong token, or with a token of one organization: a device that it has not
-    Status.UNAUTHENTICATED: Trouble,
+    # a wrong token; or with one of an organization, a device that it has not
+    Status.UNAUTHENTICATED: TokenRefused,
+    Status.PERMISSION_DENIED: TokenRefused,
 }
 """What a status means for whoever would ask again; all others are `Refused`."""
 
@@ -66,7 +66,7 @@ class ApplicationServer:
     _groups: MulticastGroupServiceStub
     _queues: DeviceQueueServiceStub
     _metadata: Mapping[str, str] = attrs.field(repr=False)
-    _gate: "Gate"
+    _gate: Gate
     _permit: Permit
 
     def if_permitted(self, permit: Permit) -> "ApplicationServer":
@@ -86,13 +86,25 @@ class ApplicationServer:
             frequency=group.frequency,
             ping_slot_period=32 << group.periodicity if group.mc_class is MulticastClass.B else 0,
             application_id=int(group.application_id),
+            f_cnt=group.f_cnt,
         )
         request = group_pb.CreateMulticastGroupRequest(multicast_group=message)
         return (await self._call(self._groups.Create, request)).id
 
     async def add_device(self, group_id: str, dev_eui: EUI64) -> None:
         request = group_pb.AddDeviceToMulticastGroupRequest(multicast_group_id=group_id, dev_eui=str(dev_eui))
-        await self._call(self._groups.AddDevice, request, fine=(Status.ALREADY_EXISTS,))
+        try:
+            await self._call(self._groups.AddDevice, request, fine=(Status.ALREADY_EXISTS,))
+        except NotFound:
+            await self._look_for(group_id)
+            raise
+
+    async def _look_for(self, group_id: str) -> None:
+        """Raise `GroupGone` if there is no such group."""
+        try:
+            await self._call(self._groups.Get, group_pb.GetMulticastGroupRequest(id=group_id))
+        except NotFound as error:
+            raise GroupGone(error.status, f"multicast group {group_id}") from error
 
     async def downlink(self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool) -> bool:
         if unless_pending and any(
@@ -134,54 +146,13 @@ class ApplicationServer:
         self, method: UnaryUnaryMethod[Req, Res], request: Req, *, fine: tuple[Status, ...] = ()
     ) -> Res:
         """`fine`: statuses that say that what is asked for is so already."""
-        try:
-            async with self._gate.passage(self._permit):
-                return await call(method, request, timeout=CALL_TIMEOUT, metadata=self._metadata)
-        except RpcError as error:
-            if error.status in fine:
-                return method.reply_type()
-            raise ERRORS.get(error.status, Refused)(error.status.name, error.detail) from error
-
-
-@attrs.define
-class Gate:
-    """Lets `AT_ONCE` calls through; after `AILING` failures in a row one at a time, and that seldom.
-
-    A hundred thousand actors may want to know whether the network is back: one of them finds out for all.
-    """
-
-    _health: Health
-    _limiter: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(AT_ONCE))
-    _failures: int = 0
-
-    @asynccontextmanager
-    async def passage(self, permit: Permit) -> AsyncIterator[None]:
-        """Around one call; an `RpcError` that leaves it is one of the network, or of what was asked."""
-        async with place(self._limiter, permit):
+        async with self._gate.passage(self._permit):
             try:
-                yield
+                return await call(method, request, timeout=CALL_TIMEOUT, metadata=self._metadata)
             except RpcError as error:
-                if issubclass(ERRORS.get(error.status, Refused), Refused):
-                    self._answered()
-                else:
-                    await self._failed(error)
-                raise
-            self._answered()
-
-    def _answered(self) -> None:
-        if self._failures:
-            self._failures = 0
-            self._limiter.total_tokens = AT_ONCE
-            self._health.well("chirpstack")
-
-    async def _failed(self, error: RpcError) -> None:
-        self._failures += 1
-        if error.status is Status.UNAUTHENTICATED:
-            self._health.ill("chirpstack", f"the token was refused: {error.detail}")
-        elif self._failures >= AILING:
-            self._health.ill("chirpstack", str(error))
-            self._limiter.total_tokens = 1
-            await trio.sleep(PROBE)
+                if error.status in fine:
+                    return method.reply_type()
+                raise ERRORS.get(error.status, Refused)(error.status.name, error.detail) from error
 
 
 @asynccontextmanager

@@ -21,8 +21,19 @@ class Unreachable(NetworkError):
     """The network can not be reached, or takes nothing at present: asking again later may well help."""
 
 
+class GroupGone(Unreachable):
+    """The multicast group that a device shall join does not exist any more, until it is made again."""
+
+
 class Trouble(NetworkError):
     """The network failed in itself (INTERNAL, UNKNOWN): asking again may help, but not for ever."""
+
+    alone: bool = True
+    """Whether other calls were answered just before: then it is this one that has the trouble."""
+
+
+class TokenRefused(Trouble):
+    """The network refuses the token of this server; or, with others answered, what was asked with it."""
 
 
 class Refused(NetworkError):
@@ -49,6 +60,8 @@ class Group:
     dr: int
     periodicity: int
     """Class B ping-slot periodicity, 0–7."""
+    f_cnt: int = 0
+    """With which its frame counter begins."""
 
 
 class Network(Protocol):
@@ -62,7 +75,7 @@ class Network(Protocol):
         """The id of the group of this name, which is made if there is none. May be repeated."""
 
     async def add_device(self, group_id: str, dev_eui: EUI64) -> None:
-        """Make the device a member. May be repeated."""
+        """Make the device a member. May be repeated. Raises `GroupGone` where that is what is not found."""
 
     async def downlink(self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool) -> bool:
         """Put a unicast downlink into the device's queue.

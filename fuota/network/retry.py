@@ -6,12 +6,16 @@ from typing import TypeVar
 
 import trio
 
-from fuota.network.port import NetworkError, Refused, Trouble, Unreachable
+from fuota.network.port import NetworkError, Refused, TokenRefused, Trouble, Unreachable
 
 T = TypeVar("T")
 
 TROUBLES = 10
-"""How often in a row the network may fail in itself over one call, before that is its answer."""
+"""How often the network may fail in itself over one call while it answers others: then that is its answer."""
+
+TROUBLED = 900.0
+"""Seconds for which it may do so while it answers nobody. (For a token that is refused there is no limit:
+somebody has to mend it, and the deployment goes on then.)"""
 
 FIRST_PAUSE = 0.25
 LONGEST_PAUSE = 2.0
@@ -19,11 +23,11 @@ LONGEST_PAUSE = 2.0
 
 
 async def persistently(call: Callable[[], Awaitable[T]], *, trouble: Callable[[NetworkError], None]) -> T:
-    """Make `call` until it is answered: through an outage for ever, through other failures `TROUBLES` times.
+    """Make `call` until it is answered: through an outage for ever, through trouble of its own not so long.
 
     `trouble` is told of every failure. Raises `Refused`.
     """
-    troubles = 0
+    troubles, began = 0, trio.current_time()
     for pause in pauses():
         try:
             return await call()
@@ -31,8 +35,9 @@ async def persistently(call: Callable[[], Awaitable[T]], *, trouble: Callable[[N
             trouble(error)
         except Trouble as error:
             trouble(error)
-            troubles += 1
-            if troubles == TROUBLES:
+            troubles += error.alone
+            endless = isinstance(error, TokenRefused)
+            if troubles == TROUBLES or (trio.current_time() > began + TROUBLED and not endless):
                 raise Refused(error.status, error.detail) from error
         await trio.sleep(pause)
     raise AssertionError("pauses never end")

@@ -3,11 +3,19 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import trio
-
+from fuota.health import Health
 from fuota.lorawan.eui import EUI64
-from fuota.network.permit import Always, Permit, place
-from fuota.network.port import Group, NetworkError, NotFound, Refused, Trouble, Unreachable
+from fuota.network.gate import Always, Gate, Permit
+from fuota.network.port import (
+    Group,
+    GroupGone,
+    NetworkError,
+    NotFound,
+    Refused,
+    TokenRefused,
+    Trouble,
+    Unreachable,
+)
 from fuota.simulation.chirpstack import ApiError, GroupSettings
 from fuota.simulation.conditions import ApiConditions
 from fuota.simulation.radio import Channel
@@ -15,10 +23,11 @@ from fuota.simulation.world import World
 
 ERRORS: dict[str, type[NetworkError]] = {
     "UNAVAILABLE": Unreachable,
+    "RESOURCE_EXHAUSTED": Unreachable,
     "INTERNAL": Trouble,
+    "UNAUTHENTICATED": TokenRefused,
     "NOT_FOUND": NotFound,
 }
-CALLS_AT_ONCE = 32
 
 
 class SimulatedNetwork:
@@ -27,10 +36,10 @@ class SimulatedNetwork:
     def __init__(
         self, world: World, conditions: ApiConditions | None = None, permit: Permit | None = None
     ) -> None:
-        self._permit = permit or Always()
+        self.health = Health()
+        self._gate, self._permit = Gate(self.health), permit or Always()
         self._chirpstack = world.chirpstack
         self.conditions = conditions or ApiConditions(clock=world.clock)
-        self._limiter = trio.CapacityLimiter(CALLS_AT_ONCE)
 
     async def ensure_group(self, group: Group) -> str:
         async with self._call():
@@ -45,12 +54,15 @@ class SimulatedNetwork:
                     mc_addr=group.mc_addr,
                     mc_nwk_s_key=group.mc_nwk_s_key,
                     mc_app_s_key=group.mc_app_s_key,
-                )
+                ),
+                f_cnt=group.f_cnt,
             )
             return made.id
 
     async def add_device(self, group_id: str, dev_eui: EUI64) -> None:
         async with self._call():
+            if group_id not in self._chirpstack.groups:
+                raise GroupGone("NOT_FOUND", f"multicast group {group_id}")
             if dev_eui not in self._chirpstack.group(group_id).members:
                 self._chirpstack.add_device(group_id, dev_eui)
 
@@ -78,9 +90,9 @@ class SimulatedNetwork:
 
     @asynccontextmanager
     async def _call(self) -> AsyncIterator[None]:
-        try:
-            async with place(self._limiter, self._permit):
+        async with self._gate.passage(self._permit):
+            try:
                 await self.conditions.meet()
-            yield
-        except ApiError as error:
-            raise ERRORS.get(error.status, Refused)(error.status, error.detail) from error
+                yield
+            except ApiError as error:
+                raise ERRORS.get(error.status, Refused)(error.status, error.detail) from error

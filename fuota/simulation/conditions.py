@@ -19,22 +19,23 @@ class ApiConditions:
     """Seconds that a call takes."""
     failing: float = 0.0
     """Share of calls that fail with UNAVAILABLE, without effect."""
-    outages: list[tuple[datetime, datetime]] = attrs.field(factory=list)
-    """From when to when all calls fail with UNAVAILABLE."""
+    outages: list[tuple[datetime, datetime, str]] = attrs.field(factory=list)
+    """From when to when all calls fail, and with which status."""
     random: Random = attrs.field(factory=lambda: Random(0), repr=False)
     calls: int = attrs.field(default=0, init=False)
 
-    def outage(self, lasting: timedelta) -> None:
+    def outage(self, lasting: timedelta, status: str = "UNAVAILABLE") -> None:
         """Let all calls fail from now on, for so long."""
         now = self.clock.now()
-        self.outages.append((now, now + lasting))
+        self.outages.append((now, now + lasting, status))
 
     async def meet(self) -> None:
         """Let a call pass, or raise `ApiError`."""
         self.calls += 1
         await trio.sleep(self.latency)
         now = self.clock.now()
-        if any(start <= now < end for start, end in self.outages):
-            raise ApiError("UNAVAILABLE", "the network is down")
+        for start, end, status in self.outages:
+            if start <= now < end:
+                raise ApiError(status, "the network is down")
         if self.random.random() < self.failing:
             raise ApiError("UNAVAILABLE", "try again")

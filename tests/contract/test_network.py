@@ -16,7 +16,7 @@ from fuota.deployment.plan import MulticastClass
 from fuota.health import Health
 from fuota.lorawan.eui import EUI64
 from fuota.network.application_server import connected
-from fuota.network.port import Group, Network, NotFound, Refused, Unreachable
+from fuota.network.port import Group, GroupGone, Network, NotFound, Refused, Unreachable
 from fuota.network.simulated import SimulatedNetwork
 from fuota.simulation.chirpstack3 import serve_api
 from fuota.simulation.conditions import ApiConditions
@@ -149,8 +149,8 @@ async def test_an_unknown_device_can_not_become_a_member(opened: Opened) -> None
     assert str(UNKNOWN_DEVICE) in caught.value.detail
 
 
-async def test_nobody_can_become_a_member_of_an_unknown_group(opened: Opened) -> None:
-    with pytest.raises(NotFound):
+async def test_nobody_can_become_a_member_of_a_group_that_is_gone(opened: Opened) -> None:
+    with pytest.raises(GroupGone):
         await opened.network.add_device(UNKNOWN_GROUP, opened.device)
 
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuota.deployment.effects import DeleteGroup, Leave, Multicast, WakeAt, effects, instruction
-from fuota.deployment.machine import BEACON_ACQUISITION, SESSIONS, opening, session, step
+from fuota.deployment.effects import CreateGroup, DeleteGroup, Leave, Multicast, WakeAt, effects, instruction
+from fuota.deployment.machine import BEACON_ACQUISITION, PATIENT, SESSIONS, opening, session, step
 from fuota.deployment.messages import (
     Cancel,
     Counted,
@@ -21,7 +21,7 @@ from fuota.deployment.messages import (
     GroupRefused,
     Tally,
 )
-from fuota.deployment.plan import MulticastClass, Plan, StatusRequest
+from fuota.deployment.plan import RESTORATIONS, MulticastClass, Plan, StatusRequest
 from fuota.deployment.record import ended, milestones
 from fuota.deployment.states import (
     Abandoning,
@@ -32,6 +32,7 @@ from fuota.deployment.states import (
     CreatingGroupInVain,
     DeletingGroup,
     Ended,
+    RestoringGroup,
     Session,
     SettingUpFragments,
     SettingUpGroups,
@@ -45,8 +46,10 @@ from fuota.journal.port import Milestone
 from fuota.lorawan.gpstime import gps_seconds
 
 
-def tally(group: int = 0, fragments: int = 0, prepared: int = 0, ready: int = 0, settled: int = 0) -> Tally:
-    return Tally(group, fragments, prepared, ready, settled, complete=0)
+def tally(
+    group: int = 0, fragments: int = 0, prepared: int = 0, asked: int = 0, ready: int = 0, settled: int = 0
+) -> Tally:
+    return Tally(group, fragments, prepared, asked, ready, settled, complete=0)
 
 
 def test_a_deployment_in_which_all_goes_well(plan: Plan, now: datetime) -> None:
@@ -114,7 +117,7 @@ def test_the_first_fragment_is_sent_a_little_after_the_window_opens(plan: Plan, 
 
 def test_a_session_is_moved_for_all_or_for_none(plan: Plan, session: Session) -> None:
     arranging = ArrangingSession("g", session, 0)
-    some = step(plan, arranging, Expired(tally(prepared=1, ready=2)), session.start)
+    some = step(plan, arranging, Expired(tally(asked=1, ready=2)), session.start)
     assert some == Transmitting("g", session, 0)
     none = step(plan, arranging, Expired(tally(prepared=3)), session.start)
     assert isinstance(none, ArrangingSession)
@@ -133,10 +136,41 @@ def test_a_window_that_passed_while_the_server_was_away_is_followed_by_another(
 
 
 def test_there_are_only_so_many_sessions(plan: Plan, session: Session) -> None:
-    last = attrs.evolve(session, number=SESSIONS)
-    after = step(plan, Transmitting("g", last, 20), Expired(tally(ready=3)), session.end)
-    assert after == Settling("g", last, 20)
+    """That is, windows in which something was sent: a start that nobody could be told of uses none."""
+    last = Transmitting("g", attrs.evolve(session, number=40), 20, used=SESSIONS - 1)
+    after = step(plan, last, Expired(tally(ready=3)), session.end)
+    assert after == Settling("g", last.session, 20)
     assert milestones(plan, after) == ()
+    before = Transmitting("g", session, 20, used=SESSIONS - 2)
+    after = step(plan, before, Expired(tally(ready=3)), session.end)
+    assert isinstance(after, ArrangingSession)
+    assert after.used == SESSIONS - 1
+
+
+@pytest.mark.parametrize(
+    ("fact", "number", "put_off"),
+    [
+        (Expired(tally(prepared=3)), 40, True),
+        (Expired(tally(ready=3), away=True), 40, True),
+        (Expired(tally(prepared=1, ready=2)), 1, True),
+        (Expired(tally(prepared=1, ready=2)), PATIENT, False),
+        (Expired(tally(asked=1, ready=2)), 1, False),
+        (Expired(tally(ready=3)), 1, False),
+    ],
+    ids=["nobody", "away", "one not asked in time", "that once more", "one silent", "all"],
+)
+def test_a_start_is_put_off_for_those_whom_the_network_could_not_ask(
+    fact: Expired, number: int, put_off: bool, plan: Plan, session: Session
+) -> None:
+    due = attrs.evolve(session, number=number)
+    for state in (ArrangingSession("g", due, 20, 1, 2), AwaitingStart("g", due, 20, 1, 2)):
+        after = step(plan, state, fact, opening(plan, due))
+        if put_off:
+            assert isinstance(after, ArrangingSession)
+            assert (after.session.number, after.sent, after.lost, after.used) == (number + 1, 20, 1, 2)
+            assert after.session.start > due.start
+        else:
+            assert after == Transmitting("g", due, 20, 1, 2)
 
 
 def test_a_batch_is_committed_once(plan: Plan, session: Session, now: datetime) -> None:
@@ -178,8 +212,28 @@ def test_a_refused_group_lets_the_devices_go_and_is_still_looked_for(plan: Plan,
 
 
 def test_a_group_that_was_deleted_by_hand(plan: Plan, session: Session, now: datetime) -> None:
-    state = step(plan, Transmitting("g", session, 20), GroupLost("not found"), now)
+    state = step(plan, Transmitting("g", session, 20), GroupLost("g", "not found"), now)
+    assert state == RestoringGroup(session, 1)
+    assert effects(plan, state) == (CreateGroup(plan.fragments + 512),)
+    state = step(plan, state, GroupCreated("h", members=3), now)
+    assert isinstance(state, ArrangingSession)
+    assert (state.group_id, state.session.number, state.sent, state.lost) == ("h", 2, 0, 1)
+    state = step(plan, state, Expired(tally(ready=3)), state.session.start)
+    assert isinstance(state, Transmitting)
+    assert state.lost == 1
+
+
+def test_a_group_that_is_deleted_again_and_again(plan: Plan, session: Session, now: datetime) -> None:
+    state = step(plan, Transmitting("g", session, 20, RESTORATIONS), GroupLost("g", "not found"), now)
     assert state == Abandoning(Why.GROUP_LOST, "not found")
+    state = step(plan, RestoringGroup(session, 1), GroupRefused("no such application"), now)
+    assert state == Abandoning(Why.GROUP_LOST, "no such application")
+
+
+def test_a_group_that_is_deleted_while_devices_join_is_made_again(plan: Plan, now: datetime) -> None:
+    assert step(plan, SettingUpGroups("g"), GroupLost("g", "not found"), now) == CreatingGroup()
+    again = SettingUpGroups("h")
+    assert step(plan, again, GroupLost("g", "not found"), now) is again, "another device says it late"
 
 
 def test_a_cancelled_deployment_deletes_its_group_even_one_that_is_still_being_made(
@@ -219,11 +273,11 @@ def test_milestones_are_earned_by_the_state_that_is_entered(plan: Plan, session:
 
 # -- laws ------------------------------------------------------------------------------------------
 
-tallies = st.builds(tally, *(st.integers(0, 2) for _ in range(5)))
+tallies = st.builds(tally, *(st.integers(0, 2) for _ in range(6)))
 facts = st.one_of(
     st.just(GroupCreated("g")),
     st.just(GroupRefused("no")),
-    st.just(GroupLost("no")),
+    st.just(GroupLost("g", "no")),
     st.builds(Counted, tallies),
     st.builds(Expired, tallies),
     st.builds(FragmentsEnqueued, st.integers(0, 60)),

@@ -66,6 +66,7 @@ DEPLOYMENTS: list[deployment.State] = [
     deployment.ArrangingSession(GROUP, SESSION, 0),
     deployment.AwaitingStart(GROUP, SESSION, 0),
     deployment.Transmitting(GROUP, SESSION, 64),
+    deployment.RestoringGroup(SESSION, 1),
     deployment.AwaitingEnd(GROUP, SESSION, 348),
     deployment.Settling(GROUP, SESSION, 348),
     deployment.Abandoning(deployment.Why.CANCELLED, "by an operator"),

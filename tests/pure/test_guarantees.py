@@ -1,16 +1,34 @@
-"""docs/guarantees.md names the tests that hold it to its word."""
+"""docs/guarantees.md and docs/faults.md name the tests that hold the server to their word."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 HERE = Path(__file__).parent.parent
-TESTS = {
-    name
-    for module in (HERE / "virtual").glob("test_actor_*.py")
-    for name in re.findall(r"^async def (test_\w+)", module.read_text(), re.MULTILINE)
-}
+DOCS = HERE.parent / "docs"
+
+
+def names_in(modules: Iterable[Path]) -> set[str]:
+    found = (re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE) for path in modules)
+    return {name for names in found for name in names}
+
+
+def named_in(page: str) -> set[str]:
+    return set(re.findall(r"`(test_\w+)`", (DOCS / page).read_text()))
 
 
 def test_every_guarantee_has_a_test_and_every_test_its_guarantee() -> None:
-    page = (HERE.parent / "docs" / "guarantees.md").read_text()
-    assert set(re.findall(r"`(test_\w+)`", page)) == TESTS
+    assert named_in("guarantees.md") == names_in((HERE / "virtual").glob("test_actor_*.py"))
+
+
+def test_every_fault_has_its_test() -> None:
+    assert named_in("faults.md") - names_in(HERE.rglob("test_*.py")) == set()
+    told = (DOCS / "faults.md").read_text().split("\n## ", 1)[1]
+    for point in re.split(r"\n(?=- |## )", told):
+        assert not point.startswith("- ") or "`test_" in point, point
+
+
+def test_the_faults_of_chirpstack_and_of_owners_are_all_told() -> None:
+    modules = [HERE / "virtual" / name for name in ("test_chirpstack_faults.py", "test_ownership.py")]
+    modules.append(HERE / "postgres" / "test_ownership.py")
+    assert names_in(modules) <= named_in("faults.md")

@@ -1,10 +1,24 @@
 """What a deployment knows of its fleet."""
 
+from datetime import UTC, datetime
+
 from fuota.deployment.messages import Tally
 from fuota.deployment.roster import Roster
+from fuota.deployment.states import Session
 from fuota.device.standing import Stage, Standing, standing
-from fuota.device.states import Complete, Failed, Reason, Released, State, Unconfirmed
+from fuota.device.states import (
+    Complete,
+    CorrectingClock,
+    Failed,
+    Reason,
+    Released,
+    SettingUpSession,
+    State,
+    Unconfirmed,
+)
 from fuota.lorawan.eui import EUI64
+
+START = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 
 
 def dev_eui(number: int) -> EUI64:
@@ -18,7 +32,7 @@ def test_each_device_is_counted_where_it_stands_last() -> None:
     roster.note(dev_eui(0), Standing(Stage.FRAGMENTS))
     roster.note(dev_eui(0), Standing(Stage.PREPARED))
     tally = roster.tally(1)
-    assert tally == Tally(group=2, fragments=0, prepared=1, ready=0, settled=0, complete=0)
+    assert tally == Tally(group=2, fragments=0, prepared=1, asked=0, ready=0, settled=0, complete=0)
     assert tally.under_way() == {"group": 2, "prepared": 1}
     assert not tally.all_settled
 
@@ -46,3 +60,11 @@ def test_how_the_devices_have_settled_is_counted_in_words() -> None:
     tally = roster.tally(1)
     assert tally.all_settled
     assert (tally.settled, tally.complete) == (5, 2)
+
+
+def test_one_that_had_time_to_agree_and_has_not_is_asked() -> None:
+    session = Session(1, START, START)
+    silent = Failed(Reason.NO_ANSWER, "")
+    stages = [standing(SettingUpSession(session, attempt, START, silent)).stage for attempt in (1, 2)]
+    assert stages == [Stage.PREPARED, Stage.ASKED]
+    assert standing(CorrectingClock(session, 1, START, silent)).stage is Stage.ASKED

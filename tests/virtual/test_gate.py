@@ -2,33 +2,50 @@
 
 import pytest
 import trio
-from grpclib.const import Status
 from trio.testing import MockClock
 
 from fuota.health import Health
-from fuota.network.application_server import AT_ONCE, PROBE, Gate
-from fuota.network.permit import Always
+from fuota.network.gate import AT_ONCE, PROBE, Always, Gate
+from fuota.network.port import NetworkError, NotFound, TokenRefused, Trouble, Unreachable
 from fuota.ownership import Ownership
-from fuota.rpc.errors import RpcError
 
 
-async def through(gate: Gate, error: Status | None = None) -> None:
+def away() -> NetworkError:
+    return Unreachable("UNAVAILABLE", "connection refused")
+
+
+async def through(gate: Gate, error: NetworkError | None = None) -> None:
     async with gate.passage(Always()):
         if error is not None:
-            raise RpcError(error, "as told")
+            raise error
 
 
 async def test_a_call_that_fails_now_and_then_is_no_illness(autojump_clock: MockClock) -> None:
     health = Health()
     gate = Gate(health)
-    for status in (Status.UNAVAILABLE, None, Status.INTERNAL, Status.UNAVAILABLE, None, Status.NOT_FOUND):
-        if status is None:
+    for error in (away(), None, Trouble("INTERNAL", ""), away(), None, NotFound("NOT_FOUND", ""), away()):
+        if error is None:
             await through(gate)
         else:
-            with pytest.raises(RpcError):
-                await through(gate, status)
+            with pytest.raises(NetworkError):
+                await through(gate, error)
     assert not health.ailments()
     assert trio.current_time() == 0
+
+
+async def test_trouble_is_its_own_only_for_a_call_before_which_others_were_answered(
+    autojump_clock: MockClock,
+) -> None:
+    gate, alone = Gate(Health()), []
+    for answered in (True, False, True, True, False):
+        if answered:
+            await through(gate)
+        for _ in range(2):
+            error = Trouble("INTERNAL", "")
+            with pytest.raises(Trouble):
+                await through(gate, error)
+            alone.append(error.alone)
+    assert alone == [True, False, False, False, True, False, True, False, False, False]
 
 
 async def test_a_thousand_actors_ask_an_ailing_network_once_in_a_while(autojump_clock: MockClock) -> None:
@@ -45,9 +62,9 @@ async def test_a_thousand_actors_ask_an_ailing_network_once_in_a_while(autojump_
                     calls += 1
                     await trio.sleep(0.001)
                     if away:
-                        raise RpcError(Status.UNAVAILABLE, "connection refused")
+                        raise Unreachable("UNAVAILABLE", "connection refused")
                 return
-            except RpcError:
+            except NetworkError:
                 await trio.sleep(1)
 
     async with trio.open_nursery() as nursery:
@@ -64,8 +81,8 @@ async def test_a_thousand_actors_ask_an_ailing_network_once_in_a_while(autojump_
 
 async def test_a_refused_token_is_said_at_once(autojump_clock: MockClock) -> None:
     health = Health()
-    with pytest.raises(RpcError):
-        await through(Gate(health), Status.UNAUTHENTICATED)
+    with pytest.raises(TokenRefused):
+        await through(Gate(health), TokenRefused("UNAUTHENTICATED", "not authorized"))
     assert "token" in health.ailments()["chirpstack"]
 
 

@@ -1,0 +1,109 @@
+"""Who may call the network, how many at a time, and how seldom while it ails; whichever network it is."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import attrs
+import structlog
+import trio
+
+from fuota.health import Health
+from fuota.network.port import NetworkError, Refused, TokenRefused, Trouble
+
+log = structlog.get_logger(__name__)
+
+AT_ONCE = 32
+"""Calls under way at the same time."""
+
+AILING = 3
+"""Failures in a row after which the network is said to ail."""
+
+PROBE = 0.5
+"""Seconds between two calls to a network that ails."""
+
+PART = "chirpstack"
+"""As which the health of the server has it."""
+
+
+class Permit(Protocol):
+    """Whether calls may be made; `fuota.ownership.Ownership` is one."""
+
+    @property
+    def certain(self) -> bool: ...
+
+    async def assured(self) -> None:
+        """Return when they may."""
+
+
+@attrs.frozen
+class Always:
+    """No condition."""
+
+    certain: bool = True
+
+    async def assured(self) -> None:
+        pass
+
+
+@attrs.define
+class Gate:
+    """Lets `AT_ONCE` calls through; after `AILING` failures in a row one at a time, and that seldom.
+
+    A hundred thousand actors may want to know whether the network is back: one of them finds out for all.
+    """
+
+    _health: Health
+    _limiter: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(AT_ONCE))
+    _failures: int = 0
+    """In a row."""
+    _refused: bool = False
+    """The token, at the last call that said anything of it."""
+
+    @asynccontextmanager
+    async def passage(self, permit: Permit) -> AsyncIterator[None]:
+        """Around one call, which may raise `NetworkError`; it waits until `permit` says so."""
+        async with self._place(permit):
+            try:
+                yield
+            except Refused:
+                self._answered()
+                raise
+            except NetworkError as error:
+                await self._failed(error)
+                raise
+            self._answered()
+
+    @asynccontextmanager
+    async def _place(self, permit: Permit) -> AsyncIterator[None]:
+        """One of those that may call at a time, if the permit still says so when one is free."""
+        while True:
+            await permit.assured()
+            async with self._limiter:
+                if permit.certain:
+                    yield
+                    return
+
+    def _answered(self) -> None:
+        if self._failures:
+            self._failures = 0
+            self._refused = False
+            self._limiter.total_tokens = AT_ONCE
+            self._health.well(PART)
+
+    async def _failed(self, error: NetworkError) -> None:
+        if isinstance(error, Trouble):
+            error.alone = not self._failures
+        self._failures += 1
+        if isinstance(error, TokenRefused):
+            if not self._refused:
+                log.error(
+                    "ChirpStack refuses the token; nothing can be done until it is mended", said=str(error)
+                )
+            self._refused = True
+            self._health.ill(PART, f"the token was refused: {error.detail}")
+        elif self._failures >= AILING:
+            self._health.ill(PART, str(error))
+        if self._failures >= AILING:
+            self._limiter.total_tokens = 1
+            await trio.sleep(PROBE)

@@ -1,0 +1,146 @@
+"""What becomes of deployments when ChirpStack does not do what it is asked, or forgets what it was told."""
+
+from datetime import timedelta
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from fuota.deployment.plan import REPEATS, MulticastClass
+from fuota.deployment.states import Why
+from fuota.device.states import Complete, Failed, Reason
+from fuota.lorawan.eui import EUI64
+from fuota.network.port import Trouble
+from fuota.simulation.behaviour import Behaviour
+from fuota.simulation.chirpstack import Group
+from tests.campaign import IMAGE, Server, order, server, simulated
+
+FRAGMENTS = 61
+"""Of the usual order."""
+
+
+@pytest.mark.parametrize("status", ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "INTERNAL", "UNAUTHENTICATED"])
+@pytest.mark.parametrize("after", [0, 20, 75], ids=["group", "set-up", "transmission"])
+async def test_an_outage_costs_time_and_nothing_else(
+    status: str, after: float, autojump_clock: MockClock
+) -> None:
+    devices = simulated(4)
+    async with server(devices) as running:
+        network = running.network
+        deployment_id = await running.orders.take(order(devices))
+        await trio.sleep(after)
+        network.conditions.outage(timedelta(minutes=10), status)
+        await trio.sleep(300)
+        assert status in network.health.ailments()["chirpstack"] or "token" in str(network.health.ailments())
+        result = await running.end_of(deployment_id)
+        assert network.health.ailments() == {}
+        assert not running.world.chirpstack.groups
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
+
+
+async def test_a_refused_token_is_waited_for_however_long_it_takes(autojump_clock: MockClock) -> None:
+    devices = simulated(2)
+    async with server(devices) as running:
+        running.network.conditions.outage(timedelta(days=3), "UNAUTHENTICATED")
+        result = await running.carry_out(order(devices), within=timedelta(days=4))
+    assert result.states() == {Complete}
+
+
+async def test_one_device_over_which_the_network_stumbles_fails_alone(autojump_clock: MockClock) -> None:
+    devices = simulated(3)
+    async with server(devices) as running:
+        add_device = running.network.add_device
+
+        async def stumbling(group_id: str, dev_eui: EUI64) -> None:
+            if dev_eui == devices[1].dev_eui:
+                raise Trouble("INTERNAL", "pq: deadlock detected")
+            await add_device(group_id, dev_eui)
+
+        running.network.add_device = stumbling  # type: ignore[method-assign]
+        result = await running.carry_out(order(devices))
+    failed = result.state(devices[1].dev_eui)
+    assert failed == Failed(Reason.NETWORK_REFUSED, "INTERNAL: pq: deadlock detected")
+    assert {type(result.state(device.dev_eui)) for device in (devices[0], devices[2])} == {Complete}
+
+
+async def test_an_application_that_is_not_there_ends_the_deployment(autojump_clock: MockClock) -> None:
+    devices = simulated(2)
+    async with server(devices) as running:
+        result = await running.carry_out(order(devices, application_id="7"))
+    assert result.why is Why.GROUP_REFUSED
+    assert {type(each.state) for each in result.status.devices} == {Failed}
+
+
+async def until_enqueued(running: Server, count: int) -> Group:
+    """The group, when so many fragments are in its queue or on air."""
+    groups = running.world.chirpstack.groups
+    while True:
+        for group in groups.values():
+            if group.queue.next_f_cnt % (FRAGMENTS + REPEATS) >= count:
+                return group
+        await trio.sleep(0.1)
+
+
+@pytest.mark.parametrize("mc_class", MulticastClass)
+async def test_a_group_that_somebody_deletes_is_made_again(
+    mc_class: MulticastClass, autojump_clock: MockClock
+) -> None:
+    """In the middle of the transmission: with its members, and frame counters that the devices still take."""
+    devices = simulated(5, lambda number: Behaviour(silent=number == 4))
+    in_b = mc_class is MulticastClass.B
+    async with server(devices) as running:
+        running.network.conditions.latency = 0.2
+        asked = order(devices, multicast_group_type=mc_class, multicast_timeout=2 if in_b else 6)
+        deployment_id = await running.orders.take(asked)
+        first = await until_enqueued(running, 30)
+        running.world.chirpstack.delete_group(first.id)
+        second = await until_enqueued(running, 1)
+        assert second.id != first.id
+        assert set(second.members) == {device.dev_eui for device in devices[:4]}
+        result = await running.end_of(deployment_id)
+        assert not running.world.chirpstack.groups
+    assert result.why is Why.DONE
+    assert {device.image for device in devices[:4]} == {IMAGE}
+    assert [type(result.state(device.dev_eui)) for device in devices] == [*[Complete] * 4, Failed]
+
+
+async def test_a_group_that_is_deleted_while_devices_join_is_made_again(autojump_clock: MockClock) -> None:
+    devices = simulated(5)
+    async with server(devices) as running:
+        running.network.conditions.latency = 1.0
+        deployment_id = await running.orders.take(order(devices))
+        await trio.sleep(1.5)
+        [group_id] = running.world.chirpstack.groups
+        running.world.chirpstack.delete_group(group_id)
+        result = await running.end_of(deployment_id)
+        assert not running.world.chirpstack.groups
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
+
+
+async def test_a_group_that_is_deleted_again_and_again_is_given_up(autojump_clock: MockClock) -> None:
+    devices = simulated(2)
+    async with server(devices) as running:
+        running.network.conditions.latency = 0.2
+        deployment_id = await running.orders.take(order(devices))
+        for _ in range(3):
+            group = await until_enqueued(running, 1)
+            running.world.chirpstack.delete_group(group.id)
+        result = await running.end_of(deployment_id)
+    assert result.why is Why.GROUP_LOST
+    assert {each.state.reason for each in result.status.devices if isinstance(each.state, Failed)} == {
+        Reason.ABANDONED
+    }
+
+
+async def test_a_group_that_is_deleted_before_the_start_is_made_again(autojump_clock: MockClock) -> None:
+    devices = simulated(3)
+    async with server(devices) as running:
+        deployment_id = await running.orders.take(order(devices))
+        await trio.sleep(60)
+        [group_id] = running.world.chirpstack.groups
+        running.world.chirpstack.delete_group(group_id)
+        result = await running.end_of(deployment_id)
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
