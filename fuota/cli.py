@@ -1,4 +1,4 @@
-"""The command line: `fuota serve | configfile | demo | version`."""
+"""The command line: `fuota serve | configfile | rotate-master-key | demo | version`."""
 
 import sys
 from pathlib import Path
@@ -26,6 +26,12 @@ class Mistake(click.ClickException):
 
     def show(self, file: IO[Any] | None = None) -> None:
         click.echo(f"fuota: {self.message}", file=file, err=file is None)
+
+
+class Failure(Mistake):
+    """What keeps a command from its work though the user has made no mistake in it."""
+
+    exit_code = 1
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -104,6 +110,34 @@ def demo(devices: int, loss: float, size: int, device_class: str, keep: bool) ->
     from fuota.demo import run
 
     sys.exit(run(devices=devices, loss=loss, size=size, device_class=device_class, keep=keep))
+
+
+@main.command()
+@config_option
+def rotate_master_key(path: Path | None) -> None:
+    """Change the master key; no server may run on the database meanwhile.
+
+    Every McRootKey and McKey is sealed again with a new key, which is in [secrets] key_file afterwards: back
+    that up. It may be cut off at any time; run again, it goes on. If the key was given by [secrets]
+    master_key, take that out of the configuration then.
+    """
+    import trio
+
+    from fuota.configfile import ConfigError, load
+    from fuota.database import rotate_master_key as rotate
+    from fuota.server import MISTAKES
+
+    try:
+        settings = load(path)
+    except ConfigError as error:
+        raise Mistake(str(error)) from error
+    try:
+        done = trio.run(rotate, settings, lambda keys: click.echo(f"{keys} keys sealed again"))
+    except MISTAKES as error:
+        raise Failure(str(error)) from error
+    click.echo(f"done: {done} keys; the master key is in {settings.secrets.key_file}")
+    if settings.secrets.master_key is not None:
+        click.echo("now take [secrets] master_key out of the configuration")
 
 
 @main.command()

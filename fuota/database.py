@@ -1,18 +1,20 @@
 """The database of the settings, and the journal in it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 import structlog
 import trio
 
-from fuota.config import PostgreSQL, Settings
+from fuota.config import PostgreSQL, Secrets, Settings
 from fuota.health import Health
+from fuota.journal import keyfile
 from fuota.journal.port import Journal, Unavailable
 from fuota.journal.postgres import PostgresJournal
 from fuota.journal.retry import patiently
-from fuota.journal.sealing import Keyring
+from fuota.journal.rotation import reseal
+from fuota.journal.sealing import BadMasterKey
 from fuota.postgresql import keep_postgresql
 
 log = structlog.get_logger(__name__)
@@ -41,10 +43,7 @@ async def database(settings: PostgreSQL) -> AsyncIterator[str]:
 async def journal_in(dsn: str, settings: Settings, health: Health) -> AsyncIterator[Journal]:
     """The journal, as soon as its database can be reached."""
     secrets, postgresql = settings.secrets, settings.postgresql
-    if secrets.master_key is None:
-        keyring = Keyring.load_or_create(secrets.key_file)
-    else:
-        keyring = Keyring({1: secrets.master_key}, current=1)
+    keyring = keyfile.keyring(master_keys(secrets))
     said = ""
     async with AsyncExitStack() as stack:
         while True:
@@ -75,3 +74,30 @@ async def try_keys(journal: Journal) -> None:
     """
     for deployment_id in await patiently(journal.unfinished):
         await patiently(partial(journal.load, deployment_id))
+
+
+def master_keys(secrets: Secrets) -> dict[int, bytes]:
+    """By their number. Raises `BadMasterKey`."""
+    if secrets.master_key is not None:
+        return {1: secrets.master_key}
+    return keyfile.load_or_create(secrets.key_file)
+
+
+async def rotate_master_key(settings: Settings, told: Callable[[int], None]) -> int:
+    """Seal everything with a new master key, which is in the key file afterwards; how many keys that were.
+
+    A rotation that was cut off is finished, with the key that it had made. Raises `JournalError`.
+    """
+    path, given = settings.secrets.key_file, settings.secrets.master_key
+    keys = master_keys(settings.secrets)
+    if given is not None and path.exists():
+        keys = keyfile.load_or_create(path)
+        if given not in keys.values():
+            raise BadMasterKey(f"master key: {path} holds another than [secrets] master_key: move it away")
+    async with database(settings.postgresql) as dsn:
+        keys = keyfile.with_another(keys)
+        keyfile.save(path, keys)
+        done = await trio.to_thread.run_sync(reseal, dsn, keyfile.keyring(keys), told)
+        current, key = next(iter(keys.items()))
+        keyfile.save(path, {current: key})
+    return done

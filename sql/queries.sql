@@ -196,3 +196,26 @@ where locktype = 'advisory' and granted and objsubid = 1
 -- name: hold_epoch
 -- Of every transaction that writes: the owner can not change before it has ended.
 select from ownership where epoch = %s for key share
+
+-- name: select_mc_keys_to_reseal
+-- The first octet of what is sealed is the number of the master key.
+select id, ''::bytea, mc_key from deployment
+where mc_key is not null and get_byte(mc_key, 0) <> %(current)s
+limit %(most)s
+
+-- name: update_mc_keys
+update deployment set mc_key = sealed
+from unnest(%(deployment_id)b::uuid[], %(dev_eui)b::bytea[], %(sealed)b::bytea[])
+    as given (deployment_id, dev_eui, sealed)
+where id = given.deployment_id
+
+-- name: select_mc_root_keys_to_reseal
+select deployment_id, dev_eui, mc_root_key from deployment_device
+where mc_root_key is not null and get_byte(mc_root_key, 0) <> %(current)s
+limit %(most)s
+
+-- name: update_mc_root_keys
+update deployment_device as old set mc_root_key = sealed
+from unnest(%(deployment_id)b::uuid[], %(dev_eui)b::bytea[], %(sealed)b::bytea[])
+    as given (deployment_id, dev_eui, sealed)
+where old.deployment_id = given.deployment_id and old.dev_eui = given.dev_eui

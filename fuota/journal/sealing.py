@@ -6,10 +6,8 @@ row does not open.
 """
 
 import os
-import secrets
 from collections.abc import Mapping
 from enum import Enum
-from pathlib import Path
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -38,14 +36,14 @@ class NotOpened(JournalError):
 
 
 class Keyring:
-    """The master keys by their number, 0–255; `current` seals, any of them opens."""
+    """The master keys by their number, 1–255; `current` seals, any of them opens."""
 
     def __init__(self, keys: Mapping[int, bytes], current: int) -> None:
         for key in keys.values():
             if len(key) != MASTER_KEY_SIZE:
                 raise BadMasterKey(f"master key: wanted {MASTER_KEY_SIZE} octets, got {len(key)}")
         self._ciphers = {number: AESGCM(key) for number, key in keys.items()}
-        self._current = current
+        self.current = current
 
     @classmethod
     def from_hex(cls, text: str) -> "Keyring":
@@ -57,31 +55,11 @@ class Keyring:
             raise BadMasterKey("master key: wanted 64 hexadecimal digits") from None
         return cls({1: key}, current=1)
 
-    @classmethod
-    def load_or_create(cls, path: Path) -> "Keyring":
-        """From the file at `path`; without one, a random key is written there, for its owner alone.
-
-        Raises `BadMasterKey`.
-        """
-        try:
-            if not path.exists():
-                _create(path)
-            mode = path.stat().st_mode & 0o777
-            text = path.read_text("ascii", errors="replace")
-        except OSError as error:
-            raise BadMasterKey(f"master key: {error}") from error
-        if mode & 0o077:
-            raise BadMasterKey(f"master key: others may use {path} (mode {mode:04o}); run chmod 600 {path}")
-        try:
-            return cls.from_hex(text.strip())
-        except BadMasterKey as error:
-            raise BadMasterKey(f"{error}, in {path}") from None
-
     def seal(self, key: bytes, kind: Kind, deployment_id: UUID, dev_eui: EUI64 | None = None) -> bytes:
         nonce = os.urandom(NONCE_SIZE)
-        cipher = self._ciphers[self._current]
+        cipher = self._ciphers[self.current]
         return (
-            bytes([self._current]) + nonce + cipher.encrypt(nonce, key, _owner(kind, deployment_id, dev_eui))
+            bytes([self.current]) + nonce + cipher.encrypt(nonce, key, _owner(kind, deployment_id, dev_eui))
         )
 
     def open(self, sealed: bytes, kind: Kind, deployment_id: UUID, dev_eui: EUI64 | None = None) -> bytes:
@@ -104,21 +82,3 @@ class Keyring:
 
 def _owner(kind: Kind, deployment_id: UUID, dev_eui: EUI64 | None) -> bytes:
     return deployment_id.bytes + (dev_eui.octets if dev_eui else b"") + kind.value
-
-
-def _create(path: Path) -> None:
-    """Whole or not at all; if another process is quicker, its file stays."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(MASTER_KEY_SIZE) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            return
-    finally:
-        draft.unlink()

@@ -26,11 +26,11 @@ def fuota(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedPro
 def test_help_names_the_commands(tmp_path: Path) -> None:
     answer = fuota("--help", cwd=tmp_path)
     assert answer.returncode == 0
-    for command in ("serve", "configfile", "demo", "version"):
+    for command in ("serve", "configfile", "rotate-master-key", "demo", "version"):
         assert f"  {command} " in answer.stdout
 
 
-@pytest.mark.parametrize("command", ["serve", "configfile", "demo", "version"])
+@pytest.mark.parametrize("command", ["serve", "configfile", "rotate-master-key", "demo", "version"])
 def test_each_command_has_help(tmp_path: Path, command: str) -> None:
     answer = fuota(command, "--help", cwd=tmp_path)
     assert answer.returncode == 0

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from fuota.journal.keyfile import keyring, load_or_create, save, with_another
 from fuota.journal.sealing import BadMasterKey, Keyring, Kind, NotOpened
 from fuota.lorawan.eui import EUI64
 
@@ -67,20 +68,20 @@ def test_the_master_key_that_sealed_is_named() -> None:
 
 def test_a_file_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
     path = tmp_path / "new folder" / "master.key"
-    sealed = Keyring.load_or_create(path).seal(KEY, Kind.MC_KEY, DEPLOYMENT)
+    sealed = keyring(load_or_create(path)).seal(KEY, Kind.MC_KEY, DEPLOYMENT)
     assert path.stat().st_mode & 0o777 == 0o600
     assert path.parent.stat().st_mode & 0o777 == 0o700
     assert [file.name for file in path.parent.iterdir()] == ["master.key"]
-    assert Keyring.load_or_create(path).open(sealed, Kind.MC_KEY, DEPLOYMENT) == KEY
+    assert keyring(load_or_create(path)).open(sealed, Kind.MC_KEY, DEPLOYMENT) == KEY
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o602])
 def test_a_file_that_others_may_use_is_refused(tmp_path: Path, mode: int) -> None:
     path = tmp_path / "master.key"
-    Keyring.load_or_create(path)
+    load_or_create(path)
     path.chmod(mode)
     with pytest.raises(BadMasterKey, match=f"mode {mode:04o}.; run chmod 600"):
-        Keyring.load_or_create(path)
+        load_or_create(path)
 
 
 @pytest.mark.parametrize(
@@ -97,11 +98,45 @@ def test_a_file_with_something_else_is_refused(tmp_path: Path, text: str, told: 
     path.touch(mode=0o600)
     path.write_text(text)
     with pytest.raises(BadMasterKey, match=told) as caught:
-        Keyring.load_or_create(path)
+        load_or_create(path)
     assert str(path) in str(caught.value)
     assert "secret" not in str(caught.value)
 
 
 def test_a_folder_is_no_master_key(tmp_path: Path) -> None:
     with pytest.raises(BadMasterKey, match="Is a directory"):
-        Keyring.load_or_create(tmp_path)
+        load_or_create(tmp_path)
+
+
+def test_a_file_of_one_key_may_be_of_an_older_version(tmp_path: Path) -> None:
+    path = tmp_path / "master.key"
+    path.touch(mode=0o600)
+    path.write_text("a5" * 32 + "\n")
+    assert load_or_create(path) == {1: bytes.fromhex("a5" * 32)}
+
+
+def test_the_first_key_of_a_file_seals_and_all_of_them_open(tmp_path: Path) -> None:
+    path = tmp_path / "master.key"
+    old = load_or_create(path)
+    save(path, with_another(old))
+    both = load_or_create(path)
+    assert list(both) == [2, 1]
+    assert with_another(both) == both, "a rotation that was cut off goes on with the key that it had made"
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [file.name for file in path.parent.iterdir()] == ["master.key"]
+    sealed = keyring(old).seal(KEY, Kind.MC_KEY, DEPLOYMENT)
+    assert keyring(both).open(sealed, Kind.MC_KEY, DEPLOYMENT) == KEY
+    assert keyring(both).seal(KEY, Kind.MC_KEY, DEPLOYMENT)[0] == 2
+
+
+def test_after_the_last_number_comes_the_first() -> None:
+    assert list(with_another({255: bytes(32)})) == [1, 255]
+
+
+@pytest.mark.parametrize("number", ["0", "256", "x", "-1"])
+def test_a_key_with_another_number_is_refused(tmp_path: Path, number: str) -> None:
+    path = tmp_path / "master.key"
+    path.touch(mode=0o600)
+    path.write_text(f"{number} {'a5' * 32}\n")
+    with pytest.raises(BadMasterKey, match="wanted a number from 1 to 255"):
+        load_or_create(path)

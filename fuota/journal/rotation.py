@@ -1,0 +1,87 @@
+"""Changes the master key: everything that is sealed is sealed again, with another.
+
+The key file has both keys from before the first row is written until after the last, so it may end at any
+moment: the next run goes on where it stopped, and a server that is started in between works.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from fuota.journal.migrations import migrate
+from fuota.journal.port import JournalError, Unavailable
+from fuota.journal.postgres_connections import conninfo, one_line
+from fuota.journal.postgres_ownership import LOCK
+from fuota.journal.sealing import Keyring, Kind
+from fuota.journal.sql import migrations, queries
+from fuota.lorawan.eui import EUI64
+
+BATCH = 1000
+"""Keys that are sealed again in one transaction."""
+
+Connection = psycopg.Connection[TupleRow]
+
+
+class InUse(JournalError):
+    """A server runs the deployments of this database"""
+
+
+def reseal(dsn: str, keyring: Keyring, told: Callable[[int], None]) -> int:
+    """Seal with the current master key what is sealed with another; how many keys that were.
+
+    `told` hears of every batch. Raises `InUse` while a server runs, `NotOpened`, `Unavailable` and
+    `JournalError`; what was done until then is done.
+    """
+    done = 0
+    try:
+        with psycopg.connect(conninfo(dsn)) as connection:
+            migrate(connection, migrations(), automigrate=False)
+            _claim(connection)
+            for query, sealed in (("mc_keys", _mc_keys), ("mc_root_keys", _mc_root_keys)):
+                while changed := _batch(connection, query, keyring, sealed):
+                    done += changed
+                    told(changed)
+    except psycopg.OperationalError as error:
+        raise Unavailable(f"PostgreSQL: {one_line(error)}") from error
+    except psycopg.Error as error:
+        raise JournalError(f"PostgreSQL: {one_line(error)}") from error
+    return done
+
+
+def _claim(connection: Connection) -> None:
+    """Be what no server may be beside; until the connection ends."""
+    row = connection.execute(queries()["try_ownership_lock"], {"key": LOCK}).fetchone()
+    if row is None or not row[0]:
+        raise InUse(f"{InUse.__doc__}: stop it first")
+    connection.commit()
+
+
+Sealed = Callable[[Keyring, TupleRow], bytes]
+
+
+def _batch(connection: Connection, query: str, keyring: Keyring, again: Sealed) -> int:
+    with connection.transaction():
+        rows = connection.execute(
+            queries()[f"select_{query}_to_reseal"], {"current": keyring.current, "most": BATCH}
+        ).fetchall()
+        columns: list[list[Any]] = [[], [], []]
+        for row in rows:
+            deployment_id, dev_eui, _ = row
+            for column, value in zip(columns, (deployment_id, dev_eui, again(keyring, row)), strict=True):
+                column.append(value)
+        values = dict(zip(("deployment_id", "dev_eui", "sealed"), columns, strict=True))
+        connection.execute(queries()[f"update_{query}"], values)
+    return len(rows)
+
+
+def _mc_keys(keyring: Keyring, row: TupleRow) -> bytes:
+    deployment_id, _, sealed = row
+    return keyring.seal(keyring.open(sealed, Kind.MC_KEY, deployment_id), Kind.MC_KEY, deployment_id)
+
+
+def _mc_root_keys(keyring: Keyring, row: TupleRow) -> bytes:
+    deployment_id, octets, sealed = row
+    owner = (Kind.MC_ROOT_KEY, deployment_id, EUI64(octets))
+    return keyring.seal(keyring.open(sealed, *owner), *owner)
