@@ -25,7 +25,7 @@ from fuota.journal.port import Journal
 from fuota.journal.postgres import PostgresJournal
 from fuota.journal.sealing import Keyring
 from fuota.lorawan.eui import EUI64
-from fuota.network.port import Group, Network
+from fuota.network.port import Group, KnownGroup, Network
 from fuota.postgresql import open_postgresql
 from fuota.server import GARBAGE, TURN
 from fuota.services import Services
@@ -41,14 +41,20 @@ class Accepting:
         await trio.lowlevel.checkpoint()
         return group.name
 
-    async def add_device(self, group_id: str, dev_eui: EUI64) -> None:
-        await trio.lowlevel.checkpoint()
-
-    async def downlink(self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool) -> bool:
+    async def has_group(self, group: KnownGroup) -> bool:
         await trio.lowlevel.checkpoint()
         return True
 
-    async def multicast(self, group_id: str, f_port: int, data: bytes) -> None:
+    async def add_device(self, group: KnownGroup, dev_eui: EUI64) -> None:
+        await trio.lowlevel.checkpoint()
+
+    async def downlink(
+        self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
+    ) -> bool:
+        await trio.lowlevel.checkpoint()
+        return True
+
+    async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
         await trio.lowlevel.checkpoint()
 
     async def delete_group(self, group: Group) -> None:

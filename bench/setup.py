@@ -41,7 +41,7 @@ from fuota.generated.chirpstack3 import fuota_pb2 as pb
 from fuota.generated.chirpstack3.fuota_grpc import FUOTAServerServiceStub
 from fuota.health import Health
 from fuota.network.application_server import connected
-from fuota.network.port import Group
+from fuota.network.port import Group, KnownGroup
 from fuota.rpc.client import call, connect
 from fuota.server import Addresses, serve
 
@@ -81,8 +81,9 @@ async def sequentially(devices: int) -> float:
         async with connected(settings, Health()) as network:
             begin = perf_counter()
             group_id = await network.ensure_group(group)
+            known = KnownGroup(group_id, group.name, group.application_id)
             for dev_eui in dev_euis(devices):
-                await network.add_device(group_id, dev_eui)
+                await network.add_device(known, dev_eui)
             for f_port, data in payloads:
                 for dev_eui in dev_euis(devices):
                     await network.downlink(dev_eui, f_port, data, unless_pending=False)

@@ -15,6 +15,7 @@ from fuota.deployment.effects import (
     Leave,
     Multicast,
     WakeAt,
+    Watch,
     effects,
     instruction,
 )
@@ -182,6 +183,8 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
                 self.call(self.outside.create_group, f_cnt, self.roster.beyond(Stage.GROUP))
             case Multicast():
                 self.call(self.outside.multicast, effect)
+            case Watch(group_id, until):
+                self.call(self.outside.watch, group_id, until)
             case WakeAt(at):
                 self.wake_at(at, Expired(self.tally()))
             case DeleteGroup():

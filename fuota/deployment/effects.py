@@ -42,12 +42,23 @@ class CreateGroup:
 class Multicast:
     """Put fragments `after + 1` … `upto` into the group's queue.
 
-    `FragmentsEnqueued` or `GroupLost` comes back.
+    `FragmentsEnqueued`, `GroupLost` or `GroupRefused` comes back.
     """
 
     group_id: str
     after: int
     upto: int
+
+
+@attrs.frozen
+class Watch:
+    """Look for the group from time to time, for as long as its queue may hold fragments.
+
+    `GroupLost` comes back if it is gone.
+    """
+
+    group_id: str
+    until: datetime
 
 
 @attrs.frozen
@@ -67,7 +78,7 @@ class Leave:
     """The actor has nothing left to do."""
 
 
-Effect = CreateGroup | Multicast | WakeAt | DeleteGroup | Leave
+Effect = CreateGroup | Multicast | Watch | WakeAt | DeleteGroup | Leave
 
 
 def effects(plan: Plan, state: State) -> tuple[Effect, ...]:
@@ -81,13 +92,15 @@ def effects(plan: Plan, state: State) -> tuple[Effect, ...]:
             return (WakeAt(opening(plan, session)),)
         case Transmitting(group_id, session, sent):
             return (Multicast(group_id, sent, min(sent + BATCH, plan.fragments)), WakeAt(session.end))
-        case AwaitingEnd(session=session):
-            return (WakeAt(session.end),)
+        case AwaitingEnd(group_id, session):
+            return (Watch(group_id, session.end), WakeAt(session.end))
+        case Settling(group_id, session):
+            return (Watch(group_id, session.end),)
         case DeletingGroup():
             return (DeleteGroup(),)
         case Ended():
             return (Leave(),)
-        case SettingUpGroups() | SettingUpFragments() | Settling() | Abandoning():
+        case SettingUpGroups() | SettingUpFragments() | Abandoning():
             return ()
         case _:
             assert_never(state)

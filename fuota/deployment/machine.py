@@ -21,6 +21,7 @@ from fuota.deployment.messages import (
     GroupDeleted,
     GroupLost,
     GroupRefused,
+    Tally,
 )
 from fuota.deployment.plan import RESTORATIONS, MulticastClass, Plan, StatusRequest
 from fuota.deployment.states import (
@@ -69,12 +70,12 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case SettingUpGroups(group_id), GroupLost(lost_id) if lost_id == group_id: return CreatingGroup()
 
         case SettingUpGroups(group_id), Counted(tally) if not tally.group: return SettingUpFragments(group_id)
-        case SettingUpFragments(), Counted(tally) if tally.all_settled: return nobody_left()
+        case SettingUpFragments(), Counted(tally) if tally.all_settled: return nobody_left(tally)
         case SettingUpFragments(group_id), Counted(tally) if not (tally.group or tally.fragments):
             return ArrangingSession(group_id, session(plan, 1, tally.prepared, now), 0)
 
         case (ArrangingSession() | AwaitingStart() | Transmitting() | RestoringGroup()), Counted(tally) if tally.all_settled:
-            return nobody_left()
+            return nobody_left(tally)
         case ArrangingSession(group, session_, sent, lost, used), Counted(tally) if tally.ready and not (tally.prepared or tally.asked):
             return AwaitingStart(group, session_, sent, lost, used)
         case (ArrangingSession(group, session_, sent, lost, used) | AwaitingStart(group, session_, sent, lost, used)), Expired(tally, away) \
@@ -85,20 +86,22 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
 
         case Transmitting(group, session_, already, lost, used), FragmentsEnqueued(sent) if already < sent < plan.fragments:
             return Transmitting(group, session_, sent, lost, used)
-        case Transmitting(group, session_), FragmentsEnqueued(sent) if sent == plan.fragments:
-            return _all_enqueued(plan, group, session_)
-        case Transmitting(group, session_, sent, _, used), Expired() if used + 1 == SESSIONS:
-            return Settling(group, session_, sent)
+        case Transmitting(), FragmentsEnqueued(sent) if sent == plan.fragments:
+            return _all_enqueued(plan, state)
+        case Transmitting(group, session_, sent, lost, used), Expired() if used + 1 == SESSIONS:
+            return Settling(group, session_, sent, lost, used)
         case Transmitting(group, session_, sent, lost, used), Expired(tally):
             return ArrangingSession(group, session(plan, session_.number + 1, tally.listening, now), sent, lost, used + 1)
-        case Transmitting(_, session_, _, lost, used), GroupLost() if lost < RESTORATIONS:
+        case (Transmitting(_, session_, _, lost, used) | AwaitingEnd(_, session_, _, lost, used) | Settling(_, session_, _, lost, used)), GroupLost() \
+                if lost < RESTORATIONS:
             return RestoringGroup(session_, lost + 1, used)
         case Transmitting(), GroupLost(_, detail): return Abandoning(Why.GROUP_LOST, detail)
+        case Transmitting(), GroupRefused(detail): return Abandoning(Why.GROUP_REFUSED, detail)
         case RestoringGroup(session_, lost, used), GroupCreated(group, members):
             return ArrangingSession(group, session(plan, session_.number + 1, members, now), 0, lost, used)
         case RestoringGroup(), GroupRefused(detail): return Abandoning(Why.GROUP_LOST, detail)
 
-        case AwaitingEnd(group_id, session_, sent), Expired(): return Settling(group_id, session_, sent)
+        case AwaitingEnd(group, session_, sent, lost, used), Expired(): return Settling(group, session_, sent, lost, used)
         case (AwaitingEnd() | Settling()), Counted(tally) if tally.all_settled: return DeletingGroup(Why.DONE, "")
         case Abandoning(why, detail), Counted(tally) if tally.all_settled: return DeletingGroup(why, detail)
         case DeletingGroup(why, detail), GroupDeleted(): return Ended(why, detail)
@@ -130,11 +133,14 @@ def opening(plan: Plan, session: Session) -> datetime:
     return session.start + min(timedelta(seconds=2), plan.window / 16)
 
 
-def nobody_left() -> State:
+def nobody_left(tally: Tally) -> State:
+    """Nobody to send to: because all have failed, unless some had all before their group was deleted."""
+    if tally.complete:
+        return DeletingGroup(Why.DONE, "")
     return DeletingGroup(Why.NOBODY_LEFT, "no device is left to send to")
 
 
-def _all_enqueued(plan: Plan, group_id: str, session: Session) -> State:
+def _all_enqueued(plan: Plan, state: Transmitting) -> State:
     if plan.status_request is StatusRequest.AFTER_FRAGMENT_ENQUEUE:
-        return Settling(group_id, session, plan.fragments)
-    return AwaitingEnd(group_id, session, plan.fragments)
+        return Settling(state.group_id, state.session, plan.fragments, state.lost, state.used)
+    return AwaitingEnd(state.group_id, state.session, plan.fragments, state.lost, state.used)

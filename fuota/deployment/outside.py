@@ -1,6 +1,7 @@
 """What a deployment asks of the network: each call ends with the fact that the machine waits for."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from functools import partial
 
 import attrs
@@ -14,11 +15,14 @@ from fuota.journal.port import StoredDeployment
 from fuota.journal.retry import patiently
 from fuota.lorawan import fragmentation, keys
 from fuota.lorawan.eui import EUI64
-from fuota.network.port import Group, NetworkError, Refused
+from fuota.network.port import Group, GroupGone, KnownGroup, NetworkError, Refused, group_name
 from fuota.network.retry import persistently
 from fuota.services import Services
 
 log = structlog.get_logger(__name__)
+
+LOOK = 30.0
+"""Seconds between two looks for the group, while nothing is put into its queue."""
 
 
 class Outside:
@@ -26,9 +30,9 @@ class Outside:
 
     def __init__(self, stored: StoredDeployment, services: Services) -> None:
         plan = stored.plan
-        self._network = services.network
+        self._network, self._clock = services.network, services.clock
         self._group = Group(
-            name=f"fuota-{stored.id}",
+            name=group_name(stored.id),
             application_id=plan.application_id,
             mc_class=plan.mc_class,
             mc_addr=plan.mc_addr,
@@ -51,26 +55,46 @@ class Outside:
             return GroupRefused(str(error))
         async with trio.open_nursery() as nursery:
             for dev_eui in members:
-                nursery.start_soon(self._add_again, group_id, dev_eui)
+                nursery.start_soon(self._add_again, self._known(group_id), dev_eui)
         return GroupCreated(group_id, len(members))
 
-    async def _add_again(self, group_id: str, dev_eui: EUI64) -> None:
-        add = partial(self._network.add_device, group_id, dev_eui)
+    async def _add_again(self, group: KnownGroup, dev_eui: EUI64) -> None:
+        add = partial(self._network.add_device, group, dev_eui)
         try:
             await persistently(add, trouble=self._troubled)
-        except Refused as error:
+        except (Refused, GroupGone) as error:
             log.warning("not a member any more", dev_eui=str(dev_eui), error=str(error))
 
-    async def multicast(self, batch: Multicast) -> FragmentsEnqueued | GroupLost:
+    async def multicast(self, batch: Multicast) -> FragmentsEnqueued | GroupLost | GroupRefused:
         """One fragment after the other: the network locks the group for each, and their order matters."""
-        port = fragmentation.package.port
+        group, port = self._known(batch.group_id), fragmentation.package.port
         try:
             for payload in await self.air.payloads(batch.after, batch.upto):
-                enqueue = partial(self._network.multicast, batch.group_id, port, payload)
+                enqueue = partial(self._network.multicast, group, port, payload)
                 await persistently(enqueue, trouble=self._troubled)
-        except Refused as error:
+        except GroupGone as error:
             return GroupLost(batch.group_id, str(error))
+        except Refused as error:
+            return GroupRefused(str(error))
         return FragmentsEnqueued(batch.upto)
+
+    async def watch(self, group_id: str, until: datetime) -> GroupLost:
+        """Look for the group now and then, for what waits in its queue goes with it."""
+        group = self._known(group_id)
+        while True:
+            try:
+                there = await persistently(partial(self._network.has_group, group), trouble=self._troubled)
+            except Refused as error:
+                self._troubled(error)
+            else:
+                if not there:
+                    return GroupLost(group_id, f"multicast group {group_id} does not exist any more")
+            if self._clock.now() >= until:
+                await trio.sleep_forever()
+            await trio.sleep(LOOK)
+
+    def _known(self, group_id: str) -> KnownGroup:
+        return KnownGroup(group_id, self._group.name, self._group.application_id)
 
     async def delete_group(self) -> GroupDeleted:
         try:

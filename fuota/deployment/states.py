@@ -106,6 +106,8 @@ class AwaitingEnd:
     group_id: str
     session: Session
     sent: int
+    lost: int = 0
+    used: int = 0
 
 
 @attrs.frozen
@@ -115,6 +117,8 @@ class Settling:
     group_id: str
     session: Session
     sent: int
+    lost: int = 0
+    used: int = 0
 
 
 @attrs.frozen

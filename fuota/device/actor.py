@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 import structlog
+import trio
 
 from fuota.actor import Me, Ref, Stopped
 from fuota.actor.durable import Durable, Position
@@ -176,15 +178,18 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
     # Calls to the network
 
     async def join(self, group_id: str) -> Joined | Refused:
-        dev_eui = self.assignment.dev_eui
-
-        def troubled(error: network.NetworkError) -> None:
-            self.troubled(error)
-            if isinstance(error, network.GroupGone):  # the deployment makes another, of which it tells
-                self.me.nursery.start_soon(self.tell, GroupLost(group_id, str(error)))
-
+        dev_eui, plan = self.assignment.dev_eui, self.assignment.plan
+        name = network.group_name(self.id.deployment_id)
+        add = partial(
+            self.services.network.add_device,
+            network.KnownGroup(group_id, name, plan.application_id),
+            dev_eui,
+        )
         try:
-            await persistently(lambda: self.services.network.add_device(group_id, dev_eui), trouble=troubled)
+            await persistently(add, trouble=self.troubled)
+        except network.GroupGone as error:
+            await self.tell(GroupLost(group_id, str(error)))
+            await trio.sleep_forever()  # the deployment makes another, of which it tells
         except network.Refused as error:
             return _refused(error)
         return Joined()
@@ -192,10 +197,15 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
     async def ask(self, ask: Ask, patience: timedelta) -> HandedOver | Refused:
         dev_eui, port, payload = self.assignment.dev_eui, ask.package.port, ask.payload
         try:
-            sent = await persistently(
-                lambda: self.services.network.downlink(dev_eui, port, payload, unless_pending=ask.again),
-                trouble=self.troubled,
+            enqueue = partial(
+                self.services.network.downlink,
+                dev_eui,
+                port,
+                payload,
+                unless_pending=ask.again,
+                application_id=self.assignment.plan.application_id,
             )
+            sent = await persistently(enqueue, trouble=self.troubled)
         except network.Refused as error:
             return _refused(error)
         return HandedOver(ask, sent, patience)

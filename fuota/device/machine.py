@@ -65,12 +65,13 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case _, Refused(detail=detail): return Failed(Reason.NETWORK_REFUSED, detail)
 
         case (Waiting() | JoiningGroup()), Begin(group_id): return JoiningGroup(group_id)
-        case JoiningGroup(), Joined(): return SettingUpGroup(1, patience(plan, now))
+        case SettingUpGroup(group_id=known), Begin(group_id) if group_id != known: return JoiningGroup(group_id)
+        case JoiningGroup(group_id), Joined(): return SettingUpGroup(1, patience(plan, now), group_id)
 
         case SettingUpGroup(), Answered(McGroupSetupAns() as answer) if answer.mc_group_id == plan.mc_group_id:
             return _group_answered(plan, answer, now)
-        case SettingUpGroup(attempt), Expired() if attempt < plan.unicast_attempts:
-            return SettingUpGroup(attempt + 1, patience(plan, now))
+        case SettingUpGroup(attempt, _, group_id), Expired() if attempt < plan.unicast_attempts:
+            return SettingUpGroup(attempt + 1, patience(plan, now), group_id)
         case SettingUpGroup(), Expired(): return Failed(Reason.NO_ANSWER, "to McGroupSetupReq")
 
         case SettingUpFragments(), Answered(FragSessionSetupAns() as answer) if answer.frag_index == plan.frag_index:
@@ -80,7 +81,8 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case SettingUpFragments(), Expired(): return Failed(Reason.NO_ANSWER, "to FragSessionSetupReq")
 
         case Prepared(), Arrange(session): return _arranged(plan, session, now)
-        case (SettingUpSession() | CorrectingClock() | Listening()), Arrange(session) if session.number > state.session.number:
+        case (SettingUpSession() | CorrectingClock() | Listening() | AskingStatus() | StillListening()), Arrange(session) \
+                if session.number > state.session.number:
             return _arranged(plan, session, now)
 
         case (SettingUpSession() | CorrectingClock()), Answered(McClassCSessionAns() | McClassBSessionAns() as answer, at) \

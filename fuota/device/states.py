@@ -46,6 +46,8 @@ class SettingUpGroup:
 
     attempt: int
     deadline: datetime
+    group_id: str = ""
+    """Of which the device was made a member."""
 
 
 @attrs.frozen

@@ -1,6 +1,6 @@
 """The network port on the ChirpStack Application Server v3."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
@@ -20,6 +20,7 @@ from fuota.network.gate import Always, Gate, Permit
 from fuota.network.port import (
     Group,
     GroupGone,
+    KnownGroup,
     NetworkError,
     NotFound,
     Refused,
@@ -36,6 +37,9 @@ Res = TypeVar("Res")
 
 CALL_TIMEOUT = 5.0
 """Seconds that one call may take."""
+
+AWAY = ("Unavailable", "DeadlineExceeded")
+"""As Go spells these statuses."""
 
 PAGE = 100
 """Groups asked for at a time when one is looked for by its name."""
@@ -91,41 +95,54 @@ class ApplicationServer:
         request = group_pb.CreateMulticastGroupRequest(multicast_group=message)
         return (await self._call(self._groups.Create, request)).id
 
-    async def add_device(self, group_id: str, dev_eui: EUI64) -> None:
-        request = group_pb.AddDeviceToMulticastGroupRequest(multicast_group_id=group_id, dev_eui=str(dev_eui))
+    async def has_group(self, group: KnownGroup) -> bool:
+        return group.id in await self._ids(group)
+
+    async def add_device(self, group: KnownGroup, dev_eui: EUI64) -> None:
+        request = group_pb.AddDeviceToMulticastGroupRequest(multicast_group_id=group.id, dev_eui=str(dev_eui))
+        async with self._about(group):
+            await self._call(
+                self._groups.AddDevice, request, fine=(Status.ALREADY_EXISTS,), owner=group.application_id
+            )
+
+    @asynccontextmanager
+    async def _about(self, group: KnownGroup) -> AsyncIterator[None]:
+        """Around a call that names the group by its id, for it is not said plainly that it is gone.
+
+        It is NOT_FOUND, INTERNAL for a fragment, and UNAUTHENTICATED for a token of an organization.
+        """
         try:
-            await self._call(self._groups.AddDevice, request, fine=(Status.ALREADY_EXISTS,))
-        except NotFound:
-            await self._look_for(group_id)
+            yield
+        except (NotFound, Trouble) as error:
+            if not await self.has_group(group):
+                raise GroupGone("NOT_FOUND", f"multicast group {group.id}") from error
             raise
 
-    async def _look_for(self, group_id: str) -> None:
-        """Raise `GroupGone` if there is no such group."""
-        try:
-            await self._call(self._groups.Get, group_pb.GetMulticastGroupRequest(id=group_id))
-        except NotFound as error:
-            raise GroupGone(error.status, f"multicast group {group_id}") from error
-
-    async def downlink(self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool) -> bool:
-        if unless_pending and any(
-            item.f_port == f_port and item.data == data for item in await self._pending(dev_eui)
-        ):
-            return False
+    async def downlink(
+        self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
+    ) -> bool:
+        if unless_pending:
+            asked = queue.ListDeviceQueueItemsRequest(dev_eui=str(dev_eui))
+            pending = await self._call(self._queues.List, asked, owner=application_id)
+            if any((each.f_port, each.data) == (f_port, data) for each in pending.device_queue_items):
+                return False
         item = queue.DeviceQueueItem(dev_eui=str(dev_eui), f_port=f_port, data=data)
-        await self._call(self._queues.Enqueue, queue.EnqueueDeviceQueueItemRequest(device_queue_item=item))
+        request = queue.EnqueueDeviceQueueItemRequest(device_queue_item=item)
+        await self._call(self._queues.Enqueue, request, owner=application_id)
         return True
 
-    async def multicast(self, group_id: str, f_port: int, data: bytes) -> None:
-        item = group_pb.MulticastQueueItem(multicast_group_id=group_id, f_port=f_port, data=data)
+    async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
+        item = group_pb.MulticastQueueItem(multicast_group_id=group.id, f_port=f_port, data=data)
         request = group_pb.EnqueueMulticastQueueItemRequest(multicast_queue_item=item)
-        await self._call(self._groups.Enqueue, request)
+        async with self._about(group):
+            await self._call(self._groups.Enqueue, request)
 
     async def delete_group(self, group: Group) -> None:
         for group_id in await self._ids(group):
             request = group_pb.DeleteMulticastGroupRequest(id=group_id)
             await self._call(self._groups.Delete, request, fine=(Status.NOT_FOUND,))
 
-    async def _ids(self, group: Group) -> list[str]:
+    async def _ids(self, group: Group | KnownGroup) -> list[str]:
         """Of the groups with this name; the search finds parts of names, page by page."""
         ids: list[str] = []
         offset, total = 0, 1
@@ -133,26 +150,57 @@ class ApplicationServer:
             request = group_pb.ListMulticastGroupRequest(
                 limit=PAGE, offset=offset, search=group.name, application_id=int(group.application_id)
             )
-            page = await self._call(self._groups.List, request)
+            page = await self._call(self._groups.List, request, proves=False)
             ids += [item.id for item in page.result if item.name == group.name]
             offset, total = offset + PAGE, page.total_count
         return ids
 
-    async def _pending(self, dev_eui: EUI64) -> Iterable[queue.DeviceQueueItem]:
-        request = queue.ListDeviceQueueItemsRequest(dev_eui=str(dev_eui))
-        return (await self._call(self._queues.List, request)).device_queue_items
-
     async def _call(
-        self, method: UnaryUnaryMethod[Req, Res], request: Req, *, fine: tuple[Status, ...] = ()
+        self,
+        method: UnaryUnaryMethod[Req, Res],
+        request: Req,
+        *,
+        fine: tuple[Status, ...] = (),
+        owner: str = "",
+        proves: bool = True,
     ) -> Res:
-        """`fine`: statuses that say that what is asked for is so already."""
-        async with self._gate.passage(self._permit):
+        """`fine`: statuses that say that what is asked for is so already. `owner`: the application of the
+        device that the call is about. `proves`: see `Gate.passage`; what only reads the Application Server's
+        own database does not.
+        """
+        async with self._gate.passage(self._permit, proves=proves):
             try:
-                return await call(method, request, timeout=CALL_TIMEOUT, metadata=self._metadata)
+                return await self._bare_call(method, request)
             except RpcError as error:
                 if error.status in fine:
                     return method.reply_type()
-                raise ERRORS.get(error.status, Refused)(error.status.name, error.detail) from error
+                meant = _meant(error)
+                if isinstance(meant, TokenRefused):
+                    meant.own = bool(owner) and await self._is_good_for(owner)
+                raise meant from error
+
+    async def _is_good_for(self, application_id: str) -> bool:
+        """Whether the token may see the application."""
+        request = group_pb.ListMulticastGroupRequest(limit=1, application_id=int(application_id))
+        try:
+            await self._bare_call(self._groups.List, request)
+        except RpcError:
+            return False
+        return True
+
+    async def _bare_call(self, method: UnaryUnaryMethod[Req, Res], request: Req) -> Res:
+        return await call(method, request, timeout=CALL_TIMEOUT, metadata=self._metadata)
+
+
+def _meant(error: RpcError) -> NetworkError:
+    """What the error means for whoever would ask again.
+
+    The Application Server says INTERNAL when its Network Server is away, and quotes it.
+    """
+    kind = ERRORS.get(error.status, Refused)
+    if kind is Trouble and any(f"code = {away}" in error.detail for away in AWAY):
+        kind = Unreachable
+    return kind(error.status.name, error.detail)
 
 
 @asynccontextmanager

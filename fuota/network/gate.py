@@ -9,7 +9,7 @@ import structlog
 import trio
 
 from fuota.health import Health
-from fuota.network.port import NetworkError, Refused, TokenRefused, Trouble
+from fuota.network.port import GroupGone, NetworkError, Refused, TokenRefused, Trouble
 
 log = structlog.get_logger(__name__)
 
@@ -61,18 +61,21 @@ class Gate:
     """The token, at the last call that said anything of it."""
 
     @asynccontextmanager
-    async def passage(self, permit: Permit) -> AsyncIterator[None]:
-        """Around one call, which may raise `NetworkError`; it waits until `permit` says so."""
+    async def passage(self, permit: Permit, *, proves: bool = True) -> AsyncIterator[None]:
+        """Around one call, which may raise `NetworkError`; it waits until `permit` says so.
+
+        `proves`: that it is answered means that the network works, and not only a part of it.
+        """
         async with self._place(permit):
             try:
                 yield
-            except Refused:
-                self._answered()
+            except (Refused, GroupGone):
+                self._answered(proves)
                 raise
             except NetworkError as error:
                 await self._failed(error)
                 raise
-            self._answered()
+            self._answered(proves)
 
     @asynccontextmanager
     async def _place(self, permit: Permit) -> AsyncIterator[None]:
@@ -84,8 +87,8 @@ class Gate:
                     yield
                     return
 
-    def _answered(self) -> None:
-        if self._failures:
+    def _answered(self, proves: bool) -> None:
+        if self._failures and proves:
             self._failures = 0
             self._refused = False
             self._limiter.total_tokens = AT_ONCE
@@ -95,7 +98,7 @@ class Gate:
         if isinstance(error, Trouble):
             error.alone = not self._failures
         self._failures += 1
-        if isinstance(error, TokenRefused):
+        if isinstance(error, TokenRefused) and not error.own:
             if not self._refused:
                 log.error(
                     "ChirpStack refuses the token; nothing can be done until it is mended", said=str(error)

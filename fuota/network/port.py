@@ -1,6 +1,7 @@
 """What the server needs of a LoRaWAN network, whichever generation of ChirpStack provides it."""
 
 from typing import Protocol
+from uuid import UUID
 
 import attrs
 
@@ -21,8 +22,8 @@ class Unreachable(NetworkError):
     """The network can not be reached, or takes nothing at present: asking again later may well help."""
 
 
-class GroupGone(Unreachable):
-    """The multicast group that a device shall join does not exist any more, until it is made again."""
+class GroupGone(NetworkError):
+    """The multicast group that the call is about does not exist any more; asking again would not help."""
 
 
 class Trouble(NetworkError):
@@ -33,7 +34,10 @@ class Trouble(NetworkError):
 
 
 class TokenRefused(Trouble):
-    """The network refuses the token of this server; or, with others answered, what was asked with it."""
+    """The network refuses the token of this server, or what was asked with it."""
+
+    own: bool = False
+    """Whether the token is good for the application: then it is the device that is not the token's."""
 
 
 class Refused(NetworkError):
@@ -64,6 +68,20 @@ class Group:
     """With which its frame counter begins."""
 
 
+@attrs.frozen
+class KnownGroup:
+    """A multicast group that the network has made."""
+
+    id: str
+    name: str
+    application_id: str
+
+
+def group_name(deployment_id: UUID) -> str:
+    """By which the group of a deployment is found again."""
+    return f"fuota-{deployment_id}"
+
+
 class Network(Protocol):
     """Every call raises `NetworkError` and nothing else; each has a time limit of its own.
 
@@ -74,18 +92,25 @@ class Network(Protocol):
     async def ensure_group(self, group: Group) -> str:
         """The id of the group of this name, which is made if there is none. May be repeated."""
 
-    async def add_device(self, group_id: str, dev_eui: EUI64) -> None:
-        """Make the device a member. May be repeated. Raises `GroupGone` where that is what is not found."""
+    async def has_group(self, group: KnownGroup) -> bool:
+        """Whether the group still exists."""
 
-    async def downlink(self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool) -> bool:
+    async def add_device(self, group: KnownGroup, dev_eui: EUI64) -> None:
+        """Make the device a member. May be repeated. Raises `GroupGone` where that is what is wrong."""
+
+    async def downlink(
+        self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
+    ) -> bool:
         """Put a unicast downlink into the device's queue.
+
+        `application_id`: of the device, where it is known; see `TokenRefused.own`.
 
         `unless_pending`: not if the same payload still waits there, as it does when a request is
         repeated to a device that has not been heard since. False: that was so.
         """
 
-    async def multicast(self, group_id: str, f_port: int, data: bytes) -> None:
-        """Put a downlink behind those already in the group's queue."""
+    async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
+        """Put a downlink behind those already in the group's queue. Raises `GroupGone` like `add_device`."""
 
     async def delete_group(self, group: Group) -> None:
         """Delete the group of this name with all that is queued for it. May be repeated."""

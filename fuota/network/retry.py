@@ -1,5 +1,6 @@
 """How often a call to the network is made again, and after how long."""
 
+import math
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
@@ -25,19 +26,21 @@ LONGEST_PAUSE = 2.0
 async def persistently(call: Callable[[], Awaitable[T]], *, trouble: Callable[[NetworkError], None]) -> T:
     """Make `call` until it is answered: through an outage for ever, through trouble of its own not so long.
 
-    `trouble` is told of every failure. Raises `Refused`.
+    `trouble` is told of every failure. Raises `Refused` and `GroupGone`.
     """
-    troubles, began = 0, trio.current_time()
+    troubles, since = 0, math.inf
     for pause in pauses():
         try:
             return await call()
         except Unreachable as error:
             trouble(error)
+            troubles, since = 0, math.inf
         except Trouble as error:
             trouble(error)
             troubles += error.alone
-            endless = isinstance(error, TokenRefused)
-            if troubles == TROUBLES or (trio.current_time() > began + TROUBLED and not endless):
+            endless = isinstance(error, TokenRefused) and not error.own
+            since = math.inf if endless else min(since, trio.current_time())
+            if troubles == TROUBLES or trio.current_time() > since + TROUBLED:
                 raise Refused(error.status, error.detail) from error
         await trio.sleep(pause)
     raise AssertionError("pauses never end")

@@ -9,6 +9,7 @@ from fuota.network.gate import Always, Gate, Permit
 from fuota.network.port import (
     Group,
     GroupGone,
+    KnownGroup,
     NetworkError,
     NotFound,
     Refused,
@@ -59,14 +60,18 @@ class SimulatedNetwork:
             )
             return made.id
 
-    async def add_device(self, group_id: str, dev_eui: EUI64) -> None:
+    async def has_group(self, group: KnownGroup) -> bool:
         async with self._call():
-            if group_id not in self._chirpstack.groups:
-                raise GroupGone("NOT_FOUND", f"multicast group {group_id}")
-            if dev_eui not in self._chirpstack.group(group_id).members:
-                self._chirpstack.add_device(group_id, dev_eui)
+            return group.id in self._ids(group)
 
-    async def downlink(self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool) -> bool:
+    async def add_device(self, group: KnownGroup, dev_eui: EUI64) -> None:
+        async with self._call(group):
+            if dev_eui not in self._chirpstack.group(group.id).members:
+                self._chirpstack.add_device(group.id, dev_eui)
+
+    async def downlink(
+        self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
+    ) -> bool:
         async with self._call():
             queue = self._chirpstack.queue(dev_eui)
             if unless_pending and any((item.f_port, item.data) == (f_port, data) for item in queue.items):
@@ -74,25 +79,27 @@ class SimulatedNetwork:
             queue.push(f_port, data)
             return True
 
-    async def multicast(self, group_id: str, f_port: int, data: bytes) -> None:
-        async with self._call():
-            self._chirpstack.multicast(group_id, f_port, data)
+    async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
+        async with self._call(group):
+            self._chirpstack.multicast(group.id, f_port, data)
 
     async def delete_group(self, group: Group) -> None:
         async with self._call():
             for group_id in self._ids(group):
                 self._chirpstack.delete_group(group_id)
 
-    def _ids(self, group: Group) -> list[str]:
+    def _ids(self, group: Group | KnownGroup) -> list[str]:
         """Of the groups with this name: a repeated call may have made more than one."""
         found = self._chirpstack.groups_like(group.name, group.application_id)
         return [one.id for one in found if one.settings.name == group.name]
 
     @asynccontextmanager
-    async def _call(self) -> AsyncIterator[None]:
+    async def _call(self, about: KnownGroup | None = None) -> AsyncIterator[None]:
         async with self._gate.passage(self._permit):
             try:
                 await self.conditions.meet()
+                if about is not None and about.id not in self._chirpstack.groups:
+                    raise GroupGone("NOT_FOUND", f"multicast group {about.id}")
                 yield
             except ApiError as error:
                 raise ERRORS.get(error.status, Refused)(error.status, error.detail) from error

@@ -31,7 +31,12 @@ def _api(method: Callable[[S, Req], Res]) -> Method[S, Req, Res]:
 
     async def body(self: S, request: Req) -> Res:
         await self.conditions.meet()
-        return method(self, request)
+        try:
+            return method(self, request)
+        except ApiError as error:
+            if self.conditions.limited and error.status == "NOT_FOUND":
+                raise ApiError("UNAUTHENTICATED", "authentication failed: not authorized") from error
+            raise
 
     call = unary(body)
 
@@ -112,6 +117,9 @@ class MulticastGroups(_Service, MulticastGroupServiceBase):
     ) -> group_pb.EnqueueMulticastQueueItemResponse:
         item = request.multicast_queue_item
         group_id = spelling.group_id("multicast_group_id", item.multicast_group_id)
+        if group_id not in self.chirpstack.groups and not self.conditions.limited:
+            missing = "get multicast-group error: object does not exist"
+            raise ApiError("INTERNAL", f"enqueue multicast-group queue-item error: {missing}")
         queued = self.chirpstack.multicast(group_id, item.f_port, item.data)
         return group_pb.EnqueueMulticastQueueItemResponse(f_cnt=queued.f_cnt)
 

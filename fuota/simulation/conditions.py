@@ -19,23 +19,25 @@ class ApiConditions:
     """Seconds that a call takes."""
     failing: float = 0.0
     """Share of calls that fail with UNAVAILABLE, without effect."""
-    outages: list[tuple[datetime, datetime, str]] = attrs.field(factory=list)
-    """From when to when all calls fail, and with which status."""
+    limited: bool = False
+    """The token is one of an organization: what does not exist is none of its business (UNAUTHENTICATED)."""
+    outages: list[tuple[datetime, datetime, str, str]] = attrs.field(factory=list)
+    """From when to when all calls fail, with which status, and what is said of it."""
     random: Random = attrs.field(factory=lambda: Random(0), repr=False)
     calls: int = attrs.field(default=0, init=False)
 
     def outage(self, lasting: timedelta, status: str = "UNAVAILABLE") -> None:
         """Let all calls fail from now on, for so long."""
         now = self.clock.now()
-        self.outages.append((now, now + lasting, status))
+        self.outages.append((now, now + lasting, status, "the network is down"))
 
     async def meet(self) -> None:
         """Let a call pass, or raise `ApiError`."""
         self.calls += 1
         await trio.sleep(self.latency)
         now = self.clock.now()
-        for start, end, status in self.outages:
+        for start, end, status, said in self.outages:
             if start <= now < end:
-                raise ApiError(status, "the network is down")
+                raise ApiError(status, said)
         if self.random.random() < self.failing:
             raise ApiError("UNAVAILABLE", "try again")

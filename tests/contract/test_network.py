@@ -16,7 +16,17 @@ from fuota.deployment.plan import MulticastClass
 from fuota.health import Health
 from fuota.lorawan.eui import EUI64
 from fuota.network.application_server import connected
-from fuota.network.port import Group, GroupGone, Network, NotFound, Refused, Unreachable
+from fuota.network.port import (
+    Group,
+    GroupGone,
+    KnownGroup,
+    Network,
+    NotFound,
+    Refused,
+    TokenRefused,
+    Trouble,
+    Unreachable,
+)
 from fuota.network.simulated import SimulatedNetwork
 from fuota.simulation.chirpstack3 import serve_api
 from fuota.simulation.conditions import ApiConditions
@@ -25,7 +35,6 @@ from fuota.simulation.world import World
 
 TOKEN = "let-me-in"
 UNKNOWN_DEVICE = EUI64.parse("ffffffffffffffff")
-UNKNOWN_GROUP = "00000000-0000-4000-8000-000000000000"
 GROUP = Group(
     name="fuota-1",
     application_id="1",
@@ -37,6 +46,9 @@ GROUP = Group(
     dr=3,
     periodicity=0,
 )
+
+
+UNKNOWN_GROUP = KnownGroup("00000000-0000-4000-8000-000000000000", GROUP.name, GROUP.application_id)
 
 
 @attrs.frozen
@@ -55,12 +67,14 @@ class Opened:
     def group_ids(self) -> list[str]:
         return [*self.world.chirpstack.groups]
 
-    def waiting(self, group_id: str | None = None) -> list[tuple[int, bytes]]:
+    async def make(self) -> KnownGroup:
+        """The group, made."""
+        return KnownGroup(await self.network.ensure_group(GROUP), GROUP.name, GROUP.application_id)
+
+    def waiting(self, group: KnownGroup | None = None) -> list[tuple[int, bytes]]:
         """Port and payload of what is queued for the group, or for the device."""
         queue = (
-            self.world.chirpstack.group(group_id).queue
-            if group_id
-            else self.world.chirpstack.queue(self.device)
+            self.world.chirpstack.group(group.id).queue if group else self.world.chirpstack.queue(self.device)
         )
         return [(item.f_port, item.data) for item in queue.items]
 
@@ -135,23 +149,67 @@ async def test_a_group_of_an_unknown_application_is_not_found(opened: Opened) ->
 
 
 async def test_a_device_becomes_a_member_and_stays_one(opened: Opened) -> None:
-    group_id = await opened.network.ensure_group(GROUP)
+    group = await opened.make()
     for _ in range(2):
-        await opened.network.add_device(group_id, opened.device)
-    assert [*opened.world.chirpstack.group(group_id).members] == [opened.device]
+        await opened.network.add_device(group, opened.device)
+    assert [*opened.world.chirpstack.group(group.id).members] == [opened.device]
 
 
 async def test_an_unknown_device_can_not_become_a_member(opened: Opened) -> None:
-    group_id = await opened.network.ensure_group(GROUP)
+    group = await opened.make()
     with pytest.raises(NotFound) as caught:
-        await opened.network.add_device(group_id, UNKNOWN_DEVICE)
+        await opened.network.add_device(group, UNKNOWN_DEVICE)
     assert caught.value.status == "NOT_FOUND"
     assert str(UNKNOWN_DEVICE) in caught.value.detail
 
 
-async def test_nobody_can_become_a_member_of_a_group_that_is_gone(opened: Opened) -> None:
+async def test_a_group_is_there_until_it_is_deleted(opened: Opened) -> None:
+    group = await opened.make()
+    assert await opened.network.has_group(group)
+    assert not await opened.network.has_group(UNKNOWN_GROUP)
+    await opened.network.delete_group(GROUP)
+    assert not await opened.network.has_group(group)
+
+
+@pytest.mark.parametrize("limited", [False, True])
+async def test_nothing_can_be_done_with_a_group_that_is_gone(opened: Opened, limited: bool) -> None:
+    """To a token of one organization ChirpStack says that it is not allowed, and not that it is gone."""
+    opened.conditions.limited = limited
     with pytest.raises(GroupGone):
         await opened.network.add_device(UNKNOWN_GROUP, opened.device)
+    with pytest.raises(GroupGone):
+        await opened.network.multicast(UNKNOWN_GROUP, 201, b"\x00")
+
+
+async def test_a_device_that_is_not_the_tokens_is_told_from_a_token_that_is_refused() -> None:
+    """Both are UNAUTHENTICATED; ChirpStack is asked for something else of the application then."""
+    clock = SystemClock()
+    world, conditions = World(fleet(1), clock=clock), ApiConditions(clock=clock, limited=True)
+    async with application_server_v3(world, conditions) as network:
+        for application_id, own in (("1", True), ("", False)):
+            with pytest.raises(TokenRefused) as caught:
+                await network.downlink(
+                    UNKNOWN_DEVICE, 200, b"\x00", unless_pending=False, application_id=application_id
+                )
+            assert caught.value.own is own
+        conditions.outage(timedelta(hours=1), "UNAUTHENTICATED")
+        with pytest.raises(TokenRefused) as caught:
+            await network.downlink(UNKNOWN_DEVICE, 200, b"\x00", unless_pending=True, application_id="1")
+        assert not caught.value.own
+
+
+async def test_a_network_server_that_is_away_is_an_outage_though_it_is_called_internal() -> None:
+    clock = SystemClock()
+    world, conditions = World(fleet(1), clock=clock), ApiConditions(clock=clock)
+    async with application_server_v3(world, conditions) as network:
+        for said, kind in (
+            ("enqueue downlink payload error: rpc error: code = Unavailable desc = …", Unreachable),
+            ("enqueue downlink payload error: rpc error: code = DeadlineExceeded desc = …", Unreachable),
+            ("enqueue downlink payload error: object does not exist", Trouble),
+        ):
+            conditions.outages = [(clock.now(), clock.now() + timedelta(hours=1), "INTERNAL", said)]
+            with pytest.raises(kind):
+                await network.downlink(world.devices[0].dev_eui, 200, b"\x00", unless_pending=False)
 
 
 async def test_downlinks_wait_in_their_order(opened: Opened) -> None:
@@ -176,15 +234,10 @@ async def test_a_downlink_to_an_unknown_device_is_not_found(opened: Opened, unle
 
 
 async def test_multicast_downlinks_wait_in_their_order_and_twice_if_put_in_twice(opened: Opened) -> None:
-    group_id = await opened.network.ensure_group(GROUP)
+    group = await opened.make()
     for data in (b"\x01", b"\x02", b"\x02"):
-        await opened.network.multicast(group_id, 201, data)
-    assert opened.waiting(group_id) == [(201, b"\x01"), (201, b"\x02"), (201, b"\x02")]
-
-
-async def test_a_multicast_downlink_to_an_unknown_group_is_not_found(opened: Opened) -> None:
-    with pytest.raises(NotFound):
-        await opened.network.multicast(UNKNOWN_GROUP, 201, b"\x00")
+        await opened.network.multicast(group, 201, data)
+    assert opened.waiting(group) == [(201, b"\x01"), (201, b"\x02"), (201, b"\x02")]
 
 
 async def test_what_makes_no_sense_is_refused(opened: Opened) -> None:
@@ -194,8 +247,7 @@ async def test_what_makes_no_sense_is_refused(opened: Opened) -> None:
 
 async def test_a_group_is_deleted_with_all_that_waits_for_it(opened: Opened) -> None:
     kept = await opened.network.ensure_group(attrs.evolve(GROUP, name="fuota-12"))
-    group_id = await opened.network.ensure_group(GROUP)
-    await opened.network.multicast(group_id, 201, b"\x00")
+    await opened.network.multicast(await opened.make(), 201, b"\x00")
     for _ in range(2):
         await opened.network.delete_group(GROUP)
     assert opened.group_ids == [kept]
@@ -213,15 +265,14 @@ async def test_a_group_made_twice_by_a_lost_answer_is_deleted_twice(opened: Open
     assert opened.group_ids == []
 
 
-Call = Callable[[Network, str, EUI64], Awaitable[object]]
+Call = Callable[[Network, KnownGroup, EUI64], Awaitable[object]]
 CALLS: dict[str, Call] = {
-    "ensure_group": lambda network, group_id, dev_eui: network.ensure_group(GROUP),
-    "add_device": lambda network, group_id, dev_eui: network.add_device(group_id, dev_eui),
-    "downlink": lambda network, group_id, dev_eui: network.downlink(
-        dev_eui, 200, b"\x00", unless_pending=True
-    ),
-    "multicast": lambda network, group_id, dev_eui: network.multicast(group_id, 201, b"\x00"),
-    "delete_group": lambda network, group_id, dev_eui: network.delete_group(GROUP),
+    "ensure_group": lambda network, group, dev_eui: network.ensure_group(GROUP),
+    "has_group": lambda network, group, dev_eui: network.has_group(group),
+    "add_device": lambda network, group, dev_eui: network.add_device(group, dev_eui),
+    "downlink": lambda network, group, dev_eui: network.downlink(dev_eui, 200, b"\x00", unless_pending=True),
+    "multicast": lambda network, group, dev_eui: network.multicast(group, 201, b"\x00"),
+    "delete_group": lambda network, group, dev_eui: network.delete_group(GROUP),
 }
 
 
@@ -229,17 +280,17 @@ CALLS: dict[str, Call] = {
 async def test_in_an_outage_the_network_is_unreachable_and_nothing_happens(
     opened: Opened, call: Call
 ) -> None:
-    group_id = await opened.network.ensure_group(GROUP)
+    group = await opened.make()
     opened.conditions.outage(timedelta(hours=1))
     with pytest.raises(Unreachable) as caught:
-        await call(opened.network, group_id, opened.device)
+        await call(opened.network, group, opened.device)
     assert caught.value.status == "UNAVAILABLE"
-    assert opened.group_ids == [group_id]
-    assert not opened.world.chirpstack.group(group_id).members
-    assert opened.waiting() == opened.waiting(group_id) == []
+    assert opened.group_ids == [group.id]
+    assert not opened.world.chirpstack.group(group.id).members
+    assert opened.waiting() == opened.waiting(group) == []
 
     opened.conditions.outages.clear()
-    await call(opened.network, group_id, opened.device)
+    await call(opened.network, group, opened.device)
 
 
 async def test_calls_for_one_device_do_not_wait_for_each_other(opened: Opened) -> None:

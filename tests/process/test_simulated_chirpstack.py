@@ -193,12 +193,26 @@ async def test_a_device_that_is_not_there(api: Api, dev_eui: str, status: Status
     ("group_id", "status"), [("17", Status.INVALID_ARGUMENT), (NO_GROUP, Status.NOT_FOUND)]
 )
 async def test_a_group_that_is_not_there(api: Api, group_id: str, status: Status) -> None:
+    """To whoever wants to send to it, the Application Server says so in other words."""
+    fragment = Status.INTERNAL if status is Status.NOT_FOUND else status
     item = group_pb.MulticastQueueItem(multicast_group_id=group_id, f_port=201)
     assert (await api.status(api.groups.Get, id=group_id))[0] is status
     assert (await api.status(api.groups.Delete, id=group_id))[0] is status
-    assert (await api.status(api.groups.Enqueue, multicast_queue_item=item))[0] is status
+    assert (await api.status(api.groups.Enqueue, multicast_queue_item=item))[0] is fragment
     assert (await api.status(api.groups.ListQueue, multicast_group_id=group_id))[0] is status
     assert (await api.status(api.groups.FlushQueue, multicast_group_id=group_id))[0] is status
+
+
+async def test_to_a_limited_token_what_is_not_there_is_not_allowed(api: Api) -> None:
+    api.conditions.limited = True
+    item = group_pb.MulticastQueueItem(multicast_group_id=NO_GROUP, f_port=201)
+    refused = [
+        await api.status(api.groups.Get, id=NO_GROUP),
+        await api.status(api.groups.Enqueue, multicast_queue_item=item),
+        await api.status(api.queues.List, dev_eui="ff" * 8),
+    ]
+    assert {status for status, _ in refused} == {Status.UNAUTHENTICATED}
+    assert (await api(api.groups.List, limit=1, application_id=1)).total_count == 0
 
 
 async def test_port_0_is_refused(api: Api) -> None:

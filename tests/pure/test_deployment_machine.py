@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuota.deployment.effects import CreateGroup, DeleteGroup, Leave, Multicast, WakeAt, effects, instruction
+from fuota.deployment.effects import (
+    CreateGroup,
+    DeleteGroup,
+    Leave,
+    Multicast,
+    WakeAt,
+    Watch,
+    effects,
+    instruction,
+)
 from fuota.deployment.machine import BEACON_ACQUISITION, PATIENT, SESSIONS, opening, session, step
 from fuota.deployment.messages import (
     Cancel,
@@ -139,7 +148,7 @@ def test_there_are_only_so_many_sessions(plan: Plan, session: Session) -> None:
     """That is, windows in which something was sent: a start that nobody could be told of uses none."""
     last = Transmitting("g", attrs.evolve(session, number=40), 20, used=SESSIONS - 1)
     after = step(plan, last, Expired(tally(ready=3)), session.end)
-    assert after == Settling("g", last.session, 20)
+    assert after == Settling("g", last.session, 20, used=SESSIONS - 1)
     assert milestones(plan, after) == ()
     before = Transmitting("g", session, 20, used=SESSIONS - 2)
     after = step(plan, before, Expired(tally(ready=3)), session.end)
@@ -221,6 +230,34 @@ def test_a_group_that_was_deleted_by_hand(plan: Plan, session: Session, now: dat
     state = step(plan, state, Expired(tally(ready=3)), state.session.start)
     assert isinstance(state, Transmitting)
     assert state.lost == 1
+
+
+@pytest.mark.parametrize("kind", [AwaitingEnd, Settling])
+def test_what_waits_in_the_queue_of_a_deleted_group_is_sent_again(
+    kind: type[AwaitingEnd | Settling], plan: Plan, session: Session, now: datetime
+) -> None:
+    listening = kind("g", session, plan.fragments)
+    watched = Watch("g", session.end)
+    assert watched in effects(plan, listening)
+    lost = GroupLost("g", "not found")
+    state = step(plan, listening, lost, now)
+    assert state == RestoringGroup(session, 1)
+    last = attrs.evolve(listening, lost=RESTORATIONS)
+    assert step(plan, last, lost, now) is last, "some may have it all"
+
+
+def test_devices_that_complete_while_a_group_is_made_again_are_not_forgotten(
+    plan: Plan, session: Session, now: datetime
+) -> None:
+    complete = attrs.evolve(tally(settled=3), complete=2)
+    assert step(plan, RestoringGroup(session, 1), Counted(complete), now) == DeletingGroup(Why.DONE, "")
+
+
+def test_fragments_that_the_network_declines_end_the_deployment(
+    plan: Plan, session: Session, now: datetime
+) -> None:
+    state = step(plan, Transmitting("g", session, 20), GroupRefused("too large"), now)
+    assert state == Abandoning(Why.GROUP_REFUSED, "too large")
 
 
 def test_a_group_that_is_deleted_again_and_again(plan: Plan, session: Session, now: datetime) -> None:

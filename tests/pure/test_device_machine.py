@@ -122,6 +122,24 @@ def test_a_device_that_answers_everything_goes_straight_to_the_end(
     ]
 
 
+def test_a_member_of_a_group_that_is_gone_joins_the_next(plan: Plan, now: datetime) -> None:
+    waiting = SettingUpGroup(2, now, "g")
+    assert step(plan, waiting, Begin("g"), now) is waiting
+    assert step(plan, waiting, Begin("h"), now) == JoiningGroup("h")
+
+
+@pytest.mark.parametrize("kind", [AskingStatus, StillListening])
+def test_another_session_comes_before_the_question_what_was_received(
+    kind: type[State], plan: Plan, session: Session, now: datetime
+) -> None:
+    arguments = (session, 1, now) if kind is AskingStatus else (session, now)
+    asked = kind(*arguments)
+    assert step(plan, asked, Arrange(session), now) is asked
+    after = step(plan, asked, Arrange(attrs.evolve(session, number=2)), now)
+    assert isinstance(after, SettingUpSession)
+    assert after.session.number == 2
+
+
 @pytest.mark.parametrize("asking", [SettingUpGroup, SettingUpFragments])
 def test_a_request_is_repeated_until_the_attempts_are_used_up(
     asking: type[SettingUpGroup | SettingUpFragments], plan: Plan, now: datetime

@@ -162,7 +162,7 @@ def device_facts(plan: Plan, state: object, now: datetime) -> list[device.Fact]:
     session = getattr(state, "session", Session(1, now + 60 * SECOND, now + 200 * SECOND))
     following = Session(session.number + 1, now + 60 * SECOND, now + 200 * SECOND)
     return [
-        device.Begin("g"),
+        *map(device.Begin, ("g", "h")),
         device.Joined(),
         device.ClockAnswered(),
         device.Expired(),

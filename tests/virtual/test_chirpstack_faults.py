@@ -6,13 +6,14 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from fuota.deployment.plan import REPEATS, MulticastClass
+from fuota.deployment.plan import REPEATS, MulticastClass, StatusRequest
 from fuota.deployment.states import Why
 from fuota.device.states import Complete, Failed, Reason
 from fuota.lorawan.eui import EUI64
-from fuota.network.port import Trouble
+from fuota.network.port import KnownGroup, Trouble
 from fuota.simulation.behaviour import Behaviour
 from fuota.simulation.chirpstack import Group
+from fuota.simulation.radio import Radio
 from tests.campaign import IMAGE, Server, order, server, simulated
 
 FRAGMENTS = 61
@@ -52,10 +53,10 @@ async def test_one_device_over_which_the_network_stumbles_fails_alone(autojump_c
     async with server(devices) as running:
         add_device = running.network.add_device
 
-        async def stumbling(group_id: str, dev_eui: EUI64) -> None:
+        async def stumbling(group: KnownGroup, dev_eui: EUI64) -> None:
             if dev_eui == devices[1].dev_eui:
                 raise Trouble("INTERNAL", "pq: deadlock detected")
-            await add_device(group_id, dev_eui)
+            await add_device(group, dev_eui)
 
         running.network.add_device = stumbling  # type: ignore[method-assign]
         result = await running.carry_out(order(devices))
@@ -115,6 +116,52 @@ async def test_a_group_that_is_deleted_while_devices_join_is_made_again(autojump
         running.world.chirpstack.delete_group(group_id)
         result = await running.end_of(deployment_id)
         assert not running.world.chirpstack.groups
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
+
+
+async def test_a_device_that_has_yet_to_answer_is_a_member_of_the_next_group_too(
+    autojump_clock: MockClock,
+) -> None:
+    """One has joined and is slow to answer, another has not joined, when the group is deleted."""
+    slow = Behaviour(answer_delay=timedelta(seconds=40))
+    devices = simulated(3, lambda number: slow if number == 0 else Behaviour())
+    async with server(devices) as running:
+        add_device, late = running.network.add_device, trio.Event()
+
+        async def delayed(group: KnownGroup, dev_eui: EUI64) -> None:
+            if dev_eui == devices[1].dev_eui:
+                await late.wait()
+            await add_device(group, dev_eui)
+
+        running.network.add_device = delayed  # type: ignore[method-assign]
+        deployment_id = await running.orders.take(order(devices, unicast_timeout=timedelta(seconds=60)))
+        await trio.sleep(20)
+        [group_id] = running.world.chirpstack.groups
+        running.world.chirpstack.delete_group(group_id)
+        late.set()
+        result = await running.end_of(deployment_id)
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
+
+
+@pytest.mark.parametrize("asked", [StatusRequest.AFTER_FRAGMENT_ENQUEUE, StatusRequest.AFTER_SESSION_TIMEOUT])
+async def test_a_group_that_is_deleted_with_all_that_waits_in_its_queue_is_made_again(
+    asked: StatusRequest, autojump_clock: MockClock
+) -> None:
+    """ChirpStack takes fragments quicker than it sends them: most of a transmission goes on in its queue."""
+    devices = simulated(4)
+    async with server(devices, radio=Radio(fragment_interval=timedelta(seconds=3))) as running:
+        deployment_id = await running.orders.take(
+            order(devices, multicast_timeout=8, request_fragmentation_session_status=asked)
+        )
+        first = await until_enqueued(running, FRAGMENTS)
+        await trio.sleep(30)
+        assert len(first.queue.items) > FRAGMENTS / 2
+        running.world.chirpstack.delete_group(first.id)
+        result = await running.end_of(deployment_id)
+        assert not running.world.chirpstack.groups
+    assert result.why is Why.DONE
     assert result.states() == {Complete}
     assert {device.image for device in devices} == {IMAGE}
 

@@ -25,6 +25,7 @@ from fuota.lorawan.multicast import (
     McGroupSetupAns,
     McGroupSetupReq,
 )
+from fuota.network.port import KnownGroup
 from fuota.simulation.behaviour import Behaviour
 from fuota.simulation.radio import Radio
 from fuota.uplink import Uplink
@@ -107,8 +108,8 @@ async def test_an_outage_in_the_middle_of_a_class_b_session(
         multicast = running.network.multicast
         sent: list[bytes] = []
 
-        async def interrupted(group_id: str, f_port: int, data: bytes) -> None:
-            await multicast(group_id, f_port, data)
+        async def interrupted(group: KnownGroup, f_port: int, data: bytes) -> None:
+            await multicast(group, f_port, data)
             sent.append(data)
             if len(sent) == 10:
                 running.network.conditions.outage(timedelta(minutes=10))
@@ -418,9 +419,9 @@ async def test_when_nobody_is_left_nothing_is_multicast(autojump_clock: MockCloc
     async with server(devices) as running:
         multicast = running.network.multicast
 
-        async def counted(group_id: str, f_port: int, data: bytes) -> None:
+        async def counted(group: KnownGroup, f_port: int, data: bytes) -> None:
             sent.append(data)
-            await multicast(group_id, f_port, data)
+            await multicast(group, f_port, data)
 
         running.network.multicast = counted  # type: ignore[method-assign]
         result = await running.carry_out(order(devices))

@@ -16,7 +16,7 @@ from fuota.dispatcher import CLOCK_ANSWERS, FRESH, KEPT, Dispatcher, Outcome, Ro
 from fuota.lorawan import clocksync, gpstime
 from fuota.lorawan.clocksync import AppTimeAns, AppTimeReq
 from fuota.lorawan.eui import EUI64
-from fuota.network.port import Group, NetworkError, NotFound, Unreachable
+from fuota.network.port import Group, KnownGroup, NetworkError, NotFound, Unreachable
 from fuota.ownership import Ownership
 from fuota.uplink import Uplink
 
@@ -35,7 +35,9 @@ class Queues:
         self.works = trio.Event()
         self.works.set()
 
-    async def downlink(self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool) -> bool:
+    async def downlink(
+        self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
+    ) -> bool:
         self.attempts += 1
         await self.works.wait()
         if self.errors:
@@ -47,10 +49,13 @@ class Queues:
     async def ensure_group(self, group: Group) -> str:
         raise NotImplementedError
 
-    async def add_device(self, group_id: str, dev_eui: EUI64) -> None:
+    async def has_group(self, group: KnownGroup) -> bool:
         raise NotImplementedError
 
-    async def multicast(self, group_id: str, f_port: int, data: bytes) -> None:
+    async def add_device(self, group: KnownGroup, dev_eui: EUI64) -> None:
+        raise NotImplementedError
+
+    async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
         raise NotImplementedError
 
     async def delete_group(self, group: Group) -> None:

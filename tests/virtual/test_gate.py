@@ -1,11 +1,12 @@
 """How many calls an ailing network gets, and how soon its recovery is noticed."""
 
 import pytest
+import structlog
 import trio
 from trio.testing import MockClock
 
 from fuota.health import Health
-from fuota.network.gate import AT_ONCE, PROBE, Always, Gate
+from fuota.network.gate import AILING, AT_ONCE, PROBE, Always, Gate
 from fuota.network.port import NetworkError, NotFound, TokenRefused, Trouble, Unreachable
 from fuota.ownership import Ownership
 
@@ -84,6 +85,30 @@ async def test_a_refused_token_is_said_at_once(autojump_clock: MockClock) -> Non
     with pytest.raises(TokenRefused):
         await through(Gate(health), TokenRefused("UNAUTHENTICATED", "not authorized"))
     assert "token" in health.ailments()["chirpstack"]
+
+
+async def test_a_device_that_is_not_the_tokens_is_no_refusal_of_the_token(autojump_clock: MockClock) -> None:
+    health, error = Health(), TokenRefused("UNAUTHENTICATED", "not authorized")
+    error.own = True
+    with structlog.testing.capture_logs() as said, pytest.raises(TokenRefused):
+        await through(Gate(health), error)
+    assert not said
+    assert not health.ailments()
+
+
+async def test_a_part_of_the_network_that_answers_does_not_prove_that_it_works(
+    autojump_clock: MockClock,
+) -> None:
+    health = Health()
+    gate = Gate(health)
+    for _ in range(AILING):
+        async with gate.passage(Always(), proves=False):
+            pass
+        with pytest.raises(Unreachable):
+            await through(gate, away())
+    assert health.ailments()
+    await through(gate)
+    assert not health.ailments()
 
 
 async def test_who_has_waited_for_a_place_asks_again_whether_it_may(autojump_clock: MockClock) -> None:

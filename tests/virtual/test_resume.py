@@ -16,7 +16,7 @@ from fuota.device.states import Complete
 from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import Transition
 from fuota.lorawan.eui import EUI64
-from fuota.network.port import Group
+from fuota.network.port import Group, KnownGroup
 from fuota.network.simulated import SimulatedNetwork
 from fuota.simulation.world import World
 from tests.campaign import IMAGE, Surroundings, order, serving, simulated, surroundings
@@ -60,16 +60,18 @@ class WitnessNetwork(SimulatedNetwork):
         self.created.update(set(self._chirpstack.groups) - known)
         return group_id
 
-    async def downlink(self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool) -> bool:
+    async def downlink(
+        self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
+    ) -> bool:
         states = [each.state for each in self.journal.history if each.actor.dev_eui == dev_eui]
         assert states, "nothing is sent for a state that is not written"
         return await super().downlink(dev_eui, f_port, data, unless_pending=unless_pending)
 
-    async def multicast(self, group_id: str, f_port: int, data: bytes) -> None:
+    async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
         written = [each.state for each in self.journal.history if each.actor.dev_eui is None]
         assert isinstance(written[-1], Transmitting)
         self.multicasts += 1
-        await super().multicast(group_id, f_port, data)
+        await super().multicast(group, f_port, data)
 
 
 def check_history(journal: MortalJournal) -> None:

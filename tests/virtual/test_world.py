@@ -30,7 +30,7 @@ from fuota.lorawan.multicast import (
     McGroupSetupReq,
 )
 from fuota.lorawan.package import Command, Package
-from fuota.network.port import Group
+from fuota.network.port import Group, KnownGroup
 from fuota.network.simulated import SimulatedNetwork
 from fuota.simulation.behaviour import Behaviour
 from fuota.simulation.device import PACKAGES, Device
@@ -97,10 +97,13 @@ class Campaign:
         )
         return [command for command in commands if isinstance(command, kind)]
 
+    def known(self, group_id: str) -> KnownGroup:
+        return KnownGroup(group_id, self.group.name, self.group.application_id)
+
     async def prepare(self) -> str:
         group_id = await self.network.ensure_group(self.group)
         for device in self.world.devices:
-            await self.network.add_device(group_id, device.dev_eui)
+            await self.network.add_device(self.known(group_id), device.dev_eui)
         await self.ask(multicast.package, group_setup)
         await self.ask(fragmentation.package, FRAG_SETUP)
         await trio.sleep(60)
@@ -115,7 +118,7 @@ class Campaign:
             octets = fragmentation.package.write(
                 DataFragment(n=n, frag_index=0, data=fragment.tobytes()), version=1
             )
-            await self.network.multicast(group_id, fragmentation.package.port, octets)
+            await self.network.multicast(self.known(group_id), fragmentation.package.port, octets)
 
     async def run(self, *, time_out: int = 8, lead: timedelta = timedelta(minutes=2)) -> None:
         """All of it, with the status of every device at the end."""
