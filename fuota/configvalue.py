@@ -6,6 +6,7 @@ All raise ValueError whose message says what would be right, to be put after the
 
 import base64
 import binascii
+import ipaddress
 import os
 import re
 from collections.abc import Callable
@@ -33,6 +34,14 @@ class Bind:
         if found is None or int(found[3]) > 65535:
             raise ValueError("must be HOST:PORT, such as 0.0.0.0:8070, [::]:8070 or :8070")
         return cls(found[1] or found[2] or "", int(found[3]))
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

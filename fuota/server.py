@@ -139,6 +139,8 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[Addresses]) 
             settings.debug.bind,
         )
         tls = _tls(settings.fuota_server.api)
+        if not settings.debug.token and not settings.debug.bind.loopback:
+            log.warning("the debug endpoint is open to whoever reaches it: set [debug] token")
         dsn = await stack.enter_async_context(database(settings.postgresql))
         journal = await stack.enter_async_context(journal_in(dsn, settings, health))
         await try_keys(journal)

@@ -33,24 +33,28 @@ class Authority:
     def own(self) -> Path:
         return self._write(self.subject, self.key, [x509.BasicConstraints(ca=True, path_length=0)]).cert
 
-    def issue(self, name: str) -> Issued:
-        """For `name` and for 127.0.0.1."""
+    def issue(self, name: str, *, age: timedelta = timedelta(days=1)) -> Issued:
+        """For `name` and for 127.0.0.1, valid for two days, of which `age` is over."""
         names = x509.SubjectAlternativeName([x509.DNSName(name), x509.IPAddress(ip_address("127.0.0.1"))])
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        return self._write(subject, ec.generate_private_key(ec.SECP256R1()), [names])
+        return self._write(subject, ec.generate_private_key(ec.SECP256R1()), [names], age)
 
     def _write(
-        self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, extensions: Sequence[x509.ExtensionType]
+        self,
+        subject: x509.Name,
+        key: ec.EllipticCurvePrivateKey,
+        extensions: Sequence[x509.ExtensionType],
+        age: timedelta = timedelta(days=1),
     ) -> Issued:
-        now = datetime.now(UTC)
+        begin = datetime.now(UTC) - age
         builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(self.subject)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
+            .not_valid_before(begin)
+            .not_valid_after(begin + timedelta(days=2))
         )
         for extension in extensions:
             builder = builder.add_extension(extension, critical=True)

@@ -127,3 +127,13 @@ async def test_a_database_that_is_not_there_is_waited_for(tmp_path: Path) -> Non
     assert "Connection refused" in made.stderr
     assert "secret" not in made.stderr
     assert "Traceback" not in made.stderr
+
+
+@pytest.mark.parametrize("token", ["", "some"])
+async def test_an_open_debug_endpoint_is_warned_of(token: str, tmp_path: Path, dsn: str) -> None:
+    made = Installation.make(
+        tmp_path, {"postgresql": {"dsn": dsn}, "debug": {"bind": "0.0.0.0:0", "token": token}}
+    )
+    async with made.serving() as running:
+        assert await running.stop() == 0
+    assert ("set [debug] token" in made.stderr) is not bool(token)

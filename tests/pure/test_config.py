@@ -293,3 +293,16 @@ def test_what_is_no_bind_is_refused(written: str) -> None:
 def test_settings_are_values() -> None:
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         Settings().general.log_level = 5  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [(host, True) for host in ("127.0.0.1", "127.9.9.9", "::1", "localhost")]
+    + [(host, False) for host in ("", "0.0.0.0", "::", "192.0.2.1", "localhost.example")],
+)
+def test_whom_an_address_is_open_to(host: str, loopback: bool) -> None:
+    assert Bind(host, 8071).loopback is loopback
+
+
+def test_the_debug_endpoint_is_for_this_machine_unless_it_is_told_otherwise() -> None:
+    assert Settings().debug.bind.loopback

@@ -1,6 +1,7 @@
 """TLS and client certificates, with a throw-away authority."""
 
 import ssl
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -61,13 +62,30 @@ async def test_whom_it_does_not_know_it_does_not_talk_to(serving: Any, authority
             await ask(Bind("localhost", served.bind.port), trust)
 
 
+async def test_an_expired_server_is_not_talked_to(serving: Any, authority: Authority) -> None:
+    server = authority.issue("localhost", age=timedelta(days=3))
+    async with serving(tls=server_context(server.cert, server.key, None)) as served:
+        with pytest.raises(RpcError, match="certificate has expired"):
+            await ask(served.bind, trusting(authority.own()))
+
+
+async def test_plain_text_to_a_port_with_tls(serving: Any, authority: Authority) -> None:
+    server = authority.issue("localhost")
+    async with serving(tls=server_context(server.cert, server.key, None)) as served:
+        with pytest.raises(RpcError) as raised:
+            await ask(served.bind, None)
+        assert raised.value.status is Status.UNAVAILABLE
+        assert await ask(served.bind, trusting(authority.own())) == 2
+
+
 async def test_client_certificates(serving: Any, authority: Authority, tmp_path: Path) -> None:
     ca_cert = authority.own()
     server, client = authority.issue("localhost"), authority.issue("client")
     stranger = Authority(tmp_path, "another").issue("client")
+    expired, not_yet = (authority.issue(f"client {age}", age=timedelta(days=age)) for age in (3, -1))
     async with serving(tls=server_context(server.cert, server.key, ca_cert)) as served:
         assert await ask(served.bind, trusting(ca_cert, client)) == 2
-        for shown in (None, stranger):
+        for shown in (None, stranger, expired, not_yet):
             with pytest.raises(RpcError) as raised:
                 await ask(served.bind, trusting(ca_cert, shown))
             assert raised.value.status is Status.UNAVAILABLE
