@@ -36,6 +36,10 @@ diagrams *ARGS:
 soak *ARGS:
     python -m tests.soak {{ARGS}}
 
+# hostile input, a million of it: just fuzz --inputs 100000 --target gRPC
+fuzz *ARGS:
+    python -m tests.fuzz {{ARGS}}
+
 # apply what the formatter and the linter can mend
 fix:
     ruff format .

@@ -9,9 +9,11 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import Any
 
 import structlog
 import trio
+from h11 import LocalProtocolError
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
@@ -34,6 +36,8 @@ SENDING = 10.0
 """Seconds a peer has to receive what is sent in one piece."""
 LINGERING = 1.0
 """Seconds in which the rest of a request that is already answered is read away."""
+ANSWERING = 12.0
+"""Seconds for what is still to be answered to a peer that sends no more, or lets nothing more be sent."""
 GRACE = 3.0
 """Seconds for requests under way when the server stops."""
 
@@ -51,6 +55,19 @@ async def serve(
     context = WorkerContext(max_requests=None)
     places = trio.CapacityLimiter(CONNECTIONS)
 
+    async def plain(scope: Any, receive: Any, send: Any) -> None:
+        async def say(event: Any) -> None:
+            with suppress(LocalProtocolError):  # the peer has broken HTTP's rules since it asked
+                await send(event)
+
+        if scope["type"] == "websocket":
+            await say({"type": "websocket.close"})  # which is answered 403
+        elif not scope["path"].startswith("/"):  # `*`, nothing, or what may be no URL: Quart expects neither
+            await say({"type": "http.response.start", "status": 400, "headers": []})
+            await say({"type": "http.response.body", "body": b"the path must begin with /\n"})
+        else:
+            await app(scope, receive, say)
+
     async def connect(stream: trio.SocketStream) -> None:
         try:
             places.acquire_on_behalf_of_nowait(stream)
@@ -58,7 +75,7 @@ async def serve(
             log.warning("too many connections", bind=str(bind), limit=CONNECTIONS)
             return
         try:
-            await Connection(ASGIWrapper(app), config, context, ConnectionState({}), stream).run()
+            await Connection(ASGIWrapper(plain), config, context, ConnectionState({}), stream).run()
         finally:
             places.release_on_behalf_of(stream)
 
@@ -92,10 +109,12 @@ class Connection(TCPServer):
         self._asked = False
         self._reading = trio.CancelScope()
         self._read = trio.Event()
+        self._life = trio.CancelScope()
 
     async def run(self) -> None:
         try:
-            await super().run()
+            with self._life:
+                await super().run()
         except* Exception as errors:  # whatever the peer has made hypercorn stumble over
             log.warning("connection failed", error=repr(errors.exceptions[0]))
             log.debug("connection failed", exc_info=errors)
@@ -109,13 +128,13 @@ class Connection(TCPServer):
         if not isinstance(event, RawData):
             return await super().protocol_send(event)
         self._asked = True
-        async with self.send_lock:
-            try:
+        try:
+            async with self.send_lock:
                 with trio.fail_after(SENDING, shield=True):
                     await self.stream.send_all(event.data)
-            except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
-                await trio.aclose_forcefully(self.stream)
-                await self.protocol.handle(Closed())
+        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
+            await trio.aclose_forcefully(self.stream)
+            await self.protocol.handle(Closed())
 
     async def _read_data(self) -> None:
         try:
@@ -127,6 +146,7 @@ class Connection(TCPServer):
             await trio.aclose_forcefully(self.stream)  # or what is being sent would go on in its shield
             raise
         finally:
+            self._life.deadline = trio.current_time() + ANSWERING
             self._read.set()
             await self.idle_task.stop()
 
@@ -141,7 +161,8 @@ class Connection(TCPServer):
             suppress(trio.BrokenResourceError, trio.ClosedResourceError),
             trio.move_on_after(LINGERING, shield=True),
         ):
-            await self.stream.send_eof()
+            async with self.send_lock:  # another answer may be on its way, to a request behind this one
+                await self.stream.send_eof()
             await self._read_away()
         self._reading.cancel()  # it may hold the next request, which h11 will not let pass any more
         await self.stream.aclose()

@@ -23,6 +23,12 @@ CONNECTIONS = 500
 """Open at a time; whoever comes on top is hung up on, before the process runs out of file descriptors."""
 
 
+UNKNOWN, BAD = (str(status.value) for status in (Status.UNKNOWN, Status.INVALID_ARGUMENT))
+A_BUG = "Internal Server Error"
+"""What grpclib says when a service has failed. It also calls UNKNOWN what the peer has done wrong: a header
+that is missing or makes no sense."""
+
+
 class Connection(H2Protocol):
     """Goes on after frames it does not know, notices a peer that has gone, and takes no oversize message."""
 
@@ -94,15 +100,28 @@ class LimitedStream(Stream):
     grpclib reads a message in two: five octets that announce its length, then that many.
     """
 
+    _announced = False
+    """Whether the five octets were read last."""
+
     async def recv_data(self, size: int) -> bytes:
         if size > MESSAGE_LIMIT:
             raise GRPCError(
                 Status.RESOURCE_EXHAUSTED, f"a message of {size} bytes: {MESSAGE_LIMIT} are allowed"
             )
+        self._announced = not self._announced
         try:
-            return await super().recv_data(size)
+            data = await super().recv_data(size)
         except AssertionError as error:
             raise DecodeError("The message is shorter than announced") from error
+        if len(data) < size and (data or not self._announced):
+            raise DecodeError("The message is shorter than announced")
+        return data
+
+    async def send_headers(self, headers: list[tuple[str, str]], end_stream: bool = False) -> None:
+        said = dict(headers)
+        if said.get("grpc-status") == UNKNOWN and said.get("grpc-message") != A_BUG:
+            headers = [(name, BAD if name == "grpc-status" else value) for name, value in headers]
+        await super().send_headers(headers, end_stream)
 
     def __ended__(self) -> None:
         super().__ended__()

@@ -1,7 +1,9 @@
 """Serves gRPC: bodies run in Trio, errors have a status, and the end is orderly."""
 
 import asyncio
+import logging
 import os
+import re
 import ssl
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from functools import wraps
@@ -12,7 +14,7 @@ import trio
 from google.protobuf.message import DecodeError
 from grpclib.const import Status
 from grpclib.events import RecvRequest, listen
-from grpclib.exceptions import GRPCError
+from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.server import Server, Stream
 
 from fuota.bridge import in_asyncio, in_trio
@@ -32,6 +34,8 @@ Answer: TypeAlias = Callable[[Exception], GRPCError | None]
 
 GRACE = 4.0
 """Seconds for the calls under way when the server stops."""
+REQUIRED = ((":method", ""), (":path", ""))
+"""What grpclib stumbles over if a peer leaves it out."""
 HANGING_UP = 1.0
 """Seconds for peers to receive what has been sent, and to close their side."""
 
@@ -84,6 +88,7 @@ async def serve(
     the address in use, as `host:port`: it matters when `bind` has port 0. Has to run inside `open_loop`.
     Raises OSError that names the address when it can not be listened on.
     """
+    logging.getLogger("grpclib.server").addFilter(_news)
     server = _Server(services, answer)
     try:
         await in_asyncio(server.start, bind.host or None, bind.port, ssl=tls)
@@ -111,6 +116,13 @@ class _Server(Server):
 
     def _protocol_factory(self) -> Connection:
         made = super()._protocol_factory()
+        accept = made.handler.accept
+
+        def accept_in_time(stream: Any, headers: list[tuple[str, str]], release: Callable[[], Any]) -> None:
+            known = [*REQUIRED, *((name, _at_least(name, value)) for name, value in headers)]
+            accept(stream, known, release)
+
+        made.handler.accept = accept_in_time  # type: ignore[assignment, method-assign]  # no other way in
         return Connection(made.handler, made.config, made.h2_config, self._connections)
 
     def address(self) -> str:
@@ -188,3 +200,17 @@ class _Translating:
 
 def _stopping() -> GRPCError:
     return GRPCError(Status.UNAVAILABLE, "the server is stopping")
+
+
+def _at_least(name: str, value: str) -> str:
+    """A header; a deadline that is over before the call begins would be a bug to grpclib: it is put off."""
+    timeout = re.fullmatch(r"([0-9]{1,8})([mun])", value) if name == "grpc-timeout" else None
+    soon = name == "grpc-timeout" and re.fullmatch("0{1,8}[HMS]", value)
+    if soon or (timeout and int(timeout[1]) < {"m": 1, "u": 1_000, "n": 1_000_000}[timeout[2]]):
+        return "1m"
+    return value
+
+
+def _news(record: logging.LogRecord) -> bool:
+    """Whether the log should have it. That a peer has gone before its answer could be sent, is none."""
+    return not (record.exc_info and isinstance(record.exc_info[1], StreamTerminatedError))

@@ -1,0 +1,65 @@
+"""`just fuzz`: a million inputs in all; it says what was tried, or the seed and the input that failed."""
+
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from random import Random
+
+import click
+import trio
+
+from tests.fuzz import codecs, configuration, coverage, grpc, http
+
+Fuzz = Callable[[Random, int], str]
+
+
+def _codec(name: str, random: Random, inputs: int) -> str:
+    codecs.fuzz(name, random, inputs)
+    return f"{inputs} inputs"
+
+
+def _configuration(random: Random, inputs: int) -> str:
+    configuration.fuzz(random, inputs)
+    return f"{inputs} inputs"
+
+
+def _http(two: bool, random: Random, inputs: int) -> str:
+    return trio.run(partial(http.fuzz, random, inputs, two=two)).summary()
+
+
+def _grpc(random: Random, inputs: int) -> str:
+    return trio.run(grpc.fuzz, random, inputs).summary()
+
+
+TARGETS: dict[str, tuple[Fuzz, float]] = {
+    **{name: (partial(_codec, name), 0.14) for name in codecs.TARGETS},
+    "configuration": (_configuration, 0.03),
+    "HTTP/1.1": (partial(_http, False), 0.07),
+    "h2c": (partial(_http, True), 0.03),
+    "gRPC": (_grpc, 0.06),
+    "coverage": (lambda random, inputs: coverage.fuzz(inputs), 0.25),
+}
+"""Each with its part of all inputs."""
+
+
+@click.command()
+@click.option("--inputs", default=1_000_000, show_default=True, help="Of all targets together.")
+@click.option("--seed", default=1, show_default=True)
+@click.option("--target", type=click.Choice(list(TARGETS)), help="This one alone, with all the inputs.")
+def main(inputs: int, seed: int, target: str | None) -> None:
+    """Hostile input for everything that reads what others have sent."""
+    for name, (fuzz, part) in TARGETS.items():
+        if target in (None, name):
+            began = time.monotonic()
+            try:
+                said = fuzz(Random(f"{name} {seed}"), inputs if target else round(inputs * part))
+            except BaseException:
+                click.echo(f"{name}: seed {seed} failed", err=True)
+                raise
+            click.echo(f"{name}: {said}, in {time.monotonic() - began:.0f} s")
+            sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""The gRPC API: frames, messages and paths of every kind."""
+
+from functools import partial
+from random import Random
+from uuid import UUID, uuid4
+
+import trio
+from grpclib.const import Status
+from hpack import Decoder, Encoder
+from hyperframe.frame import DataFrame, Frame, HeadersFrame, RstStreamFrame, SettingsFrame
+
+from fuota.api.errors import answer
+from fuota.api.orders import Orders
+from fuota.api.service3 import FuotaServerService
+from fuota.bridge import open_loop
+from fuota.clock import SystemClock
+from fuota.config import Bind
+from fuota.generated.chirpstack3 import fuota_pb2 as pb
+from fuota.generated.chirpstack3.fuota_grpc import FUOTAServerServiceStub
+from fuota.journal.memory import MemoryJournal
+from fuota.rpc.client import call, connect
+from fuota.rpc.errors import RpcError
+from fuota.rpc.health import HealthService
+from fuota.rpc.reflection import with_reflection
+from fuota.rpc.server import serve
+from tests.fuzz import http
+from tests.fuzz.codecs import TARGETS
+from tests.fuzz.mutate import mutated
+from tests.fuzz.sockets import feed
+from tests.fuzz.watch import Watch, watched
+
+SERVICE = "/fuota.FUOTAServerService"
+PATHS = (
+    f"{SERVICE}/CreateDeployment",
+    f"{SERVICE}/GetDeploymentStatus",
+    f"{SERVICE}/GetDeploymentDeviceLogs",
+    f"{SERVICE}/NoSuchMethod",
+    "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/\xe9/x",
+)
+TIMEOUTS = ("1S", "0n", "99999999H", "x")
+MESSAGES = [
+    b"\x0a" + bytes([0x80 | len(order) & 0x7F, len(order) >> 7]) + order for order in TARGETS["orders"][1]
+] + [pb.GetDeploymentStatusRequest(id=bytes(16)).SerializeToString(), b"", b"\x0a\x00"]
+STATUSES = {str(status.value) for status in Status} - {str(Status.INTERNAL.value), str(Status.UNKNOWN.value)}
+
+
+def calls(random: Random) -> bytes:
+    """Some calls on one connection, whose frames and messages are sound or not."""
+    encoder = Encoder()
+    frames: list[Frame] = [SettingsFrame(0)]
+    for stream in range(1, random.choice((2, 4, 8)), 2):
+        frames += _call(random, encoder, stream)
+    wire = b"".join(frame.serialize() for frame in frames)
+    if random.random() < 0.1:
+        return http.h2c(random)
+    return http.PREFACE + (mutated(random, [wire], most=2) if random.random() < 0.4 else wire)
+
+
+def _call(random: Random, encoder: Encoder, stream: int) -> list[Frame]:
+    headers = [
+        (":method", random.choice(("POST", "POST", "POST", "GET"))),
+        (":scheme", "http"),
+        (":path", random.choice(PATHS)),
+        (":authority", "x"),
+        ("te", "trailers"),
+        (
+            "content-type",
+            random.choice(("application/grpc", "application/grpc", "application/grpc+proto", "text/html")),
+        ),
+        *random.choice(
+            (
+                (),
+                (("grpc-timeout", random.choice(("1S", "0n", "99999999H", "x"))),),
+                (("grpc-encoding", "gzip"),),
+            )
+        ),
+    ]
+    message = mutated(random, MESSAGES, most=2)
+    length = random.choice(
+        (len(message), len(message), len(message), 2**32 - 1, len(message) + 1, 17 << 20, 0)
+    )
+    framed = bytes([random.choice((0, 0, 0, 1, 255))]) + length.to_bytes(4, "big") + message
+    body = [DataFrame(stream, framed[i : i + 16_000]) for i in range(0, len(framed), 16_000)]
+    end = random.choice(("END_STREAM", "END_STREAM", "RST", "nothing"))
+    if end == "END_STREAM":
+        body[-1].flags.add("END_STREAM")
+    head = HeadersFrame(stream, encoder.encode(headers), flags=["END_HEADERS"])
+    return [head, *body, *([RstStreamFrame(stream, error_code=8)] if end == "RST" else [])]
+
+
+def check(sent: bytes, answer: bytes) -> None:
+    """Every call that was answered has a status, and none of those that say that we have failed."""
+    decoder, at = Decoder(), 0
+    decoder.max_allowed_table_size = 2**31  # what was sent may have allowed it
+    while at + 9 <= len(answer):
+        frame, length = Frame.parse_frame_header(memoryview(answer[at : at + 9]))
+        body = answer[at + 9 : at + 9 + length]
+        at += 9 + length
+        if isinstance(frame, HeadersFrame) and len(body) == length:
+            frame.parse_body(memoryview(body))
+            said = {str(name): str(value) for name, value in decoder.decode(frame.data)}
+            assert said.get("grpc-status", "0") in STATUSES, said
+
+
+async def fuzz(random: Random, inputs: int) -> Watch:
+    journal = MemoryJournal()
+
+    async def begin(deployment_id: UUID) -> None:
+        pass
+
+    service = FuotaServerService(Orders(journal, SystemClock(), begin), journal)
+    services = with_reflection([service, HealthService([service], lambda: True)])
+    async with open_loop(), trio.open_nursery() as nursery:
+        address: str = await nursery.start(partial(serve, services, Bind("127.0.0.1", 0), answer=answer))
+        async with connect(Bind.parse(address)) as channel:
+            stub = FUOTAServerServiceStub(channel)
+
+            async def behave() -> None:
+                request = pb.GetDeploymentStatusRequest(id=uuid4().bytes)
+                try:
+                    await call(stub.GetDeploymentStatus, request, timeout=5)
+                except RpcError as error:
+                    assert error.status is Status.NOT_FOUND, error
+
+            async with watched(behave) as watch:
+                await feed(address, random, inputs, calls, check, watch)
+        nursery.cancel_scope.cancel()
+    return watch
