@@ -1,14 +1,18 @@
 """Deployments under random faults in virtual time; one number decides everything that happens.
 
-    python -m tests.soak --seeds 100 [--first 1] [--deployments 3] [--devices 5]
+    python -m tests.soak --seeds 10 [--first 1] [--deployments 50] [--devices 200] [--jobs 1]
 
 Devices are deaf, mute, slow, wrong or lucky; frames, calls and events get lost, delayed or doubled; the
-network goes away; the process dies and comes back. Whatever happened: every deployment ends, no actor
+network goes away, and so does the database; somebody deletes a group; another server takes over and gives
+back; the process dies and comes back. Whatever happened: every deployment ends, no actor
 crashes, nothing is left behind, and what the journal says is so.
 """
 
+import time
+import traceback
 from collections import defaultdict
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from datetime import timedelta
 from functools import partial
 from random import Random
@@ -22,9 +26,9 @@ from trio.testing import MockClock
 
 from fuota.deployment.order import Order
 from fuota.deployment.plan import MulticastClass, StatusRequest
-from fuota.deployment.states import Ended
+from fuota.deployment.states import ArrangingSession, AwaitingStart, Ended, Transmitting
 from fuota.device.states import Complete
-from fuota.journal.port import DeploymentStatus, Milestone
+from fuota.journal.port import DeploymentStatus, Fenced, Milestone, Unavailable
 from fuota.lorawan.clocksync import ForceDeviceResyncReq
 from fuota.lorawan.fragmentation import FragSessionSetupReq, FragSessionStatusReq
 from fuota.lorawan.multicast import McClassBSessionReq, McClassCSessionReq, McGroupSetupReq
@@ -34,6 +38,7 @@ from fuota.simulation.fleet import fleet
 from fuota.simulation.radio import Radio
 from fuota.uplink import Uplink
 from tests.campaign import Surroundings, order, serving, surroundings
+from tests.mischief import AbsentJournal, mischief
 
 LONGEST = timedelta(days=14)
 """That a campaign may take, outages and restarts included."""
@@ -94,27 +99,29 @@ async def soak(seed: int, deployments: int, devices: int) -> None:
     radio = Radio(
         uplink_interval=timedelta(seconds=random.choice([5, 60])), loss=random.choice([0, 0.05, 0.2])
     )
-    around = surroundings(fleets, radio=radio)
+    journal = AbsentJournal()
+    around = surroundings(fleets, radio=radio, journal=journal)
     around.network.conditions.failing = random.choice([0, 0.1])
     orders: dict[UUID, tuple[Sequence[Device], bytes]] = {}
     async with trio.open_nursery() as nursery:
         nursery.start_soon(around.run)
-        nursery.start_soon(outages, Random(f"{seed} outages"), around)
+        nursery.start_soon(mischief, Random(f"{seed} mischief"), around, journal)
         asked: list[tuple[Sequence[Device], bytes, Order]] = []
         for index in range(deployments):
             part = fleets[index * devices : (index + 1) * devices]
             image = random.randbytes(random.randint(1, 3000))
             asked.append((part, image, campaign(random, part, image, index)))
         with trio.fail_after(LONGEST.total_seconds()):
-            while asked or not await ended(around, orders):
-                await live(around, random, asked, orders)
+            while asked or not await ended(journal, orders):
+                await live(around, journal, random, asked, orders)
                 await trio.sleep(random.choice([0.1, 30, 4000]))
-        await check(around, orders)
+        await check(around, journal, orders)
         nursery.cancel_scope.cancel()
 
 
 async def live(
     around: Surroundings,
+    journal: AbsentJournal,
     random: Random,
     asked: list[tuple[Sequence[Device], bytes, Order]],
     orders: dict[UUID, tuple[Sequence[Device], bytes]],
@@ -124,10 +131,14 @@ async def live(
         async with serving(around, partial(mangled, random)) as running:
             while asked:
                 part, image, each = asked[-1]
-                with trio.CancelScope(shield=True):  # an order is taken or not
-                    orders[await running.orders.take(each)] = (part, image)
+                try:
+                    with trio.CancelScope(shield=True):  # an order is taken or not
+                        orders[await running.orders.take(each)] = (part, image)
+                except (Unavailable, Fenced):
+                    await trio.sleep(10)
+                    continue
                 asked.pop()
-            while not await ended(around, orders):  # noqa: ASYNC110  # it is told by the journal alone
+            while not await ended(journal, orders):  # noqa: ASYNC110  # it is told by the journal alone
                 await trio.sleep(10)
 
 
@@ -143,28 +154,36 @@ def mangled(random: Random, uplink: Uplink) -> Sequence[Uplink]:
     return (uplink,)
 
 
-async def outages(random: Random, around: Surroundings) -> None:
-    while True:
-        await trio.sleep(random.expovariate(1 / 2000))
-        around.network.conditions.outage(timedelta(seconds=random.choice([1, 30, 600])))
-
-
-async def ended(around: Surroundings, orders: dict[UUID, tuple[Sequence[Device], bytes]]) -> bool:
-    found = [await around.journal.status(deployment_id) for deployment_id in orders]
+async def ended(journal: AbsentJournal, orders: dict[UUID, tuple[Sequence[Device], bytes]]) -> bool:
+    found = [await journal.seen(deployment_id) for deployment_id in orders]
     return all(status is not None and isinstance(status.state, Ended) for status in found)
 
 
-async def check(around: Surroundings, orders: dict[UUID, tuple[Sequence[Device], bytes]]) -> None:
+async def check(
+    around: Surroundings, journal: AbsentJournal, orders: dict[UUID, tuple[Sequence[Device], bytes]]
+) -> None:
     assert not around.world.chirpstack.groups, "a group is left behind"
     versions: dict[object, list[int]] = defaultdict(list)
     for transition in around.journal.history:
         versions[transition.actor].append(transition.version)
+    check_sent(journal)
     for actor, numbers in versions.items():
         assert numbers == list(range(2, len(numbers) + 2)), f"{actor} has the versions {numbers}"
     for deployment_id, (devices, image) in orders.items():
-        status = await around.journal.status(deployment_id)
+        status = await journal.seen(deployment_id)
         assert status is not None
         check_deployment(status, {device.dev_eui: device for device in devices}, image)
+
+
+def check_sent(journal: AbsentJournal) -> None:
+    """The cursor of a deployment never goes back, but after a group was lost."""
+    last: dict[object, tuple[int, int]] = {}
+    for transition in journal.history:
+        state = transition.state
+        if isinstance(state, ArrangingSession | AwaitingStart | Transmitting):
+            now = (state.lost, state.sent)
+            assert now >= last.get(transition.actor, now), f"{transition.actor}: {state}"
+            last[transition.actor] = now
 
 
 def check_deployment(status: DeploymentStatus, devices: dict[object, Device], image: bytes) -> None:
@@ -185,22 +204,35 @@ def crashes(seed: int, deployments: int, devices: int) -> list[str]:
     return [str(entry) for entry in logs if entry["event"] == "crashed"]
 
 
-@click.command()
-@click.option("--seeds", default=100, show_default=True)
-@click.option("--first", default=1, show_default=True)
-@click.option("--deployments", default=3, show_default=True)
-@click.option("--devices", default=5, show_default=True, help="For each deployment.")
-def main(seeds: int, first: int, deployments: int, devices: int) -> None:
-    """Soak the server; the seed that fails is printed."""
-    for seed in range(first, first + seeds):
-        try:
-            crashed = crashes(seed, deployments, devices)
-        except BaseException:
-            click.echo(f"seed {seed} failed")
+def attempt(deployments: int, devices: int, seed: int) -> str:
+    """What went wrong with the seed; nothing if it passed."""
+    try:
+        crashed = crashes(seed, deployments, devices)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
             raise
-        if crashed:
-            raise click.ClickException(f"seed {seed}: {crashed[0]}")
-    click.echo(f"{seeds} seeds passed: {deployments} deployments to {devices} devices each")
+        return "".join(traceback.format_exception(error))
+    return crashed[0] if crashed else ""
+
+
+@click.command()
+@click.option("--seeds", default=10, show_default=True)
+@click.option("--first", default=1, show_default=True)
+@click.option("--deployments", default=50, show_default=True)
+@click.option("--devices", default=200, show_default=True, help="For each deployment.")
+@click.option("--jobs", default=1, show_default=True, help="Seeds at a time, each in a process.")
+def main(seeds: int, first: int, deployments: int, devices: int, jobs: int) -> None:
+    """Soak the server; the seed that fails is printed."""
+    began, numbers = time.monotonic(), range(first, first + seeds)
+    with ProcessPoolExecutor(jobs) as pool:
+        for seed, wrong in zip(
+            numbers, pool.map(partial(attempt, deployments, devices), numbers), strict=True
+        ):
+            if wrong:
+                pool.shutdown(cancel_futures=True)
+                raise click.ClickException(f"seed {seed} failed: {wrong}")
+    took = time.monotonic() - began
+    click.echo(f"{seeds} seeds passed: {deployments} deployments to {devices} devices each, in {took:.0f} s")
 
 
 if __name__ == "__main__":
