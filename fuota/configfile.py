@@ -24,6 +24,8 @@ HEAD = (
     f"{NAME}.toml: the configuration of the FUOTA server.",
     "The environment variable named with a key wins over the file, unless it is empty.",
 )
+SHOWN = 200
+"""Characters of a value that is wrong."""
 SEARCHED = (Path(), Path("~/.config", NAME), Path("/etc", NAME))
 
 
@@ -41,6 +43,8 @@ class Given:
 
     def wrong(self, why: str, *, secret: bool) -> ConfigError:
         shown = "(a secret)" if secret else json.dumps(self.value, default=str, ensure_ascii=False)
+        if len(shown) > SHOWN:
+            shown = f"{shown[:SHOWN]}…"
         return ConfigError(f"{self.place}: {self.name} = {shown}: {why}")
 
 

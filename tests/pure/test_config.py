@@ -306,3 +306,9 @@ def test_whom_an_address_is_open_to(host: str, loopback: bool) -> None:
 
 def test_the_debug_endpoint_is_for_this_machine_unless_it_is_told_otherwise() -> None:
     assert Settings().debug.bind.loopback
+
+
+def test_a_value_of_any_length_makes_one_short_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(environ={"DEBUG__BIND": "x" * 10_000})
+    assert len(str(raised.value)) < 400
