@@ -8,6 +8,7 @@ import attrs
 
 from fuota.deployment.plan import BEACON_PERIOD, MulticastClass, Plan, StatusRequest
 from fuota.lorawan.airtime import max_payload, modulation, time_on_air
+from fuota.lorawan.region import Region
 
 MAX_FRAGMENTS = 16_383
 """N has 14 bits (TS004 section 5.8)."""
@@ -69,6 +70,8 @@ class Order:
     fragmentation_block_ack_delay: int
     fragmentation_descriptor: bytes
     request_fragmentation_session_status: StatusRequest | None
+    multicast_region: Region | None = None
+    """None where the API does not ask (ChirpStack v3)."""
 
 
 def plan(order: Order, *, mc_addr: int, more: Sequence[Problem] = ()) -> Plan:
@@ -100,6 +103,7 @@ def plan(order: Order, *, mc_addr: int, more: Sequence[Problem] = ()) -> Plan:
         status_request=status_request,
         firmware_size=len(order.payload),
         firmware_sha256=sha256(order.payload).digest(),
+        region=order.multicast_region,
     )
     if impossible := [*_too_many(made), *_too_long(made)]:
         raise InvalidOrder(impossible)

@@ -41,6 +41,7 @@ class Outside:
             frequency=plan.frequency,
             dr=plan.dr,
             periodicity=plan.periodicity,
+            region=plan.region,
         )
         self.air = Air(plan, lambda sha256: patiently(lambda: services.journal.firmware(sha256)))
         self.trouble = ""

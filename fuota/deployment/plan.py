@@ -5,6 +5,8 @@ from enum import Enum
 
 import attrs
 
+from fuota.lorawan.region import Region
+
 BEACON_PERIOD = timedelta(seconds=128)
 
 RESTORATIONS = 2
@@ -75,6 +77,9 @@ class Plan:
     firmware_size: int
     """Octets."""
     firmware_sha256: bytes
+
+    region: Region | None = None
+    """None where the network does not ask (ChirpStack v3)."""
 
     @property
     def nb_frag(self) -> int:

@@ -7,6 +7,7 @@ import attrs
 
 from fuota.deployment.plan import MulticastClass
 from fuota.lorawan.eui import EUI64
+from fuota.lorawan.region import Region
 
 
 class NetworkError(Exception):
@@ -66,6 +67,8 @@ class Group:
     """Class B ping-slot periodicity, 0–7."""
     f_cnt: int = 0
     """With which its frame counter begins."""
+    region: Region | None = None
+    """None where the network does not ask (ChirpStack v3)."""
 
 
 @attrs.frozen

@@ -7,6 +7,7 @@ from uuid import uuid4
 import attrs
 
 from fuota.lorawan.eui import EUI64
+from fuota.lorawan.region import Region
 from fuota.simulation.radio import Channel
 
 
@@ -55,6 +56,8 @@ class GroupSettings:
     mc_addr: int
     mc_nwk_s_key: bytes = attrs.field(repr=False)
     mc_app_s_key: bytes = attrs.field(repr=False)
+    region: Region | None = None
+    """None where the API does not say (v3)."""
 
 
 @attrs.define(eq=False)
@@ -65,6 +68,8 @@ class Group:
     settings: GroupSettings
     queue: Queue
     members: dict[EUI64, None] = attrs.field(factory=dict)
+    gateways: dict[str, None] = attrs.field(factory=dict)
+    """That send for it; with none ChirpStack chooses."""
 
 
 @attrs.define

@@ -1,82 +1,38 @@
 """The simulated ChirpStack behind the API of the Application Server v3, over real sockets."""
 
-from collections.abc import Callable
-from functools import wraps
-from typing import TypeVar
+from functools import partial
 
-import trio
 from google.protobuf.empty_pb2 import Empty
-from grpclib.const import Status
-from grpclib.exceptions import GRPCError
-from grpclib.server import Stream
 
-from fuota.config import Bind
 from fuota.generated.chirpstack3 import device_queue_pb2 as queue_pb
 from fuota.generated.chirpstack3 import multicast_group_pb2 as group_pb
 from fuota.generated.chirpstack3.device_queue_grpc import DeviceQueueServiceBase
 from fuota.generated.chirpstack3.multicast_group_grpc import MulticastGroupServiceBase
-from fuota.rpc.server import Method, serve, unary
 from fuota.simulation import spelling3 as spelling
-from fuota.simulation.chirpstack import ApiError, ChirpStack, Queue
-from fuota.simulation.conditions import ApiConditions
-from fuota.simulation.world import World
-
-S = TypeVar("S", bound="_Service")
-Req = TypeVar("Req")
-Res = TypeVar("Res")
+from fuota.simulation.api import Service, api, serve_services
+from fuota.simulation.chirpstack import ApiError, Queue
 
 
-def _api(method: Callable[[S, Req], Res]) -> Method[S, Req, Res]:
-    """A method of the API, of a function that does what is asked for and returns the response."""
-
-    async def body(self: S, request: Req) -> Res:
-        await self.conditions.meet()
-        try:
-            return method(self, request)
-        except ApiError as error:
-            if self.conditions.limited and error.status == "NOT_FOUND":
-                raise ApiError("UNAUTHENTICATED", "authentication failed: not authorized") from error
-            raise
-
-    call = unary(body)
-
-    @wraps(method)
-    async def checked(self: S, stream: Stream[Req, Res]) -> None:
-        assert stream.metadata is not None
-        if stream.metadata.get("authorization") != f"Bearer {self.token}":
-            raise GRPCError(Status.UNAUTHENTICATED, "authentication failed: not authorized")
-        await call(self, stream)
-
-    return checked
-
-
-class _Service:
-    def __init__(self, chirpstack: ChirpStack, conditions: ApiConditions, token: str) -> None:
-        self.chirpstack = chirpstack
-        self.conditions = conditions
-        self.token = token
-
-
-class MulticastGroups(_Service, MulticastGroupServiceBase):
+class MulticastGroups(MulticastGroupServiceBase, Service):
     """`api.MulticastGroupService`."""
 
-    @_api
+    @api
     def Create(self, request: group_pb.CreateMulticastGroupRequest) -> group_pb.CreateMulticastGroupResponse:
         message = request.multicast_group
         group = self.chirpstack.create_group(spelling.settings(message), f_cnt=message.f_cnt)
         return group_pb.CreateMulticastGroupResponse(id=group.id)
 
-    @_api
+    @api
     def Get(self, request: group_pb.GetMulticastGroupRequest) -> group_pb.GetMulticastGroupResponse:
         group = self.chirpstack.group(spelling.group_id("id", request.id))
         return group_pb.GetMulticastGroupResponse(multicast_group=spelling.multicast_group(group))
 
-    @_api
+    @api
     def Delete(self, request: group_pb.DeleteMulticastGroupRequest) -> Empty:
         self.chirpstack.delete_group(spelling.group_id("id", request.id))
         return Empty()
 
-    @_api
+    @api
     def List(self, request: group_pb.ListMulticastGroupRequest) -> group_pb.ListMulticastGroupResponse:
         member = spelling.dev_eui(request.dev_eui) if request.dev_eui else None
         application_id = str(request.application_id) if request.application_id else None
@@ -99,19 +55,19 @@ class MulticastGroups(_Service, MulticastGroupServiceBase):
             ],
         )
 
-    @_api
+    @api
     def AddDevice(self, request: group_pb.AddDeviceToMulticastGroupRequest) -> Empty:
         group_id = spelling.group_id("multicast_group_id", request.multicast_group_id)
         self.chirpstack.add_device(group_id, spelling.dev_eui(request.dev_eui))
         return Empty()
 
-    @_api
+    @api
     def RemoveDevice(self, request: group_pb.RemoveDeviceFromMulticastGroupRequest) -> Empty:
         group_id = spelling.group_id("multicast_group_id", request.multicast_group_id)
         self.chirpstack.remove_device(group_id, spelling.dev_eui(request.dev_eui))
         return Empty()
 
-    @_api
+    @api
     def Enqueue(
         self, request: group_pb.EnqueueMulticastQueueItemRequest
     ) -> group_pb.EnqueueMulticastQueueItemResponse:
@@ -123,12 +79,12 @@ class MulticastGroups(_Service, MulticastGroupServiceBase):
         queued = self.chirpstack.multicast(group_id, item.f_port, item.data)
         return group_pb.EnqueueMulticastQueueItemResponse(f_cnt=queued.f_cnt)
 
-    @_api
+    @api
     def FlushQueue(self, request: group_pb.FlushMulticastGroupQueueItemsRequest) -> Empty:
         self._queue(request.multicast_group_id).items.clear()
         return Empty()
 
-    @_api
+    @api
     def ListQueue(
         self, request: group_pb.ListMulticastGroupQueueItemsRequest
     ) -> group_pb.ListMulticastGroupQueueItemsResponse:
@@ -147,10 +103,10 @@ class MulticastGroups(_Service, MulticastGroupServiceBase):
         return self.chirpstack.group(spelling.group_id("multicast_group_id", group_id)).queue
 
 
-class DeviceQueues(_Service, DeviceQueueServiceBase):
+class DeviceQueues(DeviceQueueServiceBase, Service):
     """`api.DeviceQueueService`."""
 
-    @_api
+    @api
     def Enqueue(
         self, request: queue_pb.EnqueueDeviceQueueItemRequest
     ) -> queue_pb.EnqueueDeviceQueueItemResponse:
@@ -161,12 +117,12 @@ class DeviceQueues(_Service, DeviceQueueServiceBase):
         queued = queue.push(item.f_port, item.data, item.confirmed)
         return queue_pb.EnqueueDeviceQueueItemResponse(f_cnt=queued.f_cnt)
 
-    @_api
+    @api
     def Flush(self, request: queue_pb.FlushDeviceQueueRequest) -> Empty:
         self.chirpstack.queue(spelling.dev_eui(request.dev_eui)).items.clear()
         return Empty()
 
-    @_api
+    @api
     def List(self, request: queue_pb.ListDeviceQueueItemsRequest) -> queue_pb.ListDeviceQueueItemsResponse:
         waiting = self.chirpstack.queue(spelling.dev_eui(request.dev_eui)).items
         items = [
@@ -184,21 +140,4 @@ class DeviceQueues(_Service, DeviceQueueServiceBase):
         )
 
 
-async def serve_api(
-    world: World,
-    bind: Bind,
-    *,
-    token: str,
-    conditions: ApiConditions,
-    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
-) -> None:
-    """Serve the API of the world's ChirpStack until cancelled, inside `bridge.open_loop`.
-
-    `task_status` is given the address in use. Calls need `token` as their bearer token.
-    """
-    services = [kind(world.chirpstack, conditions, token) for kind in (MulticastGroups, DeviceQueues)]
-    await serve(services, bind, answer=_status, task_status=task_status)
-
-
-def _status(error: Exception) -> GRPCError | None:
-    return GRPCError(Status[error.status], error.detail) if isinstance(error, ApiError) else None
+serve_api = partial(serve_services, (MulticastGroups, DeviceQueues))

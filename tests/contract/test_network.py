@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
 import attrs
 import pytest
@@ -15,7 +16,9 @@ from fuota.config import Bind, ChirpStackApi
 from fuota.deployment.plan import MulticastClass
 from fuota.health import Health
 from fuota.lorawan.eui import EUI64
-from fuota.network.application_server import connected
+from fuota.lorawan.region import Region
+from fuota.network import application_server
+from fuota.network import chirpstack4 as network4
 from fuota.network.port import (
     Group,
     GroupGone,
@@ -28,7 +31,7 @@ from fuota.network.port import (
     Unreachable,
 )
 from fuota.network.simulated import SimulatedNetwork
-from fuota.simulation.chirpstack3 import serve_api
+from fuota.simulation import chirpstack3, chirpstack4
 from fuota.simulation.conditions import ApiConditions
 from fuota.simulation.fleet import fleet
 from fuota.simulation.world import World
@@ -45,10 +48,15 @@ GROUP = Group(
     frequency=869_525_000,
     dr=3,
     periodicity=0,
+    region=Region.AS923_3,
 )
 
 
-UNKNOWN_GROUP = KnownGroup("00000000-0000-4000-8000-000000000000", GROUP.name, GROUP.application_id)
+UUIDS = (
+    "5f0c2b1e-0000-4000-8000-000000000001",
+    "5f0c2b1e-0000-4000-8000-000000000002",
+)
+"""ChirpStack 4 has them for ids of applications."""
 
 
 @attrs.frozen
@@ -58,6 +66,7 @@ class Opened:
     network: Network
     world: World
     conditions: ApiConditions
+    application_id: str
 
     @property
     def device(self) -> EUI64:
@@ -67,9 +76,22 @@ class Opened:
     def group_ids(self) -> list[str]:
         return [*self.world.chirpstack.groups]
 
+    @property
+    def group(self) -> Group:
+        return attrs.evolve(GROUP, application_id=self.application_id)
+
+    @property
+    def other(self) -> str:
+        """Id of an application that does not exist."""
+        return UUIDS[1] if self.application_id in UUIDS else "77"
+
+    @property
+    def unknown_group(self) -> KnownGroup:
+        return KnownGroup("00000000-0000-4000-8000-000000000000", GROUP.name, self.application_id)
+
     async def make(self) -> KnownGroup:
         """The group, made."""
-        return KnownGroup(await self.network.ensure_group(GROUP), GROUP.name, GROUP.application_id)
+        return KnownGroup(await self.network.ensure_group(self.group), GROUP.name, self.application_id)
 
     def waiting(self, group: KnownGroup | None = None) -> list[tuple[int, bytes]]:
         """Port and payload of what is queued for the group, or for the device."""
@@ -89,63 +111,86 @@ async def simulated(world: World, conditions: ApiConditions) -> AsyncIterator[Ne
 
 @asynccontextmanager
 async def application_server_v3(world: World, conditions: ApiConditions) -> AsyncIterator[Network]:
+    async with over_a_wire(chirpstack3.serve_api, application_server.connected, world, conditions) as network:
+        yield network
+
+
+@asynccontextmanager
+async def chirpstack_v4(world: World, conditions: ApiConditions) -> AsyncIterator[Network]:
+    async with over_a_wire(chirpstack4.serve_api, network4.connected, world, conditions) as network:
+        yield network
+
+
+@asynccontextmanager
+async def over_a_wire(
+    serve_api: Any, connected: Any, world: World, conditions: ApiConditions
+) -> AsyncIterator[Network]:
     async with open_loop(), trio.open_nursery() as nursery:
-        address = await nursery.start(
-            lambda task_status: serve_api(
-                world, Bind("127.0.0.1", 0), token=TOKEN, conditions=conditions, task_status=task_status
-            )
-        )
+        serve = partial(serve_api, world, Bind("127.0.0.1", 0), token=TOKEN, conditions=conditions)
+        address: str = await nursery.start(serve)
         async with connected(ChirpStackApi(server=Bind.parse(address), token=TOKEN), Health()) as network:
             yield network
         nursery.cancel_scope.cancel()
 
 
-@pytest.fixture(params=[simulated, application_server_v3], ids=lambda opening: opening.__name__)
+@pytest.fixture(
+    params=[simulated, application_server_v3, chirpstack_v4], ids=lambda opening: opening.__name__
+)
 async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Opened]:
-    clock = SystemClock()
-    world = World(fleet(2), clock=clock)
-    conditions = ApiConditions(clock=clock)
     opening: Open = request.param
+    application_id = UUIDS[0] if opening is chirpstack_v4 else "1"
+    clock = SystemClock()
+    world = World(fleet(2), clock=clock, application_id=application_id)
+    conditions = ApiConditions(clock=clock)
     async with opening(world, conditions) as network:
-        yield Opened(network, world, conditions)
+        yield Opened(network, world, conditions, application_id)
 
 
 async def test_a_group_is_made_as_it_is_described(opened: Opened) -> None:
-    group_id = await opened.network.ensure_group(GROUP)
+    group_id = await opened.network.ensure_group(opened.group)
     made = opened.world.chirpstack.group(group_id).settings
-    assert (made.name, made.application_id, made.mc_addr) == (GROUP.name, GROUP.application_id, GROUP.mc_addr)
-    assert (made.mc_nwk_s_key, made.mc_app_s_key) == (GROUP.mc_nwk_s_key, GROUP.mc_app_s_key)
+    assert (made.name, made.application_id, made.mc_addr) == (
+        opened.group.name,
+        opened.group.application_id,
+        opened.group.mc_addr,
+    )
+    assert (made.mc_nwk_s_key, made.mc_app_s_key) == (opened.group.mc_nwk_s_key, opened.group.mc_app_s_key)
+    assert made.region in (None, Region.AS923_3)
     channel = made.channel
-    assert (channel.mc_class, channel.frequency, channel.dr) == (MulticastClass.C, GROUP.frequency, GROUP.dr)
+    assert (channel.mc_class, channel.frequency, channel.dr) == (
+        MulticastClass.C,
+        opened.group.frequency,
+        opened.group.dr,
+    )
 
 
 @pytest.mark.parametrize("periodicity", range(8))
 async def test_a_class_b_group_has_its_ping_slots(opened: Opened, periodicity: int) -> None:
-    group = attrs.evolve(GROUP, mc_class=MulticastClass.B, periodicity=periodicity)
+    group = attrs.evolve(opened.group, mc_class=MulticastClass.B, periodicity=periodicity)
     channel = opened.world.chirpstack.group(await opened.network.ensure_group(group)).settings.channel
     assert (channel.mc_class, channel.periodicity) == (MulticastClass.B, periodicity)
 
 
 async def test_a_group_is_made_once(opened: Opened) -> None:
-    first = await opened.network.ensure_group(GROUP)
-    assert await opened.network.ensure_group(GROUP) == first
+    first = await opened.network.ensure_group(opened.group)
+    assert await opened.network.ensure_group(opened.group) == first
     assert opened.group_ids == [first]
 
 
 async def test_a_group_is_found_by_its_whole_name_among_many(opened: Opened) -> None:
     chirpstack = opened.world.chirpstack
     for number in range(130):
-        await opened.network.ensure_group(attrs.evolve(GROUP, name=f"{GROUP.name}-{number:03}"))
-    found = await opened.network.ensure_group(attrs.evolve(GROUP, name="fuota-1-129"))
+        await opened.network.ensure_group(attrs.evolve(opened.group, name=f"{opened.group.name}-{number:03}"))
+    found = await opened.network.ensure_group(attrs.evolve(opened.group, name="fuota-1-129"))
     assert chirpstack.group(found).settings.name == "fuota-1-129"
     assert len(opened.group_ids) == 130
-    await opened.network.ensure_group(GROUP)
+    await opened.network.ensure_group(opened.group)
     assert len(opened.group_ids) == 131
 
 
 async def test_a_group_of_an_unknown_application_is_not_found(opened: Opened) -> None:
     with pytest.raises(NotFound):
-        await opened.network.ensure_group(attrs.evolve(GROUP, application_id="77"))
+        await opened.network.ensure_group(attrs.evolve(opened.group, application_id=opened.other))
 
 
 async def test_a_device_becomes_a_member_and_stays_one(opened: Opened) -> None:
@@ -166,8 +211,8 @@ async def test_an_unknown_device_can_not_become_a_member(opened: Opened) -> None
 async def test_a_group_is_there_until_it_is_deleted(opened: Opened) -> None:
     group = await opened.make()
     assert await opened.network.has_group(group)
-    assert not await opened.network.has_group(UNKNOWN_GROUP)
-    await opened.network.delete_group(GROUP)
+    assert not await opened.network.has_group(opened.unknown_group)
+    await opened.network.delete_group(opened.group)
     assert not await opened.network.has_group(group)
 
 
@@ -176,9 +221,9 @@ async def test_nothing_can_be_done_with_a_group_that_is_gone(opened: Opened, lim
     """To a token of one organization ChirpStack says that it is not allowed, and not that it is gone."""
     opened.conditions.limited = limited
     with pytest.raises(GroupGone):
-        await opened.network.add_device(UNKNOWN_GROUP, opened.device)
+        await opened.network.add_device(opened.unknown_group, opened.device)
     with pytest.raises(GroupGone):
-        await opened.network.multicast(UNKNOWN_GROUP, 201, b"\x00")
+        await opened.network.multicast(opened.unknown_group, 201, b"\x00")
 
 
 async def test_a_device_that_is_not_the_tokens_is_told_from_a_token_that_is_refused() -> None:
@@ -246,33 +291,35 @@ async def test_what_makes_no_sense_is_refused(opened: Opened) -> None:
 
 
 async def test_a_group_is_deleted_with_all_that_waits_for_it(opened: Opened) -> None:
-    kept = await opened.network.ensure_group(attrs.evolve(GROUP, name="fuota-12"))
+    kept = await opened.network.ensure_group(attrs.evolve(opened.group, name="fuota-12"))
     await opened.network.multicast(await opened.make(), 201, b"\x00")
     for _ in range(2):
-        await opened.network.delete_group(GROUP)
+        await opened.network.delete_group(opened.group)
     assert opened.group_ids == [kept]
 
 
 async def test_deleting_a_group_that_was_never_made_is_no_error(opened: Opened) -> None:
-    await opened.network.delete_group(GROUP)
+    await opened.network.delete_group(opened.group)
     assert opened.group_ids == []
 
 
 async def test_a_group_made_twice_by_a_lost_answer_is_deleted_twice(opened: Opened) -> None:
-    group_id = await opened.network.ensure_group(GROUP)
+    group_id = await opened.network.ensure_group(opened.group)
     opened.world.chirpstack.create_group(opened.world.chirpstack.group(group_id).settings)
-    await opened.network.delete_group(GROUP)
+    await opened.network.delete_group(opened.group)
     assert opened.group_ids == []
 
 
-Call = Callable[[Network, KnownGroup, EUI64], Awaitable[object]]
+Call = Callable[[Opened, KnownGroup], Awaitable[object]]
 CALLS: dict[str, Call] = {
-    "ensure_group": lambda network, group, dev_eui: network.ensure_group(GROUP),
-    "has_group": lambda network, group, dev_eui: network.has_group(group),
-    "add_device": lambda network, group, dev_eui: network.add_device(group, dev_eui),
-    "downlink": lambda network, group, dev_eui: network.downlink(dev_eui, 200, b"\x00", unless_pending=True),
-    "multicast": lambda network, group, dev_eui: network.multicast(group, 201, b"\x00"),
-    "delete_group": lambda network, group, dev_eui: network.delete_group(GROUP),
+    "ensure_group": lambda opened, group: opened.network.ensure_group(opened.group),
+    "has_group": lambda opened, group: opened.network.has_group(group),
+    "add_device": lambda opened, group: opened.network.add_device(group, opened.device),
+    "downlink": lambda opened, group: opened.network.downlink(
+        opened.device, 200, b"\x00", unless_pending=True
+    ),
+    "multicast": lambda opened, group: opened.network.multicast(group, 201, b"\x00"),
+    "delete_group": lambda opened, group: opened.network.delete_group(opened.group),
 }
 
 
@@ -283,14 +330,14 @@ async def test_in_an_outage_the_network_is_unreachable_and_nothing_happens(
     group = await opened.make()
     opened.conditions.outage(timedelta(hours=1))
     with pytest.raises(Unreachable) as caught:
-        await call(opened.network, group, opened.device)
+        await call(opened, group)
     assert caught.value.status == "UNAVAILABLE"
     assert opened.group_ids == [group.id]
     assert not opened.world.chirpstack.group(group.id).members
     assert opened.waiting() == opened.waiting(group) == []
 
     opened.conditions.outages.clear()
-    await call(opened.network, group, opened.device)
+    await call(opened, group)
 
 
 async def test_calls_for_one_device_do_not_wait_for_each_other(opened: Opened) -> None:

@@ -68,10 +68,14 @@ async def watched(request: Callable[[], Awaitable[None]]) -> AsyncIterator[Watch
     logging.getLogger().addHandler(handler)
     try:
         with capture_logs() as logs:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(behave)
-                yield watch
-                over.set()
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(behave)
+                    yield watch
+                    over.set()
+            except BaseException as error:
+                error.add_note(f"after {watch.inputs} inputs; last in the log: {logs[-5:]}")
+                raise
     finally:
         logging.getLogger().removeHandler(handler)
     watch.growth = resident() - watch.resident

@@ -1,0 +1,91 @@
+"""Calls to one ChirpStack of either generation: past the gate, in a limited time, with one kind of error."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Self, TypeVar
+
+import attrs
+from grpclib.client import UnaryUnaryMethod
+from grpclib.const import Status
+
+from fuota.network.gate import Always, Gate, Permit
+from fuota.network.port import NetworkError, NotFound, Refused, TokenRefused, Trouble, Unreachable
+from fuota.rpc.client import call
+from fuota.rpc.errors import RpcError
+
+Req = TypeVar("Req")
+Res = TypeVar("Res")
+
+CALL_TIMEOUT = 5.0
+"""Seconds that one call may take."""
+
+AWAY = ("Unavailable", "DeadlineExceeded")
+"""As Go spells these statuses."""
+
+ERRORS: Mapping[Status, type[NetworkError]] = {
+    Status.UNAVAILABLE: Unreachable,
+    Status.DEADLINE_EXCEEDED: Unreachable,
+    Status.RESOURCE_EXHAUSTED: Unreachable,
+    Status.ABORTED: Unreachable,
+    Status.CANCELLED: Unreachable,
+    Status.NOT_FOUND: NotFound,
+    Status.INTERNAL: Trouble,
+    Status.UNKNOWN: Trouble,
+    Status.DATA_LOSS: Trouble,
+    # a wrong token; or with one of an organization or a tenant, a device that it has not
+    Status.UNAUTHENTICATED: TokenRefused,
+    Status.PERMISSION_DENIED: TokenRefused,
+}
+"""What a status means for whoever would ask again; all others are `Refused`."""
+
+
+@attrs.frozen
+class Calls:
+    """How to call; what is called is the generation's business."""
+
+    _token: str = attrs.field(repr=False)
+    _gate: Gate
+    _permit: Permit = attrs.field(factory=Always)
+
+    def if_permitted(self, permit: Permit) -> Self:
+        """The same for those who may call only while `permit` says so; their calls wait meanwhile."""
+        return attrs.evolve(self, permit=permit)
+
+    async def __call__(
+        self,
+        method: UnaryUnaryMethod[Req, Res],
+        request: Req,
+        *,
+        fine: tuple[Status, ...] = (),
+        good: Callable[[], Awaitable[bool]] | None = None,
+        proves: bool = True,
+    ) -> Res:
+        """`fine`: statuses that say that what is asked for is so already. `good` finds out whether a token
+        that is refused is good for the application that the call is about. `proves`: see `Gate.passage`;
+        what only reads ChirpStack's own database does not. Raises `NetworkError`.
+        """
+        async with self._gate.passage(self._permit, proves=proves):
+            try:
+                return await self.bare(method, request)
+            except RpcError as error:
+                if error.status in fine:
+                    return method.reply_type()
+                meant = _meant(error)
+                if isinstance(meant, TokenRefused):
+                    meant.own = good is not None and await good()
+                raise meant from error
+
+    async def bare(self, method: UnaryUnaryMethod[Req, Res], request: Req) -> Res:
+        """Without the gate. Raises `RpcError`."""
+        metadata = {"authorization": f"Bearer {self._token}"}
+        return await call(method, request, timeout=CALL_TIMEOUT, metadata=metadata)
+
+
+def _meant(error: RpcError) -> NetworkError:
+    """What the error means for whoever would ask again.
+
+    The Application Server says INTERNAL when its Network Server is away, and quotes it.
+    """
+    kind = ERRORS.get(error.status, Refused)
+    if kind is Trouble and any(f"code = {away}" in error.detail for away in AWAY):
+        kind = Unreachable
+    return kind(error.status.name, error.detail)

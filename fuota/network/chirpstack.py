@@ -1,0 +1,132 @@
+"""The network port on ChirpStack, as far as both generations are alike; what differs is how they spell it."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Self
+
+import attrs
+
+from fuota.lorawan.eui import EUI64
+from fuota.network.calls import Calls
+from fuota.network.gate import Permit
+from fuota.network.port import Group, GroupGone, KnownGroup, NotFound, Trouble
+from fuota.rpc.errors import RpcError
+
+PAGE = 100
+"""Groups asked for at a time when one is looked for by its name."""
+
+
+@attrs.frozen
+class Page:
+    """Some of the groups that a search has found: id and name of each."""
+
+    groups: Collection[tuple[str, str]]
+    total: int
+    """That there are."""
+
+
+@attrs.frozen
+class ChirpStack:
+    """Calls to one ChirpStack; a generation fills in what has a line of docstring and no body."""
+
+    _calls: Calls
+
+    def if_permitted(self, permit: Permit) -> Self:
+        """The same for those who may call it only while `permit` says so; their calls wait meanwhile."""
+        return attrs.evolve(self, calls=self._calls.if_permitted(permit))
+
+    async def ensure_group(self, group: Group) -> str:
+        found = await self._ids(group)
+        return found[0] if found else await self._create(group)
+
+    async def has_group(self, group: KnownGroup) -> bool:
+        return group.id in await self._ids(group)
+
+    async def add_device(self, group: KnownGroup, dev_eui: EUI64) -> None:
+        async with self._about(group):
+            await self._join(group, dev_eui)
+
+    async def downlink(
+        self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
+    ) -> bool:
+        if unless_pending and (f_port, data) in await self._pending(dev_eui, application_id):
+            return False
+        await self._push(dev_eui, f_port, data, application_id)
+        return True
+
+    async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
+        async with self._about(group):
+            await self._send(group.id, f_port, data)
+
+    async def delete_group(self, group: Group) -> None:
+        for group_id in await self._ids(group):
+            await self._delete(group_id)
+
+    @asynccontextmanager
+    async def _about(self, group: KnownGroup) -> AsyncIterator[None]:
+        """Around a call that names the group by its id, for it is not said plainly that it is gone.
+
+        It is NOT_FOUND, INTERNAL for a fragment, and UNAUTHENTICATED for a token of an organization.
+        """
+        try:
+            yield
+        except (NotFound, Trouble) as error:
+            if not await self.has_group(group):
+                raise GroupGone("NOT_FOUND", f"multicast group {group.id}") from error
+            raise
+
+    async def _ids(self, group: Group | KnownGroup) -> list[str]:
+        """Of the groups with this name; the search finds parts of names, page by page."""
+        ids: list[str] = []
+        offset, total = 0, 1
+        while offset < total:
+            page = await self._page(group, offset)
+            ids += [group_id for group_id, name in page.groups if name == group.name]
+            offset, total = offset + PAGE, page.total
+        return ids
+
+    async def _is_good_for(self, application_id: str) -> bool:
+        """Whether the token may see the application."""
+        try:
+            await self._glance(application_id)
+        except RpcError:
+            return False
+        return True
+
+    def _good(self, application_id: str) -> Callable[[], Awaitable[bool]] | None:
+        return partial(self._is_good_for, application_id) if application_id else None
+
+    # What each generation spells its own way
+
+    async def _page(self, group: Group | KnownGroup, offset: int) -> Page:
+        """Up to PAGE groups of the application whose names hold that of the group."""
+        raise NotImplementedError
+
+    async def _glance(self, application_id: str) -> None:
+        """See whether the application can be seen, past the gate. Raises `RpcError`."""
+        raise NotImplementedError
+
+    async def _create(self, group: Group) -> str:
+        """The id of the new group."""
+        raise NotImplementedError
+
+    async def _join(self, group: KnownGroup, dev_eui: EUI64) -> None:
+        """Make the device a member; that it is one already is fine."""
+        raise NotImplementedError
+
+    async def _pending(self, dev_eui: EUI64, application_id: str) -> Collection[tuple[int, bytes]]:
+        """Port and payload of what waits in the device's queue."""
+        raise NotImplementedError
+
+    async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, application_id: str) -> None:
+        """Put a downlink into the device's queue."""
+        raise NotImplementedError
+
+    async def _send(self, group_id: str, f_port: int, data: bytes) -> None:
+        """Put a downlink into the group's queue."""
+        raise NotImplementedError
+
+    async def _delete(self, group_id: str) -> None:
+        """Delete the group; that it is gone already is fine."""
+        raise NotImplementedError

@@ -1,0 +1,102 @@
+"""The network port on ChirpStack 4."""
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+
+import attrs
+from grpclib.client import Channel
+from grpclib.const import Status
+
+from fuota.config import ChirpStackApi
+from fuota.deployment.plan import MulticastClass
+from fuota.generated.chirpstack4 import common_pb2
+from fuota.generated.chirpstack4 import device_pb2 as queue
+from fuota.generated.chirpstack4 import multicast_group_pb2 as pb
+from fuota.generated.chirpstack4.device_grpc import DeviceServiceStub
+from fuota.generated.chirpstack4.multicast_group_grpc import MulticastGroupServiceStub
+from fuota.health import Health
+from fuota.lorawan.eui import EUI64
+from fuota.lorawan.region import Region
+from fuota.network.calls import Calls
+from fuota.network.chirpstack import PAGE, ChirpStack, Page
+from fuota.network.gate import Gate
+from fuota.network.port import Group, KnownGroup
+from fuota.rpc.client import connect
+from fuota.rpc.tls import client_context
+
+CLASSES = {MulticastClass.B: pb.CLASS_B, MulticastClass.C: pb.CLASS_C}
+REGIONS = {region: common_pb2.Region.Value(region.value) for region in Region}
+
+
+@attrs.frozen
+class ChirpStack4(ChirpStack):
+    """Calls to one ChirpStack 4; made by `connected`."""
+
+    _groups: MulticastGroupServiceStub
+    _devices: DeviceServiceStub
+
+    async def _page(self, group: Group | KnownGroup, offset: int) -> Page:
+        request = pb.ListMulticastGroupsRequest(
+            limit=PAGE, offset=offset, search=group.name, application_id=group.application_id
+        )
+        page = await self._calls(self._groups.List, request, proves=False)
+        return Page([(item.id, item.name) for item in page.result], page.total_count)
+
+    async def _glance(self, application_id: str) -> None:
+        request = pb.ListMulticastGroupsRequest(limit=1, application_id=application_id)
+        await self._calls.bare(self._groups.List, request)
+
+    async def _create(self, group: Group) -> str:
+        message = pb.MulticastGroup(
+            name=group.name,
+            application_id=group.application_id,
+            region=REGIONS[group.region or Region.EU868],
+            mc_addr=f"{group.mc_addr:08x}",
+            mc_nwk_s_key=group.mc_nwk_s_key.hex(),
+            mc_app_s_key=group.mc_app_s_key.hex(),
+            f_cnt=group.f_cnt,
+            group_type=CLASSES[group.mc_class],
+            dr=group.dr,
+            frequency=group.frequency,
+            class_b_ping_slot_periodicity=group.periodicity if group.mc_class is MulticastClass.B else 0,
+        )
+        request = pb.CreateMulticastGroupRequest(multicast_group=message)
+        return (await self._calls(self._groups.Create, request)).id
+
+    async def _join(self, group: KnownGroup, dev_eui: EUI64) -> None:
+        request = pb.AddDeviceToMulticastGroupRequest(multicast_group_id=group.id, dev_eui=str(dev_eui))
+        good = self._good(group.application_id)
+        await self._calls(self._groups.AddDevice, request, fine=(Status.ALREADY_EXISTS,), good=good)
+
+    async def _pending(self, dev_eui: EUI64, application_id: str) -> Collection[tuple[int, bytes]]:
+        request = queue.GetDeviceQueueItemsRequest(dev_eui=str(dev_eui))
+        pending = await self._calls(self._devices.GetQueue, request, good=self._good(application_id))
+        return {(item.f_port, item.data) for item in pending.result}
+
+    async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, application_id: str) -> None:
+        item = queue.DeviceQueueItem(dev_eui=str(dev_eui), f_port=f_port, data=data)
+        request = queue.EnqueueDeviceQueueItemRequest(queue_item=item)
+        await self._calls(self._devices.Enqueue, request, good=self._good(application_id))
+
+    async def _send(self, group_id: str, f_port: int, data: bytes) -> None:
+        item = pb.MulticastGroupQueueItem(multicast_group_id=group_id, f_port=f_port, data=data)
+        await self._calls(self._groups.Enqueue, pb.EnqueueMulticastGroupQueueItemRequest(queue_item=item))
+
+    async def _delete(self, group_id: str) -> None:
+        request = pb.DeleteMulticastGroupRequest(id=group_id)
+        await self._calls(self._groups.Delete, request, fine=(Status.NOT_FOUND,))
+
+
+@asynccontextmanager
+async def connected(api: ChirpStackApi, health: Health) -> AsyncIterator[ChirpStack4]:
+    """The ChirpStack of the settings, inside `bridge.open_loop`; the first call connects."""
+    tls = client_context() if api.tls_enabled else None
+    async with connect(api.server, tls=tls) as channel:
+        yield chirpstack4(channel, api.token, health)
+
+
+def chirpstack4(channel: Channel, token: str, health: Health) -> ChirpStack4:
+    """The ChirpStack at the other end of `channel`."""
+    return ChirpStack4(
+        Calls(token, Gate(health)), MulticastGroupServiceStub(channel), DeviceServiceStub(channel)
+    )

@@ -1,0 +1,162 @@
+"""The simulated ChirpStack behind the API of ChirpStack 4, over real sockets."""
+
+from functools import partial
+from uuid import NAMESPACE_OID, uuid5
+
+from google.protobuf.empty_pb2 import Empty
+
+from fuota.generated.chirpstack4 import device_pb2 as device_pb
+from fuota.generated.chirpstack4 import multicast_group_pb2 as group_pb
+from fuota.generated.chirpstack4.device_grpc import DeviceServiceBase
+from fuota.generated.chirpstack4.multicast_group_grpc import MulticastGroupServiceBase
+from fuota.simulation import spelling4 as spelling
+from fuota.simulation.api import Service, api, serve_services
+from fuota.simulation.chirpstack import Queue
+
+
+class MulticastGroups(MulticastGroupServiceBase, Service):
+    """`api.MulticastGroupService`."""
+
+    @api
+    def Create(self, request: group_pb.CreateMulticastGroupRequest) -> group_pb.CreateMulticastGroupResponse:
+        message = request.multicast_group
+        group = self.chirpstack.create_group(spelling.settings(message), f_cnt=message.f_cnt)
+        return group_pb.CreateMulticastGroupResponse(id=group.id)
+
+    @api
+    def Get(self, request: group_pb.GetMulticastGroupRequest) -> group_pb.GetMulticastGroupResponse:
+        group = self.chirpstack.group(spelling.group_id("id", request.id))
+        return group_pb.GetMulticastGroupResponse(multicast_group=spelling.multicast_group(group))
+
+    @api
+    def Delete(self, request: group_pb.DeleteMulticastGroupRequest) -> Empty:
+        self.chirpstack.delete_group(spelling.group_id("id", request.id))
+        return Empty()
+
+    @api
+    def List(self, request: group_pb.ListMulticastGroupsRequest) -> group_pb.ListMulticastGroupsResponse:
+        member = spelling.dev_eui(request.dev_eui) if request.dev_eui else None
+        found = [
+            group
+            for group in self.chirpstack.groups_like(request.search, request.application_id or None)
+            if member is None or member in group.members
+        ]
+        page = found[request.offset :][: request.limit]  # none when the limit is 0
+        return group_pb.ListMulticastGroupsResponse(
+            total_count=len(found),
+            result=[
+                group_pb.MulticastGroupListItem(
+                    id=group.id,
+                    name=group.settings.name,
+                    region=spelling.region(group.settings),
+                    group_type=spelling.group_type(group.settings),
+                    application_id=group.settings.application_id,
+                    application_name="simulation",
+                )
+                for group in page
+            ],
+        )
+
+    @api
+    def AddDevice(self, request: group_pb.AddDeviceToMulticastGroupRequest) -> Empty:
+        group_id = spelling.group_id("multicast_group_id", request.multicast_group_id)
+        self.chirpstack.add_device(group_id, spelling.dev_eui(request.dev_eui))
+        return Empty()
+
+    @api
+    def RemoveDevice(self, request: group_pb.RemoveDeviceFromMulticastGroupRequest) -> Empty:
+        group_id = spelling.group_id("multicast_group_id", request.multicast_group_id)
+        self.chirpstack.remove_device(group_id, spelling.dev_eui(request.dev_eui))
+        return Empty()
+
+    @api
+    def AddGateway(self, request: group_pb.AddGatewayToMulticastGroupRequest) -> Empty:
+        self._gateways(request.multicast_group_id)[request.gateway_id] = None
+        return Empty()
+
+    @api
+    def RemoveGateway(self, request: group_pb.RemoveGatewayFromMulticastGroupRequest) -> Empty:
+        self._gateways(request.multicast_group_id).pop(request.gateway_id, None)
+        return Empty()
+
+    @api
+    def Enqueue(
+        self, request: group_pb.EnqueueMulticastGroupQueueItemRequest
+    ) -> group_pb.EnqueueMulticastGroupQueueItemResponse:
+        item = request.queue_item
+        group_id = spelling.group_id("multicast_group_id", item.multicast_group_id)
+        queued = self.chirpstack.multicast(group_id, item.f_port, item.data)
+        return group_pb.EnqueueMulticastGroupQueueItemResponse(f_cnt=queued.f_cnt)
+
+    @api
+    def FlushQueue(self, request: group_pb.FlushMulticastGroupQueueRequest) -> Empty:
+        self._queue(request.multicast_group_id).items.clear()
+        return Empty()
+
+    @api
+    def ListQueue(
+        self, request: group_pb.ListMulticastGroupQueueRequest
+    ) -> group_pb.ListMulticastGroupQueueResponse:
+        items = [
+            group_pb.MulticastGroupQueueItem(
+                multicast_group_id=request.multicast_group_id,
+                f_cnt=item.f_cnt,
+                f_port=item.f_port,
+                data=item.data,
+            )
+            for item in self._queue(request.multicast_group_id).items
+        ]
+        return group_pb.ListMulticastGroupQueueResponse(items=items)
+
+    def _gateways(self, group_id: str) -> dict[str, None]:
+        return self.chirpstack.group(spelling.group_id("multicast_group_id", group_id)).gateways
+
+    def _queue(self, group_id: str) -> Queue:
+        return self.chirpstack.group(spelling.group_id("multicast_group_id", group_id)).queue
+
+
+class Devices(DeviceServiceBase, Service):
+    """`api.DeviceService`, as far as it is about queues."""
+
+    @api
+    def Enqueue(
+        self, request: device_pb.EnqueueDeviceQueueItemRequest
+    ) -> device_pb.EnqueueDeviceQueueItemResponse:
+        item = request.queue_item
+        queue = self.chirpstack.queue(spelling.dev_eui(item.dev_eui))
+        if request.flush_queue:
+            queue.items.clear()
+        queued = queue.push(item.f_port, item.data, item.confirmed)
+        return device_pb.EnqueueDeviceQueueItemResponse(id=item_id(item.dev_eui, queued.f_cnt))
+
+    @api
+    def FlushQueue(self, request: device_pb.FlushDeviceQueueRequest) -> Empty:
+        self.chirpstack.queue(spelling.dev_eui(request.dev_eui)).items.clear()
+        return Empty()
+
+    @api
+    def GetQueue(
+        self, request: device_pb.GetDeviceQueueItemsRequest
+    ) -> device_pb.GetDeviceQueueItemsResponse:
+        waiting = self.chirpstack.queue(spelling.dev_eui(request.dev_eui)).items
+        items = [
+            device_pb.DeviceQueueItem(
+                id=item_id(request.dev_eui, item.f_cnt),
+                dev_eui=request.dev_eui,
+                confirmed=item.confirmed,
+                f_port=item.f_port,
+                data=item.data,
+            )
+            for item in waiting
+        ]
+        return device_pb.GetDeviceQueueItemsResponse(
+            total_count=len(items), result=() if request.count_only else items
+        )
+
+
+def item_id(dev_eui: str, number: int) -> str:
+    """A UUID for each downlink of each device."""
+    return str(uuid5(NAMESPACE_OID, f"{dev_eui} {number}"))
+
+
+serve_api = partial(serve_services, (MulticastGroups, Devices))
