@@ -49,7 +49,9 @@ class Deployments(Actor[Message]):
     async def started(self, me: Me[Message]) -> None:
         self.me = me
         epoch = self.ownership.epoch
-        if epoch is not None:
+        if epoch is None:
+            self.ownership.vacate()
+        else:
             await self.resume()
         me.nursery.start_soon(self.watch, epoch)
 
@@ -65,12 +67,14 @@ class Deployments(Actor[Message]):
     async def receive(self, message: Message) -> None:
         match message:
             case Begin(deployment_id):
-                if (child := await self.child(deployment_id)) is not None:
+                child = await self.child(deployment_id)
+                if child is not None and self.ownership.epoch is not None:
                     self.me.spawn(child.name, child.factory, room=child.room)
             case Gained():
                 await self.resume()
             case Lost():
                 await self.me.end_children()
+                self.ownership.vacate()
 
     def describe(self) -> object:
         return {"run by": self.ownership.holder, "epoch": self.ownership.epoch}

@@ -27,6 +27,7 @@ class Ownership:
     at_work: bool = attrs.field(default=False, init=False)
     """Whether every deployment has its actors: only then is an uplink of no device's actor nobody's."""
     _until: float = attrs.field(default=-math.inf, init=False)
+    _vacant: bool = attrs.field(default=True, init=False)
     _turn: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     @classmethod
@@ -58,6 +59,16 @@ class Ownership:
         while self.epoch == epoch:
             await self._change()
 
+    async def vacated(self) -> None:
+        """Return when no actor lives of an epoch that is over: before that, another must not begin."""
+        while not self._vacant:
+            await self._change()
+
+    def vacate(self) -> None:
+        """The actors of the epoch that is over have ended."""
+        self._vacant = True
+        self._changed()
+
     # What the journal says
 
     def gain(self, epoch: int, until: float) -> None:
@@ -66,12 +77,14 @@ class Ownership:
         self._health.well(PART)
         self._changed()
 
-    def doubt(self) -> None:
-        """It is not known whether this server is still the owner."""
+    def doubt(self, reason: str) -> None:
+        """It is not known whether this server is the owner."""
         self._until = -math.inf
+        self._health.ill(PART, f"in doubt: {reason}")
 
     def lose(self, holder: str) -> None:
         """Another server is the owner."""
+        self._vacant = self._vacant and self.epoch is None
         self.epoch, self._until, self.holder, self.at_work = None, -math.inf, holder, False
         self._health.ill(PART, f"the deployments are run by {holder}")
         self._changed()

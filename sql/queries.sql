@@ -14,9 +14,10 @@ from (
 ) as wanted (name, value)
 join pg_settings using (name)
 
--- name: current_transaction
--- For transaction_status, if the connection is lost before COMMIT is answered.
-select pg_current_xact_id()::text
+-- name: begin_writing
+-- Of every transaction that writes: the owner can not change before it has ended. Returns its id for
+-- transaction_status, if the connection is lost before COMMIT is answered.
+select pg_current_xact_id()::text from ownership where epoch = %s for key share
 
 -- name: transaction_status
 select pg_xact_status(%s::xid8)
@@ -181,21 +182,25 @@ select epoch, holder, extract(epoch from clock_timestamp() - seen_at)::float8 fr
 -- name: take_ownership
 update ownership
 set epoch = epoch + 1, holder = %(holder)s, since = clock_timestamp(), seen_at = clock_timestamp()
+where epoch = %(epoch)s
 returning epoch
 
 -- name: renew_ownership
 update ownership set seen_at = clock_timestamp() where epoch = %(epoch)s returning epoch
 
--- name: end_owners_session
+-- name: release_ownership
+update ownership set holder = 'nobody' where epoch = %(epoch)s returning epoch
+
+-- name: end_owners_sessions
+-- The one that has the lock and, if wanted, those in the middle of a transaction that writes (begin_writing).
 select pg_terminate_backend(pid)
 from pg_locks
-where locktype = 'advisory' and granted and objsubid = 1
+where granted and pid <> pg_backend_pid()
     and database = (select oid from pg_database where datname = current_database())
-    and (classid::bigint << 32) | objid::bigint = %(key)s
-
--- name: hold_epoch
--- Of every transaction that writes: the owner can not change before it has ended.
-select from ownership where epoch = %s for key share
+    and case locktype
+        when 'advisory' then objsubid = 1 and (classid::bigint << 32) | objid::bigint = %(key)s
+        when 'relation' then %(writing)s and relation = 'ownership'::regclass and mode = 'RowShareLock'
+    end
 
 -- name: select_mc_keys_to_reseal
 -- The first octet of what is sealed is the number of the master key.

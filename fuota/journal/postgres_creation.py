@@ -5,7 +5,7 @@ import psycopg
 from fuota.journal.encoding import dump_plan, dump_state
 from fuota.journal.port import Conflict, NewDeployment
 from fuota.journal.postgres_connections import Connection
-from fuota.journal.postgres_writing import committed, current_transaction, hold_epoch
+from fuota.journal.postgres_writing import begin_writing, committed
 from fuota.journal.sealing import Keyring, Kind
 from fuota.journal.sql import queries
 from fuota.lorawan.eui import EUI64
@@ -34,8 +34,7 @@ class Creation:
     def write(self, connection: Connection) -> None:
         """In a transaction of its own; once it was committed, again does nothing."""
         if self._xid is None or not committed(self._xid)(connection):
-            hold_epoch(connection, self._epoch)
-            self._xid = current_transaction(connection)
+            self._xid = begin_writing(connection, self._epoch)
             self._insert(connection)
 
     def _insert(self, connection: Connection) -> None:

@@ -1,20 +1,21 @@
 """Ownership of the deployments in PostgreSQL.
 
-The owner holds an advisory lock with a session of its own, so the lock is free the moment its process ends.
-Beside it stands a row with the epoch and the time at which the owner was last seen: every transaction that
-writes asks for its epoch (`hold_epoch`), and an owner that hangs can be told from one that works.
+The owner holds an advisory lock with a session of its own. Beside it stands a row with the epoch and the time
+at which the owner was last seen: every transaction that writes asks for its epoch (`begin_writing`).
 
     owner       may act for CERTAIN seconds from the beginning of its last renewal, and not once its session
                 has ended; then it is in doubt until it has the lock again, with the epoch it had
-    standby     takes the lock when it is free, or ends the session of an owner not seen for FROZEN seconds;
-                the epoch then grows, and what the other still wanted to write is refused
+    standby     takes the lock when it is free and the owner has gone, or was not seen for CERTAIN seconds:
+                that its session has ended is no proof that it knows. After FROZEN seconds it ends that
+                session. The epoch then grows, and what the other still wanted to write is refused
 
-CERTAIN is less than FROZEN, and the owner counts on a clock of its own: it has stopped acting before another
-begins, also when it can not hear of it.
+The owner counts on a clock of its own, so it has stopped acting before another begins, also when it can not
+hear of it.
 """
 
 import os
 import socket
+from contextlib import suppress
 
 import structlog
 import trio
@@ -28,11 +29,17 @@ log = structlog.get_logger(__name__)
 LOCK = int.from_bytes(b"owner")
 """Of the advisory lock."""
 
+NOBODY = "nobody"
+"""Is the holder before the first owner, and after one that has stopped in order."""
+
 RENEWAL = 2.0
 CERTAIN = 10.0
 FROZEN = 20.0
 TRY = 1.0
 """Seconds: between two renewals, and between two attempts of a standby; see above."""
+
+RELEASE = 1.0
+"""Seconds that the end waits for the database to note it."""
 
 
 class Claimant:
@@ -44,7 +51,6 @@ class Claimant:
         self._dsn = dsn
         self.ownership = ownership
         self._name = f"{socket.gethostname()}, process {os.getpid()}"
-        self._trouble = ""
         self._stood_by = False
 
     async def run(self) -> None:
@@ -54,36 +60,46 @@ class Claimant:
                     while not await self._claim(session):
                         self.decided.set()
                         await trio.sleep(TRY)
-                    self._trouble = ""
                     self.decided.set()
                     await self._hold(session)
             except Unavailable as error:
-                self.ownership.doubt()
-                if str(error) != self._trouble:
-                    self._trouble = str(error)
-                    log.warning("ownership in doubt", reason=self._trouble)
+                self.ownership.doubt(str(error))
                 await trio.sleep(TRY)
 
     async def _claim(self, session: Session) -> bool:
         """Whether this server is the owner now."""
-        began = trio.current_time()
-        [(locked,)] = await session.ask("try_ownership_lock", key=LOCK)
         [(epoch, holder, silent)] = await session.ask("select_ownership")
         ours = self.ownership.epoch == epoch
-        if not ours and (not locked or self.ownership.epoch is not None):
+        if not ours and self.ownership.epoch is not None:
             self._lose(holder)
-        if not locked:
-            if ours or silent > FROZEN:  # it is what is left of a session of our own, or its server hangs
-                log.warning("ending a session that is not heard of", holder=holder, seconds=round(silent))
-                await session.ask("end_owners_session", key=LOCK)
+            await self.ownership.vacated()
+        if not ours and silent <= CERTAIN and not gone(holder):
+            self._lose(holder)
             return False
-        if not ours:
-            [(epoch,)] = await session.ask("take_ownership", holder=self._name)
-            say = log.info if self._stood_by else log.debug
-            say("this server runs the deployments now", epoch=epoch, after=holder)
-            self._stood_by = False
-        self.ownership.gain(epoch, began + CERTAIN)
-        return True
+        [(locked,)] = await session.ask("try_ownership_lock", key=LOCK)
+        if not ours and not locked:
+            self._lose(holder)
+        hangs = not locked if ours else silent > FROZEN  # what is left of our last session; or another server
+        if hangs:
+            ended = await session.ask("end_owners_sessions", key=LOCK, writing=not ours)
+            if ended:
+                log.warning("sessions that were not heard of are ended", holder=holder, seconds=round(silent))
+        return locked and await self._gain(session, epoch, holder if not ours else None)
+
+    async def _gain(self, session: Session, epoch: int, after: str | None) -> bool:
+        """With the lock in hand: go on as the owner that this server was, or begin `after` another."""
+        began = trio.current_time()
+        if after is None:
+            rows = await session.ask("renew_ownership", epoch=epoch)
+        else:
+            rows = await session.ask("take_ownership", epoch=epoch, holder=self._name)
+        for (gained,) in rows:
+            self.ownership.gain(gained, began + CERTAIN)
+            if after is not None:
+                say = log.info if self._stood_by else log.debug
+                say("this server runs the deployments now", epoch=gained, after=after)
+                self._stood_by = False
+        return bool(rows)
 
     def _lose(self, holder: str) -> None:
         self._stood_by = True
@@ -99,10 +115,29 @@ class Claimant:
         """Renew the ownership until it is lost. Raises `Unavailable`."""
         epoch = self.ownership.epoch
         assert epoch is not None
-        while True:
-            with trio.move_on_after(RENEWAL):
-                await session.disturbed()
-            began = trio.current_time()
-            if not await session.ask("renew_ownership", epoch=epoch):
-                return
-            self.ownership.gain(epoch, began + CERTAIN)
+        try:
+            while True:
+                with trio.move_on_after(RENEWAL):
+                    await session.disturbed()
+                began = trio.current_time()
+                if not await session.ask("renew_ownership", epoch=epoch):
+                    return
+                self.ownership.gain(epoch, began + CERTAIN)
+        except trio.Cancelled:
+            with trio.move_on_after(RELEASE, shield=True), suppress(Unavailable):
+                await session.ask("release_ownership", epoch=epoch)
+            raise
+
+
+def gone(holder: str) -> bool:
+    """Whether it is known that `holder` acts no more: it has said so, or was a process of this machine."""
+    host, _, pid = holder.rpartition(", process ")
+    if host != socket.gethostname():
+        return holder == NOBODY
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return int(pid) == os.getpid()

@@ -125,8 +125,7 @@ class _Batch:
                 pending.settle()
 
     def write(self, connection: Connection) -> None:
-        hold_epoch(connection, self._epoch)
-        self.xid = current_transaction(connection)
+        self.xid = begin_writing(connection, self._epoch)
         entries = [pending.entry for pending in self._batch]
         given = {_version(entry): entry for entry in entries if isinstance(entry, Step)}
         written = _insert(connection, given)
@@ -140,16 +139,14 @@ class _Batch:
                 connection.execute(queries()["delete_deployment"], [entry.deployment_id])
 
 
-def hold_epoch(connection: Connection, epoch: int | None) -> None:
-    """Keep the owner from changing until the transaction has ended. Raises `Fenced` if it has already."""
-    if connection.execute(queries()["hold_epoch"], [epoch]).fetchone() is None:
+def begin_writing(connection: Connection, epoch: int | None) -> str:
+    """Keep the owner from changing until the transaction has ended; its id, for `committed`.
+
+    Raises `Fenced` if the owner has changed already.
+    """
+    row = connection.execute(queries()["begin_writing"], [epoch]).fetchone()
+    if row is None:
         raise Fenced("another server runs the deployments of this database")
-
-
-def current_transaction(connection: Connection) -> str:
-    """The id of the transaction, for `committed`."""
-    row = connection.execute(queries()["current_transaction"]).fetchone()
-    assert row is not None
     return cast(str, row[0])
 
 

@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from fuota.deployment import states as deployment
 from fuota.deployment.plan import MulticastClass, Plan, StatusRequest
 from fuota.device import states as device
+from fuota.journal import postgres_ownership, postgres_session
 from fuota.journal.port import LogRow, NewDeployment, NewDevice
 from fuota.journal.sealing import Keyring
 from fuota.lorawan.eui import EUI64
@@ -94,7 +95,7 @@ class Line:
     dead: bool = False
     """New connections are closed at once."""
     frozen: bool = False
-    """Nothing reaches PostgreSQL any more, and nobody is told."""
+    """Nothing reaches PostgreSQL any more, and nobody is told, not even that PostgreSQL has hung up."""
     cut_before: bytes | None = None
     """The next request with these octets does not reach PostgreSQL: its connection ends."""
     cut_after: bytes | None = None
@@ -133,6 +134,8 @@ class Line:
                         await self.cut()
                     return
                 await client.send_all(reply)
+            if self.frozen:
+                await trio.sleep_forever()
 
         async def until_it_ends(pump: Callable[[], Awaitable[None]]) -> None:
             with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
@@ -161,3 +164,11 @@ async def line(dsn: str, nursery: trio.Nursery) -> Line:
 
     nursery.start_soon(trio.serve_listeners, connect, listeners)
     return line
+
+
+@pytest.fixture
+def a_tenth_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For all that has to do with ownership, in the same proportions."""
+    monkeypatch.setattr(postgres_session, "WITHIN", postgres_session.WITHIN / 10)
+    for name in ("RENEWAL", "CERTAIN", "FROZEN", "TRY"):
+        monkeypatch.setattr(postgres_ownership, name, getattr(postgres_ownership, name) / 10)

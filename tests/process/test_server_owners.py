@@ -85,9 +85,12 @@ async def test_the_second_takes_over(
                 assert await owner.stop() == 0
             else:
                 owner.process.send_signal(how)
+            if how is signal.SIGKILL:
+                await owner.process.wait()  # so that it is gone for the other, too
             await standby.until_it_says("readyz", lambda said: "ownership" not in said["ailments"], within=30)
             status = await Site(standby, other).end(deployment_id, within=90)
             await field.until(lambda: not field.groups)
+            calls = field.conditions.calls
             if how is signal.SIGSTOP:
                 owner.process.send_signal(signal.SIGCONT)
                 await owner.until_it_says("readyz", lambda said: "ownership" in said["ailments"])
@@ -96,6 +99,7 @@ async def test_the_second_takes_over(
                 assert await owner.stop() == 0
             assert await standby.crashes() == []
             assert await standby.stop() == 0
+            assert field.conditions.calls == calls, "who is fenced calls nobody"
     assert len(complete(status)) == 5
     assert hold_the_image(devices)
     assert len(field.groups.ever) == 1

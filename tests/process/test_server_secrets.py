@@ -126,7 +126,7 @@ async def test_no_secret_is_shown(tmp_path: Path, dsn: str, official_client: Any
     assert len(complete(status)) == 2
     places["what it said"] = installation.stderr.encode()
     places["the database"] = dump(dsn)
-    for said in (b"[debug]", b"malformed event", b"ownership in doubt", b"device failed"):
+    for said in (b"[debug]", b"malformed event", b"in doubt: PostgreSQL", b"device failed"):
         assert said in places["what it said"]
     key = mc_key(tmp_path, dsn)
     assert keys.mc_app_s_key(key, group.settings.mc_addr) == session_keys["McAppSKey"]

@@ -30,5 +30,5 @@ def test_every_fault_has_its_test() -> None:
 
 def test_the_faults_of_chirpstack_and_of_owners_are_all_told() -> None:
     modules = [HERE / "virtual" / name for name in ("test_chirpstack_faults.py", "test_ownership.py")]
-    modules.append(HERE / "postgres" / "test_ownership.py")
+    modules += [HERE / "postgres" / name for name in ("test_ownership.py", "test_takeover.py")]
     assert names_in(modules) <= named_in("faults.md")

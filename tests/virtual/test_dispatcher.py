@@ -359,7 +359,7 @@ async def test_nothing_is_taken_for_deployments_that_another_server_runs(autojum
 
 async def test_clock_requests_are_answered_while_ownership_is_in_doubt(autojump_clock: object) -> None:
     async with field() as f:
-        f.ownership.doubt()
+        f.ownership.doubt("the database is away")
         assert await f.route(clock_request(off=1)) is Outcome.TAKEN
         await trio.testing.wait_all_tasks_blocked()
         assert len(f.network.downlinks) == 1

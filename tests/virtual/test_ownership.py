@@ -9,6 +9,7 @@ from trio.testing import MockClock
 
 from fuota.actor import ActorSnapshot
 from fuota.deployment.states import Ended, Why
+from fuota.deployments import Begin
 from fuota.device.states import Complete
 from fuota.journal.port import Fenced
 from tests.campaign import IMAGE, Server, order, server, simulated
@@ -33,8 +34,14 @@ async def test_what_was_lost_is_gained_again(after: float, autojump_clock: MockC
         deployment_id = await running.orders.take(order(devices))
         await trio.sleep(after)
         ownership.lose("another server")
-        await trio.sleep(5)
+        with trio.fail_after(10):
+            await ownership.vacated()
         assert len(everyone(running)) == 3, "the root, the dispatcher and the one above all deployments"
+        deployments = running.tree.find("/deployments")
+        assert deployments is not None
+        await deployments.tell(Begin(deployment_id))
+        await trio.sleep(5)
+        assert len(everyone(running)) == 3, "what was ordered just before is begun by the other server"
         groups = {id_: group.queue.next_f_cnt for id_, group in running.world.chirpstack.groups.items()}
         with pytest.raises(Fenced, match="run by another server"):
             await running.orders.take(order(simulated(1)))
@@ -57,7 +64,7 @@ async def test_in_doubt_everything_waits_and_goes_on(autojump_clock: MockClock) 
         ownership = running.journal.ownership
         deployment_id = await running.orders.take(order(devices))
         await trio.sleep(8)
-        ownership.doubt()
+        ownership.doubt("the database is away")
         waiting = [len(running.world.chirpstack.queue(device.dev_eui).items) for device in devices]
         await trio.sleep(40)
         assert sum(waiting) >= sum(

@@ -1,0 +1,82 @@
+"""Servers that share a database, as far as their journals go."""
+
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import attrs
+import psycopg
+import pytest
+import trio
+
+from fuota.device import states as device
+from fuota.health import Health
+from fuota.journal.port import ActorId, NewDeployment, Transition
+from fuota.journal.postgres import PostgresJournal
+from fuota.journal.sealing import Keyring
+from fuota.ownership import Ownership
+
+
+@asynccontextmanager
+async def opened(dsn: str, health: Health | None = None) -> AsyncIterator[PostgresJournal]:
+    """A server's journal."""
+    async with PostgresJournal.open(
+        dsn, keyring=Keyring.from_hex("a5" * 32), health=health or Health(), patience=0.3
+    ) as journal:
+        yield journal
+
+
+@attrs.define
+class Life:
+    """Of a server that does not end with the block it was started in."""
+
+    journal: PostgresJournal
+    _scope: trio.CancelScope
+    _over: trio.Event
+
+    @classmethod
+    async def begin(cls, dsn: str, nursery: trio.Nursery) -> "Life":
+        """On another machine than the test's own."""
+        over = trio.Event()
+
+        async def live(task_status: trio.TaskStatus["Life"]) -> None:
+            with trio.CancelScope() as scope:
+                async with opened(dsn) as journal:
+                    task_status.started(cls(journal, scope, over))
+                    await trio.sleep_forever()
+            over.set()
+
+        with pytest.MonkeyPatch.context() as elsewhere:
+            elsewhere.setattr(socket, "gethostname", lambda: "another")
+            begun: Life = await nursery.start(live)
+        return begun
+
+    @property
+    def ownership(self) -> Ownership:
+        return self.journal.ownership
+
+    async def end(self) -> None:
+        self._scope.cancel()
+        await self._over.wait()
+
+
+async def until(what: Callable[[], object]) -> None:
+    with trio.fail_after(20):
+        while not what():  # noqa: ASYNC110  # a clock runs out, which tells nobody
+            await trio.sleep(0.01)
+
+
+def end_sessions(dsn: str) -> None:
+    """Those of the owners."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'")
+
+
+def step(new: NewDeployment, version: int = 2) -> Transition:
+    return Transition(
+        actor=ActorId(new.id, new.devices[0].dev_eui),
+        version=version,
+        at=new.created_at,
+        cause="Answered",
+        state=device.Prepared(),
+    )

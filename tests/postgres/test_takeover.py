@@ -1,0 +1,129 @@
+"""Who takes over from whom, when, and never before the other has stopped."""
+
+import os
+import socket
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+import trio
+
+from fuota.journal import postgres_ownership
+from fuota.journal.port import Fenced, NewDeployment
+from fuota.journal.postgres_writing import begin_writing
+from fuota.journal.sql import queries
+from tests.postgres.owners import Life, end_sessions, opened, step, until
+
+Order = Callable[[int], NewDeployment]
+
+pytestmark = pytest.mark.usefixtures("a_tenth_of_the_time")
+
+WAITING = """
+select true from pg_stat_activity
+where datname = current_database() and wait_event_type = 'Lock' and query like '%epoch + 1%'
+"""
+"""Whoever wants to take over, and can not yet."""
+
+
+async def test_the_second_takes_over_as_soon_as_the_first_has_ended(
+    dsn: str, order: Order, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_ownership, "CERTAIN", 1000.0)
+    first, new = await Life.begin(dsn, nursery), order(1)
+    await first.journal.create(new)
+    epoch = first.ownership.epoch
+    assert epoch is not None
+    async with opened(dsn) as second:
+        await first.end()
+        await until(lambda: second.ownership.certain)
+        assert second.ownership.epoch == epoch + 1
+        await second.commit(step(new))
+
+
+async def test_an_owner_cut_off_is_succeeded_and_never_acts_beside_its_successor(
+    dsn: str, line: Any, order: Order
+) -> None:
+    new, both = order(1), 0
+    async with opened(line.dsn) as first, opened(dsn) as second:
+        await first.create(new)
+        line.frozen = True
+        with trio.fail_after(20):
+            while not second.ownership.certain:
+                both += first.ownership.certain and second.ownership.certain
+                await trio.sleep(0.005)
+        assert not both
+        assert not first.ownership.certain
+        await second.commit(step(new))
+        line.frozen = False
+        await line.cut()
+        await until(lambda: first.ownership.epoch is None)
+        with pytest.raises(Fenced):
+            await first.commit(step(new, 3))
+        assert not first.ownership.certain
+        assert second.ownership.certain
+
+
+async def test_a_lock_that_is_free_is_no_proof_that_its_owner_has_stopped(
+    dsn: str, line: Any, nursery: trio.Nursery
+) -> None:
+    """PostgreSQL has hung up, as it does when it is restarted, and the owner can not hear of it."""
+    both = 0
+    owner = await Life.begin(line.dsn, nursery)
+    async with opened(dsn) as second:
+        line.frozen = True
+        end_sessions(dsn)
+        with trio.fail_after(20):
+            while not second.ownership.certain:
+                both += owner.ownership.certain and second.ownership.certain
+                await trio.sleep(0.002)
+        assert not owner.ownership.certain
+        assert not both
+        line.frozen = False
+        await line.cut()
+
+
+@pytest.mark.parametrize("lock", ["held", "free"])
+async def test_an_owner_that_hangs_in_the_middle_of_a_transaction_is_succeeded(
+    lock: str, dsn: str, nursery: trio.Nursery
+) -> None:
+    """Whether or not its other session has gone; the transaction is undone."""
+    owner = await Life.begin(dsn, nursery)
+    with psycopg.connect(dsn) as writing, psycopg.connect(dsn, autocommit=True) as hanging:
+        epoch = owner.ownership.epoch
+        assert epoch is not None
+        begin_writing(writing, epoch)
+        await owner.end()
+        if lock == "held":
+            hanging.execute(queries()["try_ownership_lock"], {"key": postgres_ownership.LOCK})
+        hanging.execute("update ownership set holder = 'another, process 1', seen_at = clock_timestamp()")
+        async with opened(dsn) as second:
+            assert second.ownership.epoch is None
+            await until(lambda: second.ownership.certain)  # before PostgreSQL ends the transaction by itself
+            assert second.ownership.epoch == epoch + 1
+        with pytest.raises(psycopg.OperationalError):
+            writing.execute("select")
+
+
+def test_who_is_known_to_have_gone() -> None:
+    here = socket.gethostname()
+    with subprocess.Popen(["sleep", "60"]) as other:
+        assert not postgres_ownership.gone(f"{here}, process {other.pid}")
+        other.kill()
+    assert postgres_ownership.gone(f"{here}, process {other.pid}")
+    assert postgres_ownership.gone(f"{here}, process {os.getpid()}"), "in a container that was started again"
+    assert postgres_ownership.gone("nobody")
+    assert not postgres_ownership.gone(f"another, process {other.pid}")
+
+
+async def test_a_takeover_waits_for_what_is_being_written(dsn: str, nursery: trio.Nursery) -> None:
+    first = await Life.begin(dsn, nursery)
+    async with opened(dsn) as second:
+        with psycopg.connect(dsn) as connection:
+            begin_writing(connection, first.ownership.epoch)
+            await first.end()
+            with psycopg.connect(dsn, autocommit=True) as onlooker:
+                await until(lambda: onlooker.execute(WAITING).fetchone())
+            assert second.ownership.epoch is None
+        await until(lambda: second.ownership.certain)
