@@ -79,6 +79,7 @@ async def mischief(random: Random, around: Surroundings, journal: AbsentJournal)
         epoch = journal.ownership.epoch or 0
         journal.ownership.lose("another server")
         await trio.sleep(random.choice([1, 30, 600]))
+        await journal.ownership.vacated()
         journal.ownership.gain(epoch + 1, math.inf)
 
     async def group() -> None:
