@@ -101,5 +101,6 @@ class SimulatedNetwork:
                 if about is not None and about.id not in self._chirpstack.groups:
                     raise GroupGone("NOT_FOUND", f"multicast group {about.id}")
                 yield
+                self.conditions.part()
             except ApiError as error:
                 raise ERRORS.get(error.status, Refused)(error.status, error.detail) from error

@@ -26,7 +26,9 @@ def api(method: Callable[[S, Req], Res]) -> Method[S, Req, Res]:
     async def body(self: S, request: Req) -> Res:
         await self.conditions.meet()
         try:
-            return method(self, request)
+            response = method(self, request)
+            self.conditions.part()
+            return response
         except ApiError as error:
             if self.conditions.limited and error.status == "NOT_FOUND":
                 raise ApiError("UNAUTHENTICATED", "authentication failed: not authorized") from error

@@ -19,6 +19,8 @@ class ApiConditions:
     """Seconds that a call takes."""
     failing: float = 0.0
     """Share of calls that fail with UNAVAILABLE, without effect."""
+    unsaid: float = 0.0
+    """Share of calls that are carried out, but whose answer is lost: they fail with UNAVAILABLE, too."""
     limited: bool = False
     """The token is one of an organization: what does not exist is none of its business (UNAUTHENTICATED)."""
     outages: list[tuple[datetime, datetime, str, str]] = attrs.field(factory=list)
@@ -41,3 +43,8 @@ class ApiConditions:
                 raise ApiError(status, said)
         if self.random.random() < self.failing:
             raise ApiError("UNAVAILABLE", "try again")
+
+    def part(self) -> None:
+        """Let the answer pass, or raise `ApiError`."""
+        if self.unsaid and self.random.random() < self.unsaid:
+            raise ApiError("UNAVAILABLE", "connection reset by peer")

@@ -65,6 +65,21 @@ async def test_one_device_over_which_the_network_stumbles_fails_alone(autojump_c
     assert {type(result.state(device.dev_eui)) for device in (devices[0], devices[2])} == {Complete}
 
 
+async def test_calls_whose_answers_are_lost_are_made_again(autojump_clock: MockClock) -> None:
+    """A fragment may be sent twice, a request too; a group is not made twice."""
+    devices = simulated(4)
+    async with server(devices) as running:
+        running.network.conditions.unsaid = 0.4
+        deployment_id = await running.orders.take(order(devices))
+        group = await until_enqueued(running, FRAGMENTS)
+        assert [*running.world.chirpstack.groups] == [group.id]
+        result = await running.end_of(deployment_id)
+        assert not running.world.chirpstack.groups
+    assert group.queue.next_f_cnt > FRAGMENTS
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
+
+
 async def test_an_application_that_is_not_there_ends_the_deployment(autojump_clock: MockClock) -> None:
     devices = simulated(2)
     async with server(devices) as running:

@@ -1,0 +1,87 @@
+"""ChirpStack on bad days: answers that are lost, connections that freeze or break, tokens that are wrong."""
+
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from fuota.simulation.behaviour import Behaviour
+from tests.process.live import API_TOKEN, Installation, chirpstack, complete, hold_the_image, quick, site
+from tests.process.wire import open_wire
+
+
+async def test_connections_freeze_and_break(tmp_path: Path, dsn: str, official_client: Any) -> None:
+    """In the set-up answers are lost: of such a call nobody knows whether it has been carried out."""
+    devices = quick([Behaviour()] * 6)
+    async with chirpstack(devices) as field, open_wire(field.address) as wire:
+        field.conditions.latency = 0.05  # the transmission takes its time
+        tables = field.tables(dsn)
+        tables["application_server.api"]["server"] = wire.address
+        installation = Installation.make(tmp_path, tables)
+        async with site(installation, field, official_client) as running:
+            field.conditions.unsaid = 0.5
+            deployment_id = await running.create(devices, multicastTimeout=4, unicastAttemptCount=12)
+            await field.until(lambda: field.groups)
+            wire.cut()
+            await field.until_sent(5)
+            field.conditions.unsaid = 0
+            wire.frozen, known = True, wire.connections
+            await field.until(lambda: wire.connections > known)  # the frozen one was left
+            wire.frozen = False
+            await field.until_sent(10)
+            wire.cut()
+            status = await running.end(deployment_id, within=90)
+            await field.until(lambda: not field.groups)
+            assert await running.server.crashes() == []
+            assert await running.server.look("healthz") == {"ailments": {}}
+            assert await running.server.stop() == 0
+    assert len(complete(status)) == 6
+    assert hold_the_image(devices)
+    assert len(field.groups.ever) == 1
+    assert "Traceback" not in installation.stderr
+
+
+async def test_a_wrong_token_is_mended(tmp_path: Path, dsn: str, official_client: Any) -> None:
+    """Before anything was done, and in the middle: the server is started again with the right one."""
+    devices = quick([Behaviour()] * 4)
+    async with chirpstack(devices) as field:
+        tables = field.tables(dsn)
+        installation = Installation.make(tmp_path, tables)
+        api = installation.tables["application_server.api"]
+        api["token"] = "of yesterday"
+        async with site(installation, field, official_client) as running:
+            deployment_id = await running.create(devices)
+            await refused(running.server, installation, times=1)
+            assert await running.server.stop() == 0
+        api["token"] = API_TOKEN
+        async with installation.serving() as server, field.posted_to(server):
+            await field.until(lambda: any(group.members for group in field.groups.values()))
+            assert await server.stop() == 0
+        api["token"] = "of tomorrow"
+        async with installation.serving() as server, field.posted_to(server):
+            await refused(server, installation, times=2)
+            assert await server.stop() == 0
+        api["token"] = API_TOKEN
+        async with site(installation, field, official_client) as running:
+            status = await running.end(deployment_id)
+            assert await running.server.look("healthz") == {"ailments": {}}
+    assert len(complete(status)) == 4
+    assert hold_the_image(devices)
+    assert "device failed" not in installation.stderr
+
+
+async def refused(server: Any, installation: Installation, *, times: int) -> None:
+    """Everything says that the token is refused, and goes on waiting; the log says it once in each life."""
+    await server.until_it_says("readyz", lambda said: "token" in said["ailments"].get("chirpstack", ""))
+    assert "not authorized" in await trouble(server)
+    await trio.sleep(1)  # some more calls are refused meanwhile
+    errors = [line for line in installation.stderr.splitlines() if "[error]" in line]
+    assert len(errors) == times
+    assert "refuses the token" in errors[-1]
+    assert "of yesterday" not in installation.stderr
+
+
+async def trouble(server: Any) -> str:
+    """What a deployment says of its trouble."""
+    tree = await server.look("debug/actors?path=/deployments&depth=2")
+    return " ".join(str(child["description"]) for child in tree["children"])
