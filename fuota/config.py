@@ -124,6 +124,28 @@ class ApplicationServer:
 
 
 @frozen
+class ChirpStackEventHandler(EventHandler):
+    """Events from ChirpStack."""
+
+    clock_sync: bool = field(
+        default=True,
+        metadata=key(
+            value.boolean,
+            "Answer devices that ask for the time (AppTimeReq). ChirpStack 4.12 and newer may do so itself, "
+            "as the device profile says: then false, or a device gets two answers.",
+        ),
+    )
+
+
+@frozen
+class ChirpStack:
+    """ChirpStack 4; a configuration has this table or [application_server], for ChirpStack 3, never both."""
+
+    event_handler: ChirpStackEventHandler = Factory(ChirpStackEventHandler)
+    api: ChirpStackApi = Factory(ChirpStackApi)
+
+
+@frozen
 class FuotaServerApi:
     """The gRPC API, for the clients of this server."""
 
@@ -190,6 +212,19 @@ class Settings:
     general: General = Factory(General)
     postgresql: PostgreSQL = Factory(PostgreSQL)
     application_server: ApplicationServer = Factory(ApplicationServer)
+    chirpstack: ChirpStack = Factory(ChirpStack)
+    generation: Literal[3, 4] = field(default=3, metadata={"chosen": True})
+    """Of ChirpStack: which of the two tables counts."""
     fuota_server: FuotaServer = Factory(FuotaServer)
     debug: Debug = Factory(Debug)
     secrets: Secrets = Factory(Secrets)
+
+    @property
+    def network(self) -> ApplicationServer | ChirpStack:
+        """The table that counts."""
+        return self.chirpstack if self.generation == 4 else self.application_server
+
+    @property
+    def clock_sync(self) -> bool:
+        """Whether devices that ask for the time are answered."""
+        return self.generation == 3 or self.chirpstack.event_handler.clock_sync

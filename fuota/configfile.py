@@ -13,7 +13,7 @@ import textwrap
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import attrs
 
@@ -24,6 +24,8 @@ HEAD = (
     f"{NAME}.toml: the configuration of the FUOTA server.",
     "The environment variable named with a key wins over the file, unless it is empty.",
 )
+TABLES: Mapping[int, str] = {3: "application_server", 4: "chirpstack"}
+"""Of which one counts."""
 SHOWN = 200
 """Characters of a value that is wrong."""
 SEARCHED = (Path(), Path("~/.config", NAME), Path("/etc", NAME))
@@ -62,7 +64,19 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
     given = {**(_of_file(path, keys) if path else {}), **_of_environment(environ, keys)}
     settings: Settings = _build(Settings, "", given)
     _check_tls(settings, given)
-    return settings
+    return attrs.evolve(settings, generation=_generation(given))
+
+
+def _generation(given: Mapping[str, Given]) -> Literal[3, 4]:
+    """Of ChirpStack, by the table of which there is something."""
+    three, four = (
+        next((each for name, each in given.items() if name.startswith(f"{table}.")), None)
+        for table in TABLES.values()
+    )
+    if three and four:
+        why = f"[application_server] is for ChirpStack 3 and [chirpstack] for 4, and {three.place} has "
+        raise ConfigError(f"{four.place}: {four.name}: {why}{three.name}: use one of them")
+    return 4 if four else 3
 
 
 def dump(settings: Settings) -> str:
@@ -73,6 +87,8 @@ def dump(settings: Settings) -> str:
 def _keys(section: type, prefix: str = "") -> Iterator[tuple[str, "attrs.Attribute[Any]"]]:
     for attribute in attrs.fields(section):
         name = f"{prefix}{attribute.name}"
+        if "chosen" in attribute.metadata:
+            continue
         if "read" in attribute.metadata:
             yield name, attribute
         else:
@@ -140,6 +156,8 @@ def _build(section: type, prefix: str, given: Mapping[str, Given]) -> Any:
     values = {}
     for attribute in attrs.fields(section):
         name = f"{prefix}{attribute.name}"
+        if "chosen" in attribute.metadata:
+            continue
         if "read" not in attribute.metadata:
             values[attribute.name] = _build(attribute.type, f"{name}.", given)
         elif name in given:
@@ -172,6 +190,9 @@ def _lines(section: attrs.AttrsInstance, path: tuple[str, ...]) -> Iterator[str]
         yield from ["", "", *_comment(type(section).__doc__ or ""), f"[{'.'.join(path)}]"]
     for attribute in attrs.fields(type(section)):
         value = getattr(section, attribute.name)
+        unused = isinstance(section, Settings) and attribute.name == TABLES[7 - section.generation]
+        if unused or "chosen" in attribute.metadata:
+            continue
         if "read" not in attribute.metadata:
             yield from _lines(value, (*path, attribute.name))
             continue

@@ -74,11 +74,18 @@ class Dispatcher(Actor[Route]):
     """Keeps nothing that a restart would lose: who is concerned is in the registry."""
 
     def __init__(
-        self, devices: Registry[EUI64, DeviceMessage], network: Network, ownership: Ownership
+        self,
+        devices: Registry[EUI64, DeviceMessage],
+        network: Network,
+        ownership: Ownership,
+        *,
+        clock_sync: bool = True,
     ) -> None:
+        """`clock_sync`: whether devices that ask for the time are answered."""
         self._devices = devices
         self._network = network
         self._ownership = ownership
+        self._clock_sync = clock_sync
         self._kept: deque[_Kept] = deque()
         self._counts = Counts()
         self._recently = clock_answers.Recently()
@@ -91,7 +98,7 @@ class Dispatcher(Actor[Route]):
         match route.uplink.f_port:
             case multicast.package.port | fragmentation.package.port:
                 self._deliver(route)
-            case clocksync.package.port:
+            case clocksync.package.port if self._clock_sync:
                 self._answer(route)
             case _:
                 self._counts.unconcerned += 1

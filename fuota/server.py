@@ -26,7 +26,6 @@ from fuota import bridge, http
 from fuota.actor import Actor, Alarms, Child, Policy, Ref, Registry, Tree, open_tree
 from fuota.api.errors import answer
 from fuota.api.orders import Orders
-from fuota.api.service3 import FuotaServerService
 from fuota.clock import SystemClock
 from fuota.config import FuotaServerApi, Settings
 from fuota.database import database, journal_in, try_keys
@@ -34,11 +33,10 @@ from fuota.debug.app import debug_app
 from fuota.deployments import Begin, Deployments, Message
 from fuota.dispatcher import Dispatcher, Route
 from fuota.endpoint import Endpoint, Serve, check
+from fuota.generations import GENERATIONS, Generation
 from fuota.health import Health
-from fuota.integration import chirpstack3
 from fuota.integration.endpoint import endpoint
 from fuota.journal.port import JournalError
-from fuota.network.application_server import connected
 from fuota.network.port import Network
 from fuota.postgresql import EmbeddedPostgresqlError
 from fuota.rpc.health import HealthService
@@ -131,11 +129,11 @@ async def _serve_and_tell(settings: Settings) -> None:
 
 async def serve(settings: Settings, *, task_status: trio.TaskStatus[Addresses]) -> None:
     """Serve until cancelled; then stop in order."""
-    health, clock = Health(), SystemClock()
+    health, clock, generation = Health(), SystemClock(), GENERATIONS[settings.generation]
     async with AsyncExitStack() as stack:
         await check(
             settings.fuota_server.api.bind,
-            settings.application_server.event_handler.http.bind,
+            settings.network.event_handler.http.bind,
             settings.debug.bind,
         )
         tls = _tls(settings.fuota_server.api)
@@ -145,7 +143,7 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[Addresses]) 
         journal = await stack.enter_async_context(journal_in(dsn, settings, health))
         await try_keys(journal)
         await stack.enter_async_context(bridge.open_loop())
-        network = await stack.enter_async_context(connected(settings.application_server.api, health))
+        network = await stack.enter_async_context(generation.connected(settings.network.api, health))
         owned = network.if_permitted(journal.ownership)
         services = Services(journal, owned, clock, Alarms(clock), Registry(), health)
         nursery = await stack.enter_async_context(trio.open_nursery())
@@ -173,16 +171,19 @@ async def _grow(
 
     dispatcher: Ref[Route] = await start(
         "dispatcher",
-        lambda: Dispatcher(services.devices, network, services.journal.ownership),
+        lambda: Dispatcher(
+            services.devices, network, services.journal.ownership, clock_sync=settings.clock_sync
+        ),
         room=1024,
     )
     deployments: Ref[Message] = await start("deployments", lambda: Deployments(services), room=1024)
-    events, api = settings.application_server.event_handler, settings.fuota_server.api
+    events, api = settings.network.event_handler, settings.fuota_server.api
+    generation = GENERATIONS[settings.generation]
     app = endpoint(
-        chirpstack3, dispatcher, services.clock, marshaler=events.marshaler, token=events.http.token
+        generation.events, dispatcher, services.clock, marshaler=events.marshaler, token=events.http.token
     )
     await listen("integration", partial(http.serve, app, events.http.bind))
-    grpc = _grpc_services(services, deployments)
+    grpc = _grpc_services(generation, services, deployments)
     await listen("api", partial(serve_grpc, grpc, api.bind, tls=tls, answer=answer))
     page = debug_app(tree.snapshot, services.health, addresses.complete, token=settings.debug.token)
     await listen("debug", partial(http.serve, page, settings.debug.bind))
@@ -193,12 +194,14 @@ def _tls(api: FuotaServerApi) -> ssl.SSLContext | None:
     return server_context(api.tls_cert, api.tls_key, api.ca_cert) if api.tls_cert and api.tls_key else None
 
 
-def _grpc_services(services: Services, deployments: Ref[Message]) -> list["IServable"]:
+def _grpc_services(
+    generation: Generation, services: Services, deployments: Ref[Message]
+) -> list["IServable"]:
     async def begin(deployment_id: UUID) -> None:
         await deployments.tell(Begin(deployment_id))
 
     orders = Orders(services.journal, services.clock, begin)
-    ours = [FuotaServerService(orders, services.journal)]
+    ours = [generation.service(orders, services.journal)]
     health = HealthService(ours, lambda: not services.health.ailments())
     return with_reflection([*ours, health])
 

@@ -1,8 +1,8 @@
 """The dialect of clients of the ChirpStack FUOTA Server v3: its messages <-> orders and statuses."""
 
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
 
+from fuota.api.answers import duration, fill, rows_of
 from fuota.deployment.order import Order, OrderedDevice, Problem
 from fuota.deployment.plan import MulticastClass, StatusRequest
 from fuota.generated.chirpstack3 import fuota_pb2 as pb
@@ -33,7 +33,7 @@ def order(deployment: pb.Deployment) -> tuple[Order, Sequence[Problem]]:
         multicast_frequency=deployment.multicast_frequency,
         multicast_group_id=deployment.multicast_group_id,
         multicast_timeout=deployment.multicast_timeout,
-        unicast_timeout=_duration(deployment),
+        unicast_timeout=duration(deployment.unicast_timeout),
         unicast_attempt_count=deployment.unicast_attempt_count,
         fragmentation_fragment_size=deployment.fragmentation_fragment_size,
         payload=deployment.payload,
@@ -71,12 +71,6 @@ def _periodicity(deployment: pb.Deployment, mc_class: MulticastClass | None) -> 
     return PERIODICITIES.get(deployment.multicast_ping_slot_period, missing)
 
 
-def _duration(deployment: pb.Deployment) -> timedelta:
-    """Any 64 bits may stand in a Duration; what no timedelta holds is too long all the same."""
-    seconds = max(-(10**9), min(deployment.unicast_timeout.seconds, 10**9))
-    return timedelta(seconds=seconds, microseconds=deployment.unicast_timeout.nanos // 1000)
-
-
 def status_response(status: DeploymentStatus) -> pb.GetDeploymentStatusResponse:
     """All the devices with the instants of what they have completed; what has not happened is unset."""
     response = pb.GetDeploymentStatusResponse(
@@ -84,27 +78,18 @@ def status_response(status: DeploymentStatus) -> pb.GetDeploymentStatusResponse:
         updated_at=status.updated_at,
         device_status=[_device_status(device) for device in status.devices],
     )
-    for milestone, at in status.milestones.items():
-        getattr(response, milestone.value).FromDatetime(at)
-    return response
+    return fill(response, status.milestones)
 
 
 def _device_status(device: DeviceStatus) -> pb.DeploymentDeviceStatus:
     status = pb.DeploymentDeviceStatus(
         dev_eui=device.dev_eui.octets, created_at=device.created_at, updated_at=device.updated_at
     )
-    for milestone, at in device.milestones.items():
-        getattr(status, milestone.value).FromDatetime(at)
-    return status
+    return fill(status, device.milestones)
 
 
 def logs_response(rows: Sequence[LogRow]) -> pb.GetDeploymentDeviceLogsResponse:
     """Every command sent to the device and received from it, oldest first."""
     return pb.GetDeploymentDeviceLogsResponse(
-        logs=[
-            pb.DeploymentDeviceLog(
-                created_at=row.created_at, f_port=row.f_port, command=row.command, fields=row.fields
-            )
-            for row in rows
-        ]
+        logs=[pb.DeploymentDeviceLog(**fields) for fields in rows_of(rows)]
     )

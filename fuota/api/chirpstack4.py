@@ -1,0 +1,112 @@
+"""The dialect of clients of the ChirpStack FUOTA Server v4: its messages <-> orders and statuses."""
+
+from collections.abc import Iterable, Sequence
+from uuid import UUID
+
+from fuota.api.answers import duration, fill, rows_of
+from fuota.deployment.order import Order, OrderedDevice, Problem
+from fuota.deployment.plan import MulticastClass, StatusRequest
+from fuota.generated.chirpstack4 import fuota_pb2 as pb
+from fuota.journal.port import DeploymentStatus, DeviceStatus, LogRow
+from fuota.lorawan.region import Region
+
+CLASSES = {pb.CLASS_B: MulticastClass.B, pb.CLASS_C: MulticastClass.C}
+REGIONS = {pb.Region.Value(region.value): region for region in Region}
+STATUS_REQUESTS = {
+    pb.AFTER_FRAGMENT_ENQUEUE: StatusRequest.AFTER_FRAGMENT_ENQUEUE,
+    pb.AFTER_SESSION_TIMEOUT: StatusRequest.AFTER_SESSION_TIMEOUT,
+    pb.NO_REQUEST: StatusRequest.NO_REQUEST,
+}
+PERIODICITIES = range(8)
+
+
+def order(deployment: pb.Deployment) -> tuple[Order, Sequence[Problem]]:
+    """What is asked for, and what is wrong with it already in the client's own terms."""
+    mc_class = CLASSES.get(deployment.multicast_group_type)
+    devices = [
+        OrderedDevice(octets(device.dev_eui), octets(device.mc_root_key)) for device in deployment.devices
+    ]
+    made = Order(
+        application_id=uuid(deployment.application_id) or "",
+        devices=devices,
+        multicast_group_type=mc_class,
+        multicast_dr=deployment.multicast_dr,
+        multicast_periodicity=_periodicity(deployment, mc_class),
+        multicast_frequency=deployment.multicast_frequency,
+        multicast_group_id=deployment.multicast_group_id,
+        multicast_timeout=deployment.multicast_timeout,
+        unicast_timeout=duration(deployment.unicast_timeout),
+        unicast_attempt_count=deployment.unicast_attempt_count,
+        fragmentation_fragment_size=deployment.fragmentation_fragment_size,
+        payload=deployment.payload,
+        fragmentation_redundancy=deployment.fragmentation_redundancy,
+        fragmentation_session_index=deployment.fragmentation_session_index,
+        fragmentation_matrix=deployment.fragmentation_matrix,
+        fragmentation_block_ack_delay=deployment.fragmentation_block_ack_delay,
+        fragmentation_descriptor=deployment.fragmentation_descriptor,
+        request_fragmentation_session_status=STATUS_REQUESTS.get(
+            deployment.request_fragmentation_session_status
+        ),
+        multicast_region=REGIONS.get(deployment.multicast_region),
+    )
+    return made, [*_problems(deployment, made)]
+
+
+def _problems(deployment: pb.Deployment, made: Order) -> Iterable[Problem]:
+    if not made.application_id:
+        yield Problem("application_id", f"is {deployment.application_id[:64]!r}; it must be a UUID")
+    if made.multicast_region is None:
+        yield Problem("multicast_region", f"is {deployment.multicast_region}; it must be a region")
+    if made.multicast_periodicity is None:
+        yield Problem(
+            "multicast_ping_slot_period",
+            f"is {deployment.multicast_ping_slot_period}; it must be a periodicity, 0 to 7",
+        )
+
+
+def _periodicity(deployment: pb.Deployment, mc_class: MulticastClass | None) -> int | None:
+    """Class C has no ping slots; what is given for them does not matter there."""
+    given = deployment.multicast_ping_slot_period
+    if mc_class is not MulticastClass.B:
+        return 0
+    return given if given in PERIODICITIES else None
+
+
+def octets(text: str) -> bytes:
+    """Of hexadecimal digits; of anything else none, which no DevEUI and no key has."""
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return b""
+
+
+def uuid(text: str) -> str | None:
+    """In its usual spelling; None if it is none."""
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return None
+
+
+def status_response(status: DeploymentStatus) -> pb.GetDeploymentStatusResponse:
+    """All the devices with the instants of what they have completed; what has not happened is unset."""
+    response = pb.GetDeploymentStatusResponse(
+        created_at=status.created_at,
+        updated_at=status.updated_at,
+        device_status=[_device_status(device) for device in status.devices],
+    )
+    return fill(response, status.milestones)
+
+
+def _device_status(device: DeviceStatus) -> pb.DeploymentDeviceStatus:
+    status = pb.DeploymentDeviceStatus(
+        dev_eui=str(device.dev_eui), created_at=device.created_at, updated_at=device.updated_at
+    )
+    return fill(status, device.milestones)
+
+
+def logs_response(rows: Sequence[LogRow]) -> pb.GetDeploymentDeviceLogsResponse:
+    """Every command sent to the device and received from it, oldest first."""
+    return pb.GetDeploymentDeviceLogsResponse(
+        logs=[pb.DeploymentDeviceLog(**fields) for fields in rows_of(rows)]
+    )

@@ -1,0 +1,67 @@
+"""`fuota.FuotaServerService`, as the ChirpStack FUOTA Server v4 serves it."""
+
+from uuid import UUID
+
+import attrs
+import trio
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
+
+from fuota.api import chirpstack4 as dialect
+from fuota.api.errors import invalid, no_deployment
+from fuota.api.orders import Orders
+from fuota.deployment.order import Problem
+from fuota.generated.chirpstack4 import fuota_pb2 as pb
+from fuota.generated.chirpstack4.fuota_grpc import FuotaServerServiceBase
+from fuota.journal.port import Journal
+from fuota.lorawan.eui import EUI64
+from fuota.rpc.server import unary
+
+
+@attrs.frozen
+class FuotaServerService(FuotaServerServiceBase):
+    """Deployments are ordered and looked at; nothing is answered that is not written."""
+
+    orders: Orders
+    journal: Journal
+
+    @unary
+    async def CreateDeployment(self, request: pb.CreateDeploymentRequest) -> pb.CreateDeploymentResponse:
+        if not request.HasField("deployment"):
+            raise invalid([Problem("deployment", "is missing")])
+        order, problems = await trio.to_thread.run_sync(dialect.order, request.deployment)
+        return pb.CreateDeploymentResponse(id=str(await self.orders.take(order, problems)))
+
+    @unary
+    async def GetDeploymentStatus(
+        self, request: pb.GetDeploymentStatusRequest
+    ) -> pb.GetDeploymentStatusResponse:
+        _check(_not_a_uuid("id", request.id))
+        deployment_id = UUID(request.id)
+        status = await self.journal.status(deployment_id)
+        if status is None:
+            raise no_deployment(deployment_id)
+        return await trio.to_thread.run_sync(dialect.status_response, status)
+
+    @unary
+    async def GetDeploymentDeviceLogs(
+        self, request: pb.GetDeploymentDeviceLogsRequest
+    ) -> pb.GetDeploymentDeviceLogsResponse:
+        octets = dialect.octets(request.dev_eui)
+        wrong = [] if len(octets) == 8 else [Problem("dev_eui", "must be 16 hexadecimal digits")]
+        _check([*_not_a_uuid("deployment_id", request.deployment_id), *wrong])
+        deployment_id, dev_eui = UUID(request.deployment_id), EUI64(octets)
+        rows = await self.journal.logs(deployment_id, dev_eui)
+        if rows is None:
+            raise GRPCError(Status.NOT_FOUND, f"there is no deployment {deployment_id} with device {dev_eui}")
+        return dialect.logs_response(rows)
+
+
+def _not_a_uuid(field: str, text: str) -> list[Problem]:
+    return [] if dialect.uuid(text) else [Problem(field, f"is {text[:64]!r}; it must be a UUID")]
+
+
+def _check(problems: list[Problem]) -> None:
+    """Raise INVALID_ARGUMENT that names every field which is wrong."""
+    if problems:
+        raise invalid(problems)
