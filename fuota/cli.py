@@ -58,16 +58,27 @@ def serve(path: Path | None) -> None:
 
 @main.command()
 @config_option
-def configfile(path: Path | None) -> None:
+@click.option(
+    "--chirpstack",
+    type=click.Choice(["3", "4"]),
+    metavar="3|4",
+    help="Print the table of this generation of ChirpStack, whichever is configured.",
+)
+def configfile(path: Path | None, chirpstack: str | None) -> None:
     """Print a commented configuration file with the current values.
 
     The values come from the environment, the configuration file and the defaults. Tokens and keys are
     printed as they are, for the output is meant to be used as a file.
     """
+    import attrs
+
     from fuota.configfile import ConfigError, dump, load
 
     try:
-        click.echo(dump(load(path)), nl=False)
+        settings = load(path)
+        if chirpstack is not None:
+            settings = attrs.evolve(settings, generation=4 if chirpstack == "4" else 3)
+        click.echo(dump(settings), nl=False)
     except ConfigError as error:
         raise Mistake(str(error)) from error
 
@@ -100,8 +111,16 @@ def configfile(path: Path | None) -> None:
     metavar="B|C",
     help="The class of the devices; B takes minutes, for beacons come every 128 s.",
 )
+@click.option(
+    "--chirpstack",
+    type=click.Choice(["3", "4"]),
+    default="3",
+    show_default=True,
+    metavar="3|4",
+    help="The generation of ChirpStack that is simulated.",
+)
 @click.option("--keep", is_flag=True, help="Keep running at the end, to look around.")
-def demo(devices: int, loss: float, size: int, device_class: str, keep: bool) -> None:
+def demo(devices: int, loss: float, size: int, device_class: str, chirpstack: str, keep: bool) -> None:
     """Update simulated devices, all on this machine.
 
     Starts a database, a simulated ChirpStack with devices, and the server; makes one deployment, and
@@ -109,7 +128,16 @@ def demo(devices: int, loss: float, size: int, device_class: str, keep: bool) ->
     """
     from fuota.demo import run
 
-    sys.exit(run(devices=devices, loss=loss, size=size, device_class=device_class, keep=keep))
+    sys.exit(
+        run(
+            devices=devices,
+            loss=loss,
+            size=size,
+            device_class=device_class,
+            chirpstack=4 if chirpstack == "4" else 3,
+            keep=keep,
+        )
+    )
 
 
 @main.command()

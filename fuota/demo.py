@@ -9,14 +9,14 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 import attrs
 import trio
-from grpclib.client import Channel
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
 from rich.table import Table
 
 from fuota import bridge, log
@@ -24,7 +24,9 @@ from fuota.clock import SystemClock
 from fuota.config import (
     ApplicationServer,
     Bind,
+    ChirpStack,
     ChirpStackApi,
+    ChirpStackEventHandler,
     Debug,
     EventHandler,
     EventHandlerHttp,
@@ -35,12 +37,11 @@ from fuota.config import (
     Secrets,
     Settings,
 )
-from fuota.generated.chirpstack3 import fuota_pb2 as pb
-from fuota.generated.chirpstack3.fuota_grpc import FUOTAServerServiceStub
-from fuota.rpc.client import call, connect
+from fuota.customer import CUSTOMERS, Customer, Progress, Step
+from fuota.rpc.client import connect
 from fuota.server import Addresses, serve
+from fuota.simulation import chirpstack3, chirpstack4
 from fuota.simulation.behaviour import Behaviour
-from fuota.simulation.chirpstack3 import serve_api
 from fuota.simulation.conditions import ApiConditions
 from fuota.simulation.device import Device
 from fuota.simulation.fleet import fleet
@@ -65,13 +66,7 @@ QUICK = Radio(
 )
 """Air on which everything happens some twenty times as quickly as in the field."""
 
-Step = Literal[
-    "mc_group_setup_completed_at",
-    "frag_session_setup_completed_at",
-    "mc_session_completed_at",
-    "frag_status_completed_at",
-]
-STEPS: dict[Step, str] = {
+HEADINGS: dict[Step, str] = {
     "mc_group_setup_completed_at": "has the group",
     "frag_session_setup_completed_at": "expects fragments",
     "mc_session_completed_at": "knows the start",
@@ -79,30 +74,35 @@ STEPS: dict[Step, str] = {
 }
 
 
-def run(*, devices: int, loss: float, size: int, device_class: str, keep: bool) -> int:
+def run(
+    *, devices: int, loss: float, size: int, device_class: str, chirpstack: Literal[3, 4], keep: bool
+) -> int:
     """Run the demonstration; 0 if every device holds the image byte for byte."""
     log.set_up(General(log_level=2))
-    return trio.run(_main, devices, loss, size, device_class, keep)
+    return trio.run(_main, devices, loss, size, device_class, chirpstack, keep)
 
 
-async def _main(count: int, loss: float, size: int, device_class: str, keep: bool) -> int:
+async def _main(
+    count: int, loss: float, size: int, device_class: str, generation: Literal[3, 4], keep: bool
+) -> int:
     console = Console()
     image = Random(size).randbytes(size)
     devices = fleet(count, behaviour=lambda _: Behaviour(answer_delay=timedelta(milliseconds=50)))
-    world = World(devices, clock=SystemClock(), radio=attrs.evolve(QUICK, loss=loss))
-    async with _everything(world) as (addresses, channel):
+    world = World(
+        devices,
+        clock=SystemClock(),
+        radio=attrs.evolve(QUICK, loss=loss),
+        application_id=CUSTOMERS[generation].application_id,
+    )
+    async with _everything(world, generation) as (addresses, customer):
         console.print(
             f"{count} simulated class {device_class} devices, {size} octets, {loss:.0%} of frames lost"
         )
-        stub = FUOTAServerServiceStub(channel)
-        deployment = _deployment(devices, image, loss, device_class)
-        response = await call(
-            stub.CreateDeployment, pb.CreateDeploymentRequest(deployment=deployment), timeout=10
-        )
-        deployment_id = UUID(bytes=response.id)
+        in_b = device_class.upper() == "B"
+        deployment_id = await customer.create(devices, in_b, **_fields(image, loss, in_b))
         console.print(f"deployment {deployment_id}")
-        status = await _watch(stub, deployment_id, count, console)
-        console.print(_table(devices, image, status))
+        progress = await _watch(customer, deployment_id, count, console)
+        console.print(_table(devices, image, progress))
         holding = sum(device.image == image for device in devices)
         console.print(f"[bold]{holding} of {count} devices hold the image byte for byte[/]")
         console.print(f"debug endpoint: http://{addresses.debug}/")
@@ -114,60 +114,59 @@ async def _main(count: int, loss: float, size: int, device_class: str, keep: boo
 
 
 @asynccontextmanager
-async def _everything(world: World) -> AsyncIterator[tuple[Addresses, Channel]]:
+async def _everything(world: World, generation: Literal[3, 4]) -> AsyncIterator[tuple[Addresses, Customer]]:
     """The simulated network, the server with a database of its own, and a client of its API."""
+    customer = CUSTOMERS[generation]
     with tempfile.TemporaryDirectory(prefix="fuota-demo-") as folder:
         async with bridge.open_loop(), trio.open_nursery() as nursery:
             conditions = ApiConditions(clock=world.clock)
+            serve_api = {3: chirpstack3.serve_api, 4: chirpstack4.serve_api}[generation]
             api = partial(serve_api, world, LOOPBACK, token=TOKEN, conditions=conditions)
             chirpstack: str = await nursery.start(api)
-            settings = _settings(Path(folder), Bind.parse(chirpstack))
+            settings = _settings(Path(folder), Bind.parse(chirpstack), generation)
             addresses: Addresses = await nursery.start(serve, settings)
             async with (
-                open_webhook(f"http://{addresses.integration}/") as webhook,
+                open_webhook(
+                    f"http://{addresses.integration}/",
+                    generation=generation,
+                    application_id=customer.application_id,
+                ) as webhook,
                 connect(Bind.parse(addresses.api)) as channel,
             ):
                 nursery.start_soon(world.run, webhook.deliver)
-                yield addresses, channel
+                yield addresses, customer(channel)
                 nursery.cancel_scope.cancel()
 
 
-def _settings(folder: Path, chirpstack: Bind) -> Settings:
+def _settings(folder: Path, chirpstack: Bind, generation: Literal[3, 4]) -> Settings:
+    http, api = EventHandlerHttp(bind=LOOPBACK), ChirpStackApi(server=chirpstack, token=TOKEN)
     return Settings(
+        generation=generation,
         postgresql=PostgreSQL(data_dir=folder / "postgresql"),
-        application_server=ApplicationServer(
-            event_handler=EventHandler(http=EventHandlerHttp(bind=LOOPBACK)),
-            api=ChirpStackApi(server=chirpstack, token=TOKEN),
-        ),
+        application_server=ApplicationServer(event_handler=EventHandler(http=http), api=api),
+        chirpstack=ChirpStack(event_handler=ChirpStackEventHandler(http=http), api=api),
         fuota_server=FuotaServer(api=FuotaServerApi(bind=LOOPBACK)),
         debug=Debug(bind=LOOPBACK),
         secrets=Secrets(key_file=folder / "master.key"),
     )
 
 
-def _deployment(devices: Sequence[Device], image: bytes, loss: float, device_class: str) -> pb.Deployment:
+def _fields(image: bytes, loss: float, in_b: bool) -> dict[str, Any]:
+    """Of the deployment, in the words of both generations."""
     nb_frag = math.ceil(len(image) / FRAG_SIZE)
     # what is lost, of these and of the coded ones, and some more for the device with the worst luck
     redundancy = math.ceil((loss * nb_frag + 4 * math.sqrt(nb_frag) + 12) / (1 - loss))
     on_air = (nb_frag + redundancy) * 0.4
-    in_b = device_class.upper() == "B"
-    return pb.Deployment(
-        application_id=1,
-        devices=[
-            pb.DeploymentDevice(dev_eui=each.dev_eui.octets, mc_root_key=each.mc_root_key) for each in devices
-        ],
-        multicast_group_type=pb.CLASS_B if in_b else pb.CLASS_C,
-        multicast_dr=5,
-        multicast_frequency=869_525_000,
-        multicast_ping_slot_period=32 if in_b else 0,
-        multicast_timeout=math.ceil(math.log2((nb_frag + redundancy) / 100 + 1 if in_b else on_air)),
-        unicast_timeout=UNICAST_TIMEOUT,
-        unicast_attempt_count=_attempts(loss),
-        fragmentation_fragment_size=FRAG_SIZE,
-        payload=image,
-        fragmentation_redundancy=redundancy,
-        request_fragmentation_session_status=pb.AFTER_FRAGMENT_ENQUEUE,
-    )
+    return {
+        "multicast_dr": 5,
+        "multicast_frequency": 869_525_000,
+        "multicast_timeout": math.ceil(math.log2((nb_frag + redundancy) / 100 + 1 if in_b else on_air)),
+        "unicast_timeout": UNICAST_TIMEOUT,
+        "unicast_attempt_count": _attempts(loss),
+        "fragmentation_fragment_size": FRAG_SIZE,
+        "payload": image,
+        "fragmentation_redundancy": redundancy,
+    }
 
 
 def _attempts(loss: float) -> int:
@@ -177,37 +176,30 @@ def _attempts(loss: float) -> int:
     return min(max(needed, FEWEST_ATTEMPTS), 1000)
 
 
-async def _watch(
-    stub: FUOTAServerServiceStub, deployment_id: UUID, count: int, console: Console
-) -> pb.GetDeploymentStatusResponse:
-    """Show the progress until the deployment has ended; its last status."""
+async def _watch(customer: Customer, deployment_id: UUID, count: int, console: Console) -> Progress:
+    """Show the progress until the deployment has ended; what it was then."""
     columns = (TextColumn("{task.description:>17}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    request = pb.GetDeploymentStatusRequest(id=deployment_id.bytes)
-    with Progress(*columns, console=console) as progress:
-        bars = {step: progress.add_task(text, total=count) for step, text in STEPS.items()}
+    with Bars(*columns, console=console) as shown:
+        bars = {step: shown.add_task(text, total=count) for step, text in HEADINGS.items()}
         while True:
-            status = await call(stub.GetDeploymentStatus, request, timeout=10)
+            progress = await customer.progress(deployment_id)
             for step, bar in bars.items():
-                progress.update(bar, completed=sum(each.HasField(step) for each in status.device_status))
-            if status.HasField("frag_status_completed_at"):
-                return status
+                shown.update(bar, completed=sum(step in each for each in progress.devices.values()))
+            if progress.ended:
+                return progress
             await trio.sleep(POLL)
 
 
-def _table(devices: Sequence[Device], image: bytes, status: pb.GetDeploymentStatusResponse) -> Table:
+def _table(devices: Sequence[Device], image: bytes, progress: Progress) -> Table:
     """What the server says of each device, beside what the device holds."""
     table = Table()
-    for heading in ("DevEUI", *STEPS.values(), "holds the image"):
+    for heading in ("DevEUI", *HEADINGS.values(), "holds the image"):
         table.add_column(heading, no_wrap=heading == "DevEUI")
-    said = {each.dev_eui: each for each in status.device_status}
-    began = status.created_at.ToDatetime()
     for device in devices:
-        row = said[device.dev_eui.octets]
+        made = progress.devices[device.dev_eui]
         times = [
-            f"{(getattr(row, step).ToDatetime() - began).total_seconds():.1f} s"
-            if row.HasField(step)
-            else "–"
-            for step in STEPS
+            f"{(made[step] - progress.created_at).total_seconds():.1f} s" if step in made else "–"
+            for step in HEADINGS
         ]
         table.add_row(str(device.dev_eui), *times, "yes" if device.image == image else "[red]no[/]")
     return table

@@ -1,16 +1,20 @@
 """Posts uplinks to a FUOTA server as ChirpStack's HTTP integration does: each once, come what may."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Literal
+from uuid import uuid4
 
 import attrs
 import structlog
 import trio
 from google.protobuf.json_format import MessageToJson
+from google.protobuf.message import Message
 
 from fuota.generated.chirpstack3.integration_pb2 import UplinkEvent
+from fuota.generated.chirpstack4.integration_pb2 import DeviceInfo
+from fuota.generated.chirpstack4.integration_pb2 import UplinkEvent as UplinkEvent4
 from fuota.lorawan.gpstime import gps_seconds
 from fuota.simulation.post import Poster, PostError
 from fuota.uplink import Uplink
@@ -22,6 +26,7 @@ PATIENCE = 10
 GATEWAY = bytes.fromhex("0016c001ff10a235")
 
 Marshaler = Literal["protobuf", "json"]
+Generation = Literal[3, 4]
 
 
 @attrs.define
@@ -30,6 +35,7 @@ class Webhook:
 
     _poster: Poster
     _application_id: str
+    _generation: Generation
     _marshaler: Marshaler
     _token: str = attrs.field(repr=False)
     taken: int = attrs.field(default=0, init=False)
@@ -39,7 +45,7 @@ class Webhook:
 
     async def deliver(self, uplink: Uplink) -> None:
         """Post the event of an uplink; a failure is logged and counted."""
-        made = event(uplink, self._application_id)
+        made = EVENTS[self._generation](uplink, self._application_id)
         if self._marshaler == "json":
             body, content_type = MessageToJson(made).encode(), "application/json"
         else:
@@ -63,12 +69,20 @@ class Webhook:
 
 @asynccontextmanager
 async def open_webhook(
-    url: str, *, application_id: str = "1", marshaler: Marshaler = "protobuf", token: str = ""
+    url: str,
+    *,
+    generation: Generation = 3,
+    application_id: str = "1",
+    marshaler: Marshaler = "protobuf",
+    token: str = "",
 ) -> AsyncIterator[Webhook]:
-    """An integration that posts to `url`, an `http://` one, with `?event=up`."""
+    """An integration that posts to `url`, an `http://` one, with `?event=up`.
+
+    `generation`: of the ChirpStack that it is.
+    """
     poster = Poster(f"{url}{'&' if '?' in url else '?'}event=up")
     try:
-        yield Webhook(poster, application_id, marshaler, token)
+        yield Webhook(poster, application_id, generation, marshaler, token)
     finally:
         await poster.aclose()
 
@@ -86,8 +100,34 @@ def event(uplink: Uplink, application_id: str) -> UplinkEvent:
     )
     reception = made.rx_info.add(gateway_id=GATEWAY, rssi=-80, lora_snr=7.5)
     reception.time.FromDatetime(uplink.received_at)
-    since_epoch = timedelta(
-        seconds=gps_seconds(uplink.received_at), microseconds=uplink.received_at.microsecond
-    )
-    reception.time_since_gps_epoch.FromTimedelta(since_epoch)
+    reception.time_since_gps_epoch.FromTimedelta(_since_epoch(uplink))
     return made
+
+
+def event4(uplink: Uplink, application_id: str) -> UplinkEvent4:
+    """The uplink as ChirpStack 4 tells of it."""
+    made = UplinkEvent4(
+        deduplication_id=str(uuid4()),
+        time=uplink.received_at,
+        device_info=DeviceInfo(
+            application_id=application_id,
+            application_name="simulation",
+            device_name=str(uplink.dev_eui),
+            dev_eui=str(uplink.dev_eui),
+        ),
+        f_cnt=uplink.f_cnt,
+        f_port=uplink.f_port,
+        data=uplink.data,
+    )
+    reception = made.rx_info.add(gateway_id=GATEWAY.hex(), rssi=-80, snr=7.5)
+    reception.gw_time.FromDatetime(uplink.received_at)
+    reception.time_since_gps_epoch.FromTimedelta(_since_epoch(uplink))
+    return made
+
+
+def _since_epoch(uplink: Uplink) -> timedelta:
+    at = uplink.received_at
+    return timedelta(seconds=gps_seconds(at), microseconds=at.microsecond)
+
+
+EVENTS: Mapping[Generation, Callable[[Uplink, str], Message]] = {3: event, 4: event4}
