@@ -188,7 +188,8 @@ def _check_tls(settings: Settings, given: Mapping[str, Given]) -> None:
 def _lines(section: attrs.AttrsInstance, path: tuple[str, ...]) -> Iterator[str]:
     if path:
         yield from ["", "", *_comment(type(section).__doc__ or ""), f"[{'.'.join(path)}]"]
-    for attribute in attrs.fields(type(section)):
+    # keys before tables: what stands behind a table's heading belongs to that table
+    for attribute in sorted(attrs.fields(type(section)), key=lambda each: "read" not in each.metadata):
         value = getattr(section, attribute.name)
         unused = isinstance(section, Settings) and attribute.name == TABLES[7 - section.generation]
         if unused or "chosen" in attribute.metadata:

@@ -102,10 +102,10 @@ class Field:
 
 
 @asynccontextmanager
-async def field() -> AsyncIterator[Field]:
+async def field(*, clock_sync: bool = True) -> AsyncIterator[Field]:
     network, devices = Queues(), Registry[EUI64, DeviceMessage]()
     ownership = Ownership.sole()
-    dispatcher = Dispatcher(devices, network, ownership)
+    dispatcher = Dispatcher(devices, network, ownership, clock_sync=clock_sync)
     with trio.fail_after(300):
         async with open_tree([Child("dispatcher", lambda: dispatcher)]) as tree:
             ref = tree.find("/dispatcher")
@@ -363,3 +363,10 @@ async def test_clock_requests_are_answered_while_ownership_is_in_doubt(autojump_
         assert await f.route(clock_request(off=1)) is Outcome.TAKEN
         await trio.testing.wait_all_tasks_blocked()
         assert len(f.network.downlinks) == 1
+
+
+async def test_clock_requests_are_left_to_the_network_if_so_configured(autojump_clock: object) -> None:
+    async with field(clock_sync=False) as f:
+        assert await f.route(clock_request(off=1)) is Outcome.TAKEN
+        await trio.testing.wait_all_tasks_blocked()
+        assert not f.network.downlinks
