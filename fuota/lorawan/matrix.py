@@ -56,7 +56,7 @@ def columns(m: int, first: int, count: int, version: int) -> Columns:
     if m == 1 or (version == 1 and modulus == m):
         return _draws(modulus, first, count, m // 2)
     choose = _valid if version == 1 else _distinct
-    drawn = 7 * m // 10 + 2 * math.isqrt(m) + 8  # it takes 0.69 m on average to draw half of the columns
+    drawn = 7 * m // 10 + 2 * math.isqrt(m) + 2  # it takes 0.69 m on average to draw half of the columns
     while (chosen := choose(_draws(modulus, first, count, drawn), m)) is None:
         drawn *= 2
     return chosen
@@ -80,27 +80,30 @@ def _distinct(draws: Columns, m: int) -> Columns | None:
     times = earliest.reshape(count, m + 1)[:, :m]
     times.partition(half - 1, axis=1)
     try:
-        return draws.take(times[:, :half])
+        return draws.take(times[:, :half].T).T  # as the encoder will read it
     except IndexError:  # which "never" is
         return None
 
 
 def _flat(draws: Columns, width: int) -> npt.NDArray[np.intp]:
     """Where these columns lie in an array of `width` columns, line after line."""
-    return (draws + np.arange(0, len(draws) * width, width)[:, None]).ravel()
+    starts = np.arange(0, len(draws) * width, width, dtype=np.uint32)  # the draws' type: twice as quick
+    return (draws + starts[:, None]).ravel().astype(np.intp)
 
 
 def _draws(modulus: int, first: int, count: int, drawn: int) -> Columns:
     states = _states(first, count, drawn)
-    multiples = states // modulus * modulus  # numpy vectorises this, but not %
-    return np.subtract(states, multiples, out=multiples)
+    multiples = states // modulus  # numpy vectorises this, but not %
+    multiples *= modulus
+    states -= multiples
+    return states
 
 
 def _states(first: int, count: int, drawn: int) -> Columns:
     """States 1 … drawn of the generators of lines first … first + count - 1: shape (count, drawn)."""
     heads = _heads()[first - 1 : first - 1 + count]
     if drawn <= _HEAD:
-        return heads[:, :drawn]
+        return heads[:, :drawn].copy()
     states = np.empty((count, drawn), np.uint32)
     states[:, :_HEAD] = heads
     _go_on(states, _HEAD)
