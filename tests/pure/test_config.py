@@ -349,7 +349,7 @@ def test_a_file_of_the_reference_server_v4_works_as_it_is(tmp_path: Path) -> Non
     assert settings.clock_sync
     path.write_text(dump(settings))
     assert load(path, {}) == settings
-    assert "application_server" not in path.read_text()
+    assert "\n[application_server" not in path.read_text()
 
 
 def test_the_generation_is_that_of_the_table_that_is_used(tmp_path: Path) -> None:
