@@ -1,8 +1,9 @@
 """The database of the settings, and the journal in it."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
+from typing import TypeVar
 
 import structlog
 import trio
@@ -15,7 +16,9 @@ from fuota.journal.postgres import PostgresJournal
 from fuota.journal.retry import patiently
 from fuota.journal.rotation import reseal
 from fuota.journal.sealing import BadMasterKey
-from fuota.postgresql import keep_postgresql
+from fuota.postgresql import DataDirectoryInUseError, keep_postgresql
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -40,31 +43,42 @@ async def database(settings: PostgreSQL) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
+async def database_in_turn(settings: PostgreSQL) -> AsyncIterator[str]:
+    """The same; if another server uses the data directory, as soon as that has ended."""
+    async with AsyncExitStack() as stack:
+        yield await _entered(stack, lambda: database(settings), DataDirectoryInUseError)
+
+
+@asynccontextmanager
 async def journal_in(dsn: str, settings: Settings, health: Health) -> AsyncIterator[Journal]:
     """The journal, as soon as its database can be reached."""
-    secrets, postgresql = settings.secrets, settings.postgresql
-    keyring = keyfile.keyring(master_keys(secrets))
-    said = ""
+    postgresql = settings.postgresql
+    opened = partial(
+        PostgresJournal.open,
+        dsn,
+        keyring=keyfile.keyring(master_keys(settings.secrets)),
+        health=health,
+        automigrate=postgresql.automigrate,
+        most_connections=max(1, (postgresql.max_open_connections or CONNECTIONS) - OWNERS),
+        idle_connections=postgresql.max_idle_connections,
+    )
     async with AsyncExitStack() as stack:
-        while True:
-            opened = PostgresJournal.open(
-                dsn,
-                keyring=keyring,
-                health=health,
-                automigrate=postgresql.automigrate,
-                most_connections=max(1, (postgresql.max_open_connections or CONNECTIONS) - OWNERS),
-                idle_connections=postgresql.max_idle_connections,
-            )
-            try:
-                journal = await stack.enter_async_context(opened)
-            except Unavailable as error:
-                if str(error) != said:
-                    said = str(error)
-                    log.warning("waiting for the database", problem=said)
-                await trio.sleep(PAUSE)
-            else:
-                break
-        yield journal
+        yield await _entered(stack, opened, Unavailable)
+
+
+async def _entered(
+    stack: AsyncExitStack, opened: Callable[[], AbstractAsyncContextManager[T]], problem: type[Exception]
+) -> T:
+    """What `opened()` gives, entered into `stack`, as soon as it meets no such problem; that is told once."""
+    said = ""
+    while True:
+        try:
+            return await stack.enter_async_context(opened())
+        except problem as error:
+            if str(error) != said:
+                said = str(error)
+                log.warning("waiting for the database", problem=said)
+            await trio.sleep(PAUSE)
 
 
 async def try_keys(journal: Journal) -> None:

@@ -28,7 +28,7 @@ from fuota.api.errors import answer
 from fuota.api.orders import Orders
 from fuota.clock import SystemClock
 from fuota.config import FuotaServerApi, Settings
-from fuota.database import database, journal_in, try_keys
+from fuota.database import database_in_turn, journal_in, try_keys
 from fuota.debug.app import debug_app
 from fuota.deployments import Begin, Deployments, Message
 from fuota.dispatcher import Dispatcher, Route
@@ -139,7 +139,7 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[Addresses]) 
         tls = _tls(settings.fuota_server.api)
         if not settings.debug.token and not settings.debug.bind.loopback:
             log.warning("the debug endpoint is open to whoever reaches it: set [debug] token")
-        dsn = await stack.enter_async_context(database(settings.postgresql))
+        dsn = await stack.enter_async_context(database_in_turn(settings.postgresql))
         journal = await stack.enter_async_context(journal_in(dsn, settings, health))
         await try_keys(journal)
         await stack.enter_async_context(bridge.open_loop())

@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
+import attrs
 import structlog
 import trio
 
@@ -43,38 +44,50 @@ SETTINGS = {
 }
 FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
-SOON = 5.0  # seconds
+PAUSE = 1.0  # seconds before PostgreSQL is started again
 
 PATIENCE_WITH_ORPHAN = 30  # seconds for the PostgreSQL of a killed server to finish its shutdown
 
 
+@attrs.frozen
+class _Place:
+    """A data directory that nobody else uses."""
+
+    data_dir: Path
+    cluster: Path
+    dsn: str
+    binaries: Binaries
+
+
 @asynccontextmanager
 async def keep_postgresql(data_dir: Path) -> AsyncIterator[str]:
-    """`open_postgresql`, started again when it ends by itself: killed, or out of memory.
+    """`open_postgresql`, started again at the same address whenever it ends by itself.
 
-    Raises what that does at the first start, and when PostgreSQL does not last for SOON seconds.
+    It may have been killed; or the disk is full, and it ends as often as it starts until that is mended.
+    Raises only what keeps it from starting the first time.
     """
-    async with trio.open_nursery() as nursery:
-        yield await nursery.start(_keep, data_dir)
+    async with _place(data_dir) as place, trio.open_nursery() as nursery:
+        await nursery.start(_keep, place)
+        yield place.dsn
         nursery.cancel_scope.cancel()
 
 
-async def _keep(data_dir: Path, task_status: trio.TaskStatus[str]) -> None:
-    given, last = "", EmbeddedPostgresqlError()
+async def _keep(place: _Place, task_status: trio.TaskStatus[None]) -> None:
+    begun, said = False, ""
     while True:
-        began = trio.current_time()
         try:
-            async with open_postgresql(data_dir) as dsn:
-                if not given:
-                    task_status.started(given := dsn)
-                if dsn != given:  # below a temporary directory, to which nobody would find
-                    raise last
+            async with _run(place, durable=True):
+                if not begun:
+                    task_status.started()
+                begun, said = True, ""
                 await trio.sleep_forever()
-        except PostgresqlStoppedError as stopped:
-            if not given or trio.current_time() < began + SOON:
+        except (EmbeddedPostgresqlError, OSError) as error:
+            if not begun:
                 raise
-            last = stopped
-            log.error("PostgreSQL is started again", after=str(stopped))
+            if str(error) != said:
+                said = str(error)
+                log.error("PostgreSQL is started again", after=said)
+        await trio.sleep(PAUSE)
 
 
 @asynccontextmanager
@@ -88,25 +101,36 @@ async def open_postgresql(data_dir: Path, *, durable: bool = True) -> AsyncItera
     Raises DataDirectoryInUseError; PostgresqlStoppedError when it ends by itself, at any time;
     EmbeddedPostgresqlError when there are no binaries or the directory can not be used.
     """
+    async with _place(data_dir) as place, _run(place, durable=durable):
+        yield place.dsn
+
+
+@asynccontextmanager
+async def _place(data_dir: Path) -> AsyncIterator[_Place]:
     binaries = await trio.to_thread.run_sync(find_binaries)
-    with ExitStack() as stack:
-        data_dir = stack.enter_context(claim(data_dir))
+    with claim(data_dir) as data_dir:
         refuse_other_versions(data_dir, binaries.major)
         cluster = data_dir / str(binaries.major)
-        family = await _family_lock(data_dir)
-        try:
-            if not cluster.exists():
-                await _initialise(cluster, binaries, family, durable=durable)
-            forget_crash(cluster)
-            server = _start(cluster, binaries, family, durable=durable)
-        finally:
-            os.close(family)
-        async with server.running():
-            with server.lifetime, address(cluster) as dsn:
-                await server.ready.wait()
-                yield dsn
-        if server.lifetime.cancelled_caught:
-            raise PostgresqlStoppedError(server.returncode, server.last_lines)
+        with address(cluster) as dsn:
+            yield _Place(data_dir, cluster, dsn, binaries)
+
+
+@asynccontextmanager
+async def _run(place: _Place, *, durable: bool) -> AsyncIterator[None]:
+    family = await _family_lock(place.data_dir)
+    try:
+        if not place.cluster.exists():
+            await _initialise(place.cluster, place.binaries, family, durable=durable)
+        forget_crash(place.cluster)
+        server = _start(place.cluster, place.binaries, family, durable=durable)
+    finally:
+        os.close(family)
+    async with server.running():
+        with server.lifetime:
+            await server.ready.wait()
+            yield
+    if server.lifetime.cancelled_caught:
+        raise PostgresqlStoppedError(server.returncode, server.last_lines)
 
 
 async def _family_lock(data_dir: Path) -> int:

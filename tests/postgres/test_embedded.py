@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psycopg
 import pytest
 import trio
 
@@ -19,11 +18,10 @@ from fuota.postgresql import (
     EmbeddedPostgresqlError,
     PostgresqlStoppedError,
     binaries,
-    keep_postgresql,
     open_postgresql,
-    supervisor,
 )
 from fuota.postgresql.cluster import Account
+from tests.postgres.clusters import cluster, execute, postmaster, value
 
 SERVER = """
 import pathlib, sys, trio
@@ -52,15 +50,6 @@ def server_process(data_dir: Path) -> Iterator[tuple[subprocess.Popen[str], str]
             process.kill()
 
 
-def cluster(data_dir: Path) -> Path:
-    [version] = data_dir.glob("*/PG_VERSION")
-    return version.parent
-
-
-def postmaster(data_dir: Path) -> int:
-    return int((cluster(data_dir) / "postmaster.pid").read_text().split()[0])
-
-
 def mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
 
@@ -72,18 +61,6 @@ def process_of(account: Account) -> Iterator[subprocess.Popen[bytes]]:
             yield stranger
         finally:
             stranger.kill()
-
-
-def execute(dsn: str, statement: str) -> None:
-    with psycopg.connect(dsn) as connection:
-        connection.execute(statement)
-
-
-def value(dsn: str, query: str) -> object:
-    with psycopg.connect(dsn) as connection:
-        row = connection.execute(query).fetchone()
-    assert row is not None
-    return row[0]
 
 
 def test_the_fixture_is_an_empty_database_with_hstore_at_hand(dsn: str) -> None:
@@ -183,33 +160,6 @@ async def test_the_death_of_postgresql_ends_the_block(tmp_path: Path) -> None:
         await write_and_die()
     async with open_postgresql(tmp_path) as dsn:
         assert value(dsn, "SELECT one FROM kept") == 1
-
-
-async def test_one_that_is_kept_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "SOON", 0.0)
-    async with keep_postgresql(tmp_path) as dsn:
-        execute(dsn, "CREATE TABLE kept AS SELECT 1 AS one")
-        first = postmaster(tmp_path)
-        os.kill(first, signal.SIGKILL)
-        with trio.fail_after(30):
-            while True:
-                try:
-                    assert value(dsn, "SELECT one FROM kept") == 1
-                    break
-                except psycopg.OperationalError:
-                    await trio.sleep(0.05)
-        assert postmaster(tmp_path) != first
-
-
-async def test_one_that_is_kept_but_does_not_last_ends_the_block(tmp_path: Path) -> None:
-    async def die() -> None:
-        async with keep_postgresql(tmp_path):
-            os.kill(postmaster(tmp_path), signal.SIGKILL)
-            await trio.sleep_forever()
-
-    with pytest.raises(ExceptionGroup) as caught:
-        await die()
-    assert caught.group_contains(PostgresqlStoppedError, match="PostgreSQL ended by signal 9")
 
 
 async def test_a_postgresql_that_does_not_start_tells_its_last_words(tmp_path: Path) -> None:

@@ -104,3 +104,40 @@ async def test_the_second_takes_over(
     assert hold_the_image(devices)
     assert len(field.groups.ever) == 1
     assert "Traceback" not in first.stderr + second.stderr
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
+async def test_the_second_waits_for_the_data_directory(
+    how: signal.Signals, tmp_path: Path, official_client: Any
+) -> None:
+    """The embedded PostgreSQL is one server's; it says whose."""
+    devices = quick([Behaviour()] * 3)
+    async with chirpstack(devices) as field:
+        first, second = installations(tmp_path, field, dsn="")
+        for each in (first, second):
+            each.tables["postgresql"] = {"data_dir": str(tmp_path / "data")}
+        async with (
+            first.serving() as owner,
+            official_client(owner.api) as client,
+            field.posted_to(owner),
+            trio.open_nursery() as nursery,
+        ):
+            deployment_id = await Site(owner, client).create(devices)
+
+            async def end_the_first() -> None:
+                await field.until(lambda: "waiting for the database" in second.stderr)
+                owner.process.send_signal(how)
+                await owner.process.wait()
+
+            nursery.start_soon(end_the_first)
+            async with (
+                second.serving() as standby,
+                official_client(standby.api) as other,
+                field.posted_to(standby),
+            ):
+                status = await Site(standby, other).end(deployment_id)
+                assert await standby.stop() == 0
+    assert len(complete(status)) == 3
+    assert second.stderr.count("waiting for the database") == 1
+    assert f"data is in use by process {owner.process.pid}" in second.stderr
+    assert "Traceback" not in first.stderr + second.stderr

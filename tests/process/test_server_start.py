@@ -102,18 +102,6 @@ async def test_another_master_key(tmp_path: Path, dsn: str, official_client: Any
     assert "sealed with another master key" in stderr
 
 
-async def test_a_second_server_on_the_same_data(tmp_path: Path) -> None:
-    """The embedded PostgreSQL has one master, who says who."""
-    data = {"postgresql": {"data_dir": str(tmp_path / "data")}}
-    second = tmp_path / "second"
-    second.mkdir()
-    async with Installation.make(tmp_path, data).serving() as running:
-        code, stderr = await Installation.make(second, data).refused()
-        assert (code, stderr.count("\n")) == (1, 1), stderr
-        assert f"data is in use by process {running.process.pid}" in stderr
-        assert await running.stop() == 0
-
-
 async def test_a_database_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
     """It may be started later than the server; meanwhile the server can be stopped."""
     made = Installation.make(tmp_path, {"postgresql": {"dsn": NOBODY}})
