@@ -37,7 +37,7 @@ class Outcome(Enum):
     BUSY = "busy"
     """Not all whom it concerns had room for it, or too many wait already."""
     ELSEWHERE = "elsewhere"
-    """This server does not run the deployments, or does not yet."""
+    """This server does not run the deployments, does not yet, or does not know whether it still does."""
 
 
 @attrs.frozen
@@ -108,12 +108,15 @@ class Dispatcher(Actor[Route]):
         return attrs.evolve(self._counts)
 
     def _deliver(self, route: Route) -> None:
-        """A device may be in several deployments: each actor takes what concerns it, and says so."""
-        if not self._ownership.at_work:
+        """A device may be in several deployments: each actor takes what concerns it, and says so.
+
+        In doubt, what has no actor here may have one at another server.
+        """
+        refs = self._devices[route.uplink.dev_eui]
+        if not self._ownership.at_work or not (refs or self._ownership.certain):
             self._counts.elsewhere += 1
             route.reply.give(Outcome.ELSEWHERE)
             return
-        refs = self._devices[route.uplink.dev_eui]
         if refs and not self._room():
             self._counts.busy += 1
             route.reply.give(Outcome.BUSY)

@@ -52,6 +52,7 @@ def dispatched(counts: Counts) -> Iterator[Metric]:
     uplinks.add_metric(["routed"], counts.routed)
     uplinks.add_metric(["unconcerned"], counts.unconcerned)
     uplinks.add_metric(["busy"], counts.busy)
+    uplinks.add_metric(["elsewhere"], counts.elsewhere)
     yield uplinks
     answers = CounterMetricFamily("fuota_clock_answers", "Answers to AppTimeReq.", labels=["outcome"])
     answers.add_metric(["sent"], counts.clock_answers)

@@ -32,7 +32,7 @@ Marshaler = Literal["protobuf", "json"]
 ANSWERS = {
     Outcome.TAKEN: (200, "taken"),
     Outcome.BUSY: (503, "too busy"),
-    Outcome.ELSEWHERE: (503, "another server runs the deployments"),
+    Outcome.ELSEWHERE: (503, "this server does not run the deployments at present"),
 }
 MARSHALERS: dict[str, Marshaler] = {"application/octet-stream": "protobuf", "application/json": "json"}
 

@@ -331,6 +331,7 @@ async def test_metrics(autojump_clock: object) -> None:
         assert 'fuota_actors{status="busy"} 1.0' in lines
         assert 'fuota_actors{status="idle"} 6.0' in lines
         assert 'fuota_uplinks_total{outcome="unconcerned"} 1.0' in lines
+        assert 'fuota_uplinks_total{outcome="elsewhere"} 0.0' in lines
         assert 'fuota_clock_answers_total{outcome="sent"} 0.0' in lines
         assert "fuota_mailbox_dropped 0.0" in lines
         assert "fuota_ailments 0.0" in lines

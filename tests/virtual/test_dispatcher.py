@@ -357,6 +357,16 @@ async def test_nothing_is_taken_for_deployments_that_another_server_runs(autojum
         assert len(f.network.downlinks) == 1
 
 
+async def test_in_doubt_an_uplink_without_an_actor_is_not_said_to_be_nobodys(autojump_clock: object) -> None:
+    async with field() as f:
+        device = f.device(ONE, "at work")
+        assert await f.route(uplink(TWO)) is Outcome.TAKEN
+        f.ownership.doubt("the database is away")
+        assert await f.route(uplink(TWO)) is Outcome.ELSEWHERE
+        assert await f.route(uplink(ONE)) is Outcome.TAKEN, "its actor knows when that is safe"
+        assert len(device.heard()) == 1
+
+
 async def test_clock_requests_are_answered_while_ownership_is_in_doubt(autojump_clock: object) -> None:
     async with field() as f:
         f.ownership.doubt("the database is away")
