@@ -203,12 +203,12 @@ def _stopping() -> GRPCError:
 
 
 def _at_least(name: str, value: str) -> str:
-    """A header; a deadline that is over before the call begins would be a bug to grpclib: it is put off."""
-    timeout = re.fullmatch(r"([0-9]{1,8})([mun])", value) if name == "grpc-timeout" else None
-    soon = name == "grpc-timeout" and re.fullmatch("0{1,8}[HMS]", value)
-    if soon or (timeout and int(timeout[1]) < {"m": 1, "u": 1_000, "n": 1_000_000}[timeout[2]]):
-        return "1m"
-    return value
+    """A header. A deadline is put at least a second away, for one that is over before the call begins would be
+    a bug to grpclib; the client waits no longer than it said."""
+    if name != "grpc-timeout" or not (found := re.fullmatch(r"([0-9]{1,8})([HMSmun])", value)):
+        return value
+    number, unit = int(found[1]), found[2]
+    return "1S" if number < {"m": 1_000, "u": 1_000_000, "n": 1_000_000_000}.get(unit, 1) else value
 
 
 def _news(record: logging.LogRecord) -> bool:
