@@ -203,8 +203,8 @@ def _stopping() -> GRPCError:
 
 
 def _at_least(name: str, value: str) -> str:
-    """A header. A deadline is put at least a second away, for one that is over before the call begins would be
-    a bug to grpclib; the client waits no longer than it said."""
+    """A header. A deadline is put at least a second away, for one that is over before the call begins would
+    be a bug to grpclib; the client waits no longer than it said."""
     if name != "grpc-timeout" or not (found := re.fullmatch(r"([0-9]{1,8})([HMSmun])", value)):
         return value
     number, unit = int(found[1]), found[2]
