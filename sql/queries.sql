@@ -138,7 +138,7 @@ limit 1
 select id from deployment where live order by created_at, id
 
 -- name: select_deployment
-select plan::text, mc_key, state::text, version from deployment where id = %s and state is not null
+select created_at, plan::text, mc_key, state::text, version from deployment where id = %s and state is not null
 
 -- name: select_devices
 select dev_eui, mc_root_key, state::text, version

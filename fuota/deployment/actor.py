@@ -63,6 +63,7 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
         self.id = ActorId(stored.id)
         self.plan = stored.plan
         self.mc_key = stored.mc_key
+        self.ordered_at = stored.created_at
         self.services = services
         self.outside = Outside(stored, services)
         self.roster = Roster()
@@ -89,7 +90,8 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
         await self.count()
 
     def spawn(self, stored: StoredDevice) -> Ref[device.Message]:
-        assignment = Assignment(self.plan, stored.dev_eui, keys.wrap_mc_key(stored.mc_root_key, self.mc_key))
+        wrapped = keys.wrap_mc_key(stored.mc_root_key, self.mc_key)
+        assignment = Assignment(self.plan, stored.dev_eui, wrapped, self.ordered_at)
         position = Position(stored.state, stored.version)
         self.roster.note(stored.dev_eui, standing(stored.state))
         return self.me.spawn(

@@ -14,7 +14,7 @@ from fuota.actor.durable import Durable, Position
 from fuota.deployment.messages import Announced, GroupLost
 from fuota.deployment.messages import Message as DeploymentMessage
 from fuota.device.effects import VERSION, Ask, Assignment, Effect, Join, WakeAt, effects
-from fuota.device.machine import step
+from fuota.device.machine import CLOCK_TOLERANCE, step
 from fuota.device.messages import Answered, Expired, Fact, HandedOver, Heard, Joined, Message, Refused
 from fuota.device.record import concerns, ended, log_row, milestones
 from fuota.device.standing import standing
@@ -82,6 +82,14 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         key = (uplink.f_cnt, uplink.f_port, uplink.data)
         repeated = key in self.recent
         self.recent = (*self.recent, key)[-REMEMBERED:]
+        if uplink.received_at < self.assignment.ordered_at - CLOCK_TOLERANCE:
+            if not repeated:
+                log.warning(
+                    "uplink older than its deployment; or a gateway's clock is behind",
+                    dev_eui=str(uplink.dev_eui),
+                    received_at=f"{uplink.received_at:%Y-%m-%dT%H:%M:%SZ}",
+                )
+            return
         package = PACKAGES[uplink.f_port]
         reading = package.read("up", uplink.data, VERSION)
         if reading.error is not None and not repeated:

@@ -43,6 +43,8 @@ class Assignment:
     dev_eui: EUI64
     mc_key_encrypted: bytes = attrs.field(repr=False)
     """McKey, wrapped for this device (TS005 section 4)."""
+    ordered_at: datetime
+    """When the deployment was created: what the device has sent before is no answer to its requests."""
 
 
 @attrs.frozen

@@ -101,7 +101,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case (Listening() | AskingStatus() | StillListening()), Release(): return Released()
 
         case (AskingStatus() | StillListening()), Answered(FragSessionStatusAns() as answer, at) \
-                if answer.frag_index == plan.frag_index:
+                if answer.frag_index == plan.frag_index and at >= state.session.start:
             return _status_answered(plan, state, answer, at, now)
         case AskingStatus(session, attempt), Expired() if attempt < plan.unicast_attempts:
             return AskingStatus(session, attempt + 1, status_patience(plan, attempt + 1, now))

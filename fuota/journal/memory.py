@@ -117,6 +117,7 @@ class MemoryJournal:
         stored = self._stored(deployment_id)
         return StoredDeployment(
             id=deployment_id,
+            created_at=stored.row.created_at,
             plan=encoding.load_plan(stored.plan),
             mc_key=stored.row.key,
             state=encoding.load_deployment_state(stored.row.state),

@@ -120,6 +120,7 @@ class NewDeployment:
 @attrs.frozen(kw_only=True)
 class StoredDeployment:
     id: UUID
+    created_at: datetime
     plan: Plan
     mc_key: bytes = attrs.field(repr=False)
     state: deployment_states.State

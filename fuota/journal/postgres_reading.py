@@ -38,9 +38,10 @@ def deployment(connection: Connection, keyring: Keyring, deployment_id: UUID) ->
     row = connection.execute(queries()["select_deployment"], [deployment_id]).fetchone()
     if row is None:
         raise JournalError(f"there is no deployment {deployment_id} to resume")
-    plan, sealed, state, version = row
+    created_at, plan, sealed, state, version = row
     return StoredDeployment(
         id=deployment_id,
+        created_at=created_at,
         plan=load_plan(plan),
         mc_key=keyring.open(sealed, Kind.MC_KEY, deployment_id),
         state=load_deployment_state(state),

@@ -159,7 +159,8 @@ async def test_a_deployment_that_was_ordered_is_there_after_a_restart(opened: Op
         stored = await journal.load(new.id)
         devices = await journal.devices(new.id)
         assert await journal.firmware(PLAN.firmware_sha256) == FIRMWARE
-    assert (stored.id, stored.plan, stored.mc_key) == (new.id, PLAN, new.mc_key)
+    assert (stored.id, stored.created_at) == (new.id, new.created_at)
+    assert (stored.plan, stored.mc_key) == (PLAN, new.mc_key)
     assert (stored.state, stored.version) == (deployment.CreatingGroup(), 1)
     assert [one.dev_eui for one in devices] == sorted(DEVICES)
     assert all(one.mc_root_key == one.dev_eui.octets * 2 for one in devices)

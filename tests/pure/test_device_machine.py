@@ -189,7 +189,7 @@ def test_a_device_whose_clock_is_off_is_told_so_and_not_counted_on(
     assert isinstance(state, CorrectingClock)
     assert state.otherwise.reason is Reason.CLOCK_OFF
     assert f"{-off:+d} s" in state.otherwise.detail
-    (ask,) = effects(Assignment(plan, EUI64(bytes(8)), bytes(16)), state)
+    (ask,) = effects(Assignment(plan, EUI64(bytes(8)), bytes(16), now), state)
     assert isinstance(ask, Ask)
     assert type(ask.command).__name__ == "ForceDeviceResyncReq"
     assert ask.package.port == 202
@@ -283,7 +283,17 @@ def test_too_few_fragments_are_a_failure_whatever_missing_frag_says(
     assert after.reason is Reason.INCOMPLETE
 
 
-def test_too_little_memory_is_final(plan: Plan, session: Session, now: datetime) -> None:
+@pytest.mark.parametrize("answer", [(41, 0), (0, 41)])
+def test_a_status_from_before_the_session_is_of_an_earlier_deployment(
+    answer: tuple[int, int], plan: Plan, session: Session
+) -> None:
+    asking = AskingStatus(session, 1, session.end)
+    early = Answered(status_answer(*answer), session.start - SECOND)
+    assert step(plan, asking, early, session.end) is asking
+
+
+def test_too_little_memory_is_final(plan: Plan, session: Session) -> None:
+    now = session.end
     after = step(
         plan, AskingStatus(session, 1, now), Answered(status_answer(30, 11, no_memory=True), now), now
     )
@@ -381,7 +391,7 @@ def fact(drawn: Any, session: Session, now: datetime) -> Fact:
 def test_laws(history: list[tuple[Any, int]], plan: Plan, session: Session, now: datetime) -> None:
     """An end state never changes, every wait has a future deadline, every request wakes itself up again,
     and silence alone ends every history that the deployment has begun to end."""
-    assignment = Assignment(plan, EUI64(bytes(8)), bytes(16))
+    assignment = Assignment(plan, EUI64(bytes(8)), bytes(16), now)
     state: State = Waiting()
     for drawn, seconds in history:
         now += timedelta(seconds=seconds)

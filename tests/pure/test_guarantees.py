@@ -6,6 +6,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent.parent
 DOCS = HERE.parent / "docs"
+FAULTS = ("test_chirpstack_faults.py", "test_ownership.py", "test_uplinks.py")
 
 
 def names_in(modules: Iterable[Path]) -> set[str]:
@@ -28,7 +29,7 @@ def test_every_fault_has_its_test() -> None:
         assert not point.startswith("- ") or "`test_" in point, point
 
 
-def test_the_faults_of_chirpstack_and_of_owners_are_all_told() -> None:
-    modules = [HERE / "virtual" / name for name in ("test_chirpstack_faults.py", "test_ownership.py")]
+def test_the_faults_of_chirpstack_of_owners_and_of_uplinks_are_all_told() -> None:
+    modules = [HERE / "virtual" / name for name in FAULTS]
     modules += [HERE / "postgres" / name for name in ("test_ownership.py", "test_takeover.py")]
     assert names_in(modules) <= named_in("faults.md")
