@@ -1,0 +1,84 @@
+"""Creates a deployment beside ChirpStack 4 and watches it, with the stubs that come with fuota.
+
+    python create_deployment_v4.py localhost:8070 APPLICATION_ID EU868 firmware.bin devices.csv
+
+devices.csv is as for create_deployment.py. It is plain asyncio and grpclib:
+nothing of the server runs here.
+"""
+
+import asyncio
+import csv
+import math
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+from grpclib.client import Channel
+from grpclib.exceptions import GRPCError
+
+from fuota.generated.chirpstack4 import fuota_pb2 as pb
+from fuota.generated.chirpstack4.fuota_grpc import FuotaServerServiceStub
+
+FRAGMENT_SIZE = 200
+SECONDS_PER_FRAGMENT = 2
+"""How long the network takes to send one, generously: it decides how long the devices listen."""
+
+
+def read(path: str) -> list[tuple[str, str]]:
+    with Path(path).open(newline="") as file:
+        return [(row[0], row[1]) for row in csv.reader(file)]
+
+
+def deployment(
+    application_id: str, region: str, firmware: bytes, devices: list[tuple[str, str]]
+) -> pb.Deployment:
+    fragments = math.ceil(len(firmware) / FRAGMENT_SIZE)
+    redundancy = fragments // 5 + 10
+    return pb.Deployment(
+        application_id=application_id,
+        devices=[
+            pb.DeploymentDevice(dev_eui=dev_eui, mc_root_key=mc_root_key) for dev_eui, mc_root_key in devices
+        ],
+        multicast_group_type=pb.CLASS_C,
+        multicast_region=pb.Region.Value(region),
+        multicast_dr=5,
+        multicast_frequency=869_525_000,
+        multicast_group_id=0,
+        multicast_timeout=math.ceil(math.log2((fragments + redundancy) * SECONDS_PER_FRAGMENT)),
+        unicast_timeout=timedelta(seconds=60),  # longer than the devices' uplink interval
+        unicast_attempt_count=5,
+        fragmentation_fragment_size=FRAGMENT_SIZE,
+        fragmentation_redundancy=redundancy,
+        payload=firmware,
+        request_fragmentation_session_status=pb.AFTER_SESSION_TIMEOUT,
+    )
+
+
+async def run(server: str, ordered: pb.Deployment) -> None:
+    host, _, port = server.rpartition(":")
+    async with Channel(host, int(port)) as channel:
+        stub = FuotaServerServiceStub(channel)
+        created = await stub.CreateDeployment(pb.CreateDeploymentRequest(deployment=ordered), timeout=30)
+        print("deployment", created.id)
+        while True:
+            request = pb.GetDeploymentStatusRequest(id=created.id)
+            status = await stub.GetDeploymentStatus(request, timeout=30)
+            done = sum(each.HasField("frag_status_completed_at") for each in status.device_status)
+            print(f"{done} of {len(status.device_status)} devices have the whole image")
+            if status.HasField("frag_status_completed_at"):
+                return
+            await asyncio.sleep(5)
+
+
+def main(server: str, application_id: str, region: str, firmware: str, devices: str) -> None:
+    ordered = deployment(application_id, region, Path(firmware).read_bytes(), read(devices))
+    asyncio.run(run(server, ordered))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 6:
+        sys.exit(__doc__)
+    try:
+        main(*sys.argv[1:])
+    except GRPCError as error:
+        sys.exit(f"{error.status.name}: {error.message}")
