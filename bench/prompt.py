@@ -80,7 +80,10 @@ async def main(devices: int) -> None:
 
     queues = {device.dev_eui: Prompt(take=partial(take, device)) for device in members}
     world.chirpstack = PromptChirpStack(
-        dict.fromkeys(queues, "1"), on_multicast=lambda group: None, prompt=queues
+        dict.fromkeys(queues, "1"),
+        on_multicast=lambda group: None,
+        on_unicast=lambda dev_eui: None,
+        prompt=queues,
     )
     conditions = ApiConditions(clock=clock, latency=LATENCY)
     async with bridge.open_loop(), trio.open_nursery() as nursery:

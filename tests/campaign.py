@@ -130,7 +130,7 @@ def surroundings(
     devices: Sequence[Device], *, radio: Radio | None = None, journal: MemoryJournal | None = None
 ) -> Surroundings:
     clock = TrioClock(START)
-    world, memory = World(devices, clock=clock, radio=radio), journal or MemoryJournal()
+    world, memory = World(devices, clock=clock, radio=radio, chatty=False), journal or MemoryJournal()
     return Surroundings(clock, world, SimulatedNetwork(world, permit=memory.ownership), memory)
 
 

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from uuid import uuid4
 
 import attrs
@@ -36,6 +37,7 @@ class Queue:
 
     next_f_cnt: int = 0
     items: deque[Item] = attrs.field(factory=deque)
+    on_push: Callable[[], None] | None = attrs.field(default=None, repr=False)
 
     def push(self, f_port: int, data: bytes, confirmed: bool = False) -> Item:
         if not 1 <= f_port <= 255:
@@ -43,6 +45,8 @@ class Queue:
         item = Item(f_port, data, self.next_f_cnt, confirmed)
         self.next_f_cnt += 1
         self.items.append(item)
+        if self.on_push is not None:
+            self.on_push()
         return item
 
 
@@ -80,11 +84,15 @@ class ChirpStack:
     """Each device's application id."""
     on_multicast: Callable[[Group], None] = attrs.field(repr=False)
     """Called when something was put into a group's queue."""
+    on_unicast: Callable[[EUI64], None] = attrs.field(repr=False)
+    """The same for a device's."""
     groups: dict[str, Group] = attrs.field(factory=dict, init=False)
     _queues: dict[EUI64, Queue] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._queues = {dev_eui: Queue() for dev_eui in self.applications}
+        self._queues = {
+            dev_eui: Queue(on_push=partial(self.on_unicast, dev_eui)) for dev_eui in self.applications
+        }
 
     def queue(self, dev_eui: EUI64) -> Queue:
         """The downlink queue of a device."""

@@ -15,6 +15,7 @@ import trio
 from fuota.clock import Clock
 from fuota.deployment.plan import MulticastClass
 from fuota.lorawan.airtime import max_payload
+from fuota.lorawan.eui import EUI64
 from fuota.simulation import frames
 from fuota.simulation.chirpstack import ChirpStack, Group
 from fuota.simulation.device import Device
@@ -34,7 +35,8 @@ class Station:
     """A device as the network sees it."""
 
     device: Device
-    next_uplink: datetime
+    next_uplink: datetime | None = None
+    """None: it sends when there is a reason to."""
     f_cnt: int = 0
 
 
@@ -48,12 +50,17 @@ class World:
         clock: Clock,
         radio: Radio | None = None,
         application_id: str = "1",
+        chatty: bool = True,
     ) -> None:
+        """`chatty`: devices send their readings, which concern nobody. Otherwise they send only what they
+        answer, and where a reading would fetch a downlink that waits: so that idle devices cost nothing."""
         self.clock = clock
         self.radio = radio or Radio()
-        now = clock.now()
-        self.stations = {device.dev_eui: Station(device, now) for device in devices}
-        self.chirpstack = ChirpStack(dict.fromkeys(self.stations, application_id), self._enqueued)
+        self.chatty = chatty
+        self.stations = {device.dev_eui: Station(device) for device in devices}
+        self.chirpstack = ChirpStack(
+            dict.fromkeys(self.stations, application_id), self._enqueued, self._awaited
+        )
         self._timeline = Timeline(clock)
         self._post: Callable[[Uplink], None]
         self._on_air: set[str] = set()
@@ -65,9 +72,9 @@ class World:
 
     async def run(self, deliver: Deliver) -> None:
         """Let the world go on, for ever. `deliver` is called in a task of its own for each uplink."""
-        for station in self.stations.values():
-            phase = station.device.random.random() * self.radio.uplink_interval
-            self._plan_uplink(station, self.clock.now() + phase)
+        if self.chatty:
+            for station in self.stations.values():
+                self._plan_some_uplink(station)
         async with trio.open_nursery() as nursery:
             self._post = lambda uplink: nursery.start_soon(deliver, uplink)
             await self._timeline.run()
@@ -78,13 +85,27 @@ class World:
         station.next_uplink = when
         self._timeline.at(when, partial(self._uplink, station, when))
 
+    def _plan_some_uplink(self, station: Station) -> None:
+        """The next of a device of which nobody knows when it has sent the last."""
+        phase = station.device.random.random() * self.radio.uplink_interval
+        self._plan_uplink(station, self.clock.now() + phase)
+
+    def _awaited(self, dev_eui: EUI64) -> None:
+        """A downlink waits for the device's next uplink."""
+        station = self.stations[dev_eui]
+        if station.next_uplink is None:
+            self._plan_some_uplink(station)
+
     def _uplink(self, station: Station, planned: datetime) -> None:
         if planned != station.next_uplink:
             return  # it has been brought forward
         now, device = self.clock.now(), station.device
         payload = device.send(now) or SENSOR_READING
         f_cnt, station.f_cnt = station.f_cnt, station.f_cnt + 1
-        self._plan_uplink(station, now + self.radio.next_uplink(device.random))
+        if self.chatty or self.chirpstack.queue(device.dev_eui).items:
+            self._plan_uplink(station, now + self.radio.next_uplink(device.random))
+        else:
+            station.next_uplink = None
         if not self._lost(device, device.behaviour.uplink_loss):
             uplink = Uplink(
                 dev_eui=device.dev_eui, f_port=payload.f_port, f_cnt=f_cnt, data=payload.data, received_at=now
@@ -113,7 +134,7 @@ class World:
             self._bring_forward(station, max(due, self.clock.now() + self.radio.rx_delay))
 
     def _bring_forward(self, station: Station, when: datetime) -> None:
-        if when < station.next_uplink:
+        if station.next_uplink is None or when < station.next_uplink:
             self._plan_uplink(station, when)
 
     # Class B and C: a group's queue, one frame after the other
