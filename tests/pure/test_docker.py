@@ -13,8 +13,17 @@ from fuota.configfile import load
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
-COMPOSE: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yml").read_text())
-SERVICES: dict[str, Any] = COMPOSE["services"]
+FILES = {3: DOCKER / "compose.yml", 4: DOCKER / "compose-chirpstack-4.yml"}
+"""By the generation of ChirpStack."""
+
+COMPOSE: dict[int, dict[str, Any]] = {
+    generation: yaml.safe_load(path.read_text()) for generation, path in FILES.items()
+}
+SERVICES: dict[int, dict[str, Any]] = {generation: each["services"] for generation, each in COMPOSE.items()}
+of_each_generation = pytest.mark.parametrize("generation", FILES)
+of_each_service = pytest.mark.parametrize(
+    ("generation", "name"), [(generation, name) for generation in FILES for name in SERVICES[generation]]
+)
 DOCKERFILE = (DOCKER / "Dockerfile").read_text()
 
 PORTS = {
@@ -49,19 +58,19 @@ def test_what_the_image_copies_is_there_and_not_ignored() -> None:
     assert [path for path in wanted if not (ROOT / path).exists()] == []
 
 
-@pytest.mark.parametrize("name", SERVICES)
-def test_a_service_has_an_image_or_can_be_built(name: str) -> None:
-    service = SERVICES[name]
+@of_each_service
+def test_a_service_has_an_image_or_can_be_built(generation: int, name: str) -> None:
+    service = SERVICES[generation][name]
     assert ("image" in service) != ("build" in service)
     if build := service.get("build"):
         assert (DOCKER / build["context"] / build["dockerfile"]).is_file()
 
 
-@pytest.mark.parametrize("name", SERVICES)
-def test_a_service_waits_for_services_and_mounts_what_there_is(name: str) -> None:
-    service = SERVICES[name]
+@of_each_service
+def test_a_service_waits_for_services_and_mounts_what_there_is(generation: int, name: str) -> None:
+    service = SERVICES[generation][name]
     for other, waiting in service.get("depends_on", {}).items():
-        healthy = "healthcheck" in SERVICES[other]
+        healthy = "healthcheck" in SERVICES[generation][other]
         assert waiting["condition"] == ("service_healthy" if healthy else "service_started")
     for volume in service.get("volumes", []):
         source, target, *_ = volume.split(":")
@@ -69,13 +78,14 @@ def test_a_service_waits_for_services_and_mounts_what_there_is(name: str) -> Non
             assert (DOCKER / source).is_file()
             assert Path(target).is_absolute()
         else:
-            assert source in COMPOSE["volumes"]
+            assert source in COMPOSE[generation]["volumes"]
 
 
-def test_ports_are_published_to_the_same_number() -> None:
+@of_each_generation
+def test_ports_are_published_to_the_same_number(generation: int) -> None:
     published = {
         name: [port.removesuffix("/udp").split(":") for port in service.get("ports", ())]
-        for name, service in SERVICES.items()
+        for name, service in SERVICES[generation].items()
     }
     assert all(outside == inside for ports in published.values() for _, outside, inside in ports)
     # Events come from a container, by the network of the compose file.
@@ -83,34 +93,64 @@ def test_ports_are_published_to_the_same_number() -> None:
     assert {int(inside) for _, _, inside in published["fuota"]} == PORTS - {events}
 
 
+@of_each_generation
 def test_the_environment_of_our_server_is_a_configuration(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    generation: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     environment = {
         name: re.sub(r"\$\{\w+:-(.*)\}", r"\1", value)
-        for name, value in SERVICES["fuota"]["environment"].items()
+        for name, value in SERVICES[generation]["fuota"]["environment"].items()
     }
     settings = load(environ=environment)
-    assert settings.application_server.api.server.host in SERVICES
+    assert settings.generation == generation
+    assert settings.network.api.server.host in SERVICES[generation]
     assert settings.debug.bind.port == Settings().debug.bind.port
 
 
-def test_every_database_that_is_used_is_made() -> None:
-    made = (DOCKER / "databases.sql").read_text()
-    files = "".join(path.read_text() for path in DOCKER.iterdir() if path.suffix in (".toml", ".yml"))
-    used = re.findall(r"postgres://(\w+):(\w+)@(\w+)/(\w+)\?", files)
-    assert len(used) == 3
+def configuration(generation: int) -> dict[str, str]:
+    """What the files say that containers of this compose file mount."""
+    mounted = {
+        volume.split(":")[0]
+        for service in SERVICES[generation].values()
+        for volume in service.get("volumes", [])
+        if volume.startswith(".")
+    }
+    return {name: (DOCKER / name).read_text() for name in sorted(mounted)}
+
+
+@of_each_generation
+def test_every_database_that_is_used_is_made(generation: int) -> None:
+    files = configuration(generation)
+    [made] = [text for name, text in files.items() if name.endswith(".sql")]
+    everything = "".join(files.values()) + FILES[generation].read_text()
+    used = re.findall(r"postgres://(\w+):(\w+)@(\w+)/(\w+)\?", everything)
+    assert len(used) == {3: 3, 4: 2}[generation]
     for user, password, host, database in used:
         assert f"CREATE ROLE {user} LOGIN PASSWORD '{password}';" in made
         assert f"CREATE DATABASE {database} OWNER {user};" in made
-        assert host in SERVICES
+        assert host in SERVICES[generation]
 
 
-@pytest.mark.parametrize("path", sorted(DOCKER.glob("*.toml")), ids=lambda path: path.name)
-def test_servers_that_are_named_are_services(path: Path) -> None:
-    content = path.read_text()
-    tomllib.loads(content)
-    hosts = set(re.findall(r"(?:tcp|redis|http)://([\w-]+):", content))
-    assert hosts
-    assert hosts <= set(SERVICES)
+@of_each_generation
+def test_servers_that_are_named_are_services(generation: int) -> None:
+    for name, content in configuration(generation).items():
+        if name.endswith(".toml"):
+            tomllib.loads(content)
+            hosts = set(re.findall(r"(?:tcp|redis|http)://([\w-]+):", content))
+            assert hosts, name
+            assert hosts <= set(SERVICES[generation]), name
+
+
+@of_each_generation
+def test_variables_of_a_file_are_in_the_environment_of_its_service(generation: int) -> None:
+    for service in SERVICES[generation].values():
+        for volume in service.get("volumes", []):
+            if volume.startswith(".") and volume.split(":")[0].endswith(".toml"):
+                used = set(re.findall(r"\$(\w+)", (DOCKER / volume.split(":")[0]).read_text()))
+                assert used <= set(service.get("environment", {}))
+
+
+def test_every_file_is_mounted_by_a_compose_file() -> None:
+    mounted = {(DOCKER / name).resolve() for generation in FILES for name in configuration(generation)}
+    assert {path.resolve() for path in DOCKER.rglob("*.toml")} <= mounted
