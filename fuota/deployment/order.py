@@ -6,7 +6,7 @@ from hashlib import sha256
 
 import attrs
 
-from fuota.deployment.plan import BEACON_PERIOD, MulticastClass, Plan, StatusRequest
+from fuota.deployment.plan import BEACON_PERIOD, ClassCScheduling, MulticastClass, Plan, StatusRequest
 from fuota.lorawan.airtime import max_payload, modulation, time_on_air
 from fuota.lorawan.region import Region
 
@@ -72,6 +72,9 @@ class Order:
     request_fragmentation_session_status: StatusRequest | None
     multicast_region: Region | None = None
     """None where the API does not ask (ChirpStack v3)."""
+    class_c_scheduling: ClassCScheduling | None = ClassCScheduling.DELAY
+    gateways: Sequence[bytes] = ()
+    """EUIs."""
 
 
 def plan(order: Order, *, mc_addr: int, more: Sequence[Problem] = ()) -> Plan:
@@ -81,7 +84,8 @@ def plan(order: Order, *, mc_addr: int, more: Sequence[Problem] = ()) -> Plan:
     """
     problems = [*more, *_problems(order)]
     mc_class, status_request = order.multicast_group_type, order.request_fragmentation_session_status
-    if problems or mc_class is None or status_request is None or order.multicast_periodicity is None:
+    periodicity, scheduling = order.multicast_periodicity, order.class_c_scheduling
+    if problems or mc_class is None or status_request is None or periodicity is None or scheduling is None:
         raise InvalidOrder(problems)
     made = Plan(
         application_id=order.application_id,
@@ -91,7 +95,7 @@ def plan(order: Order, *, mc_addr: int, more: Sequence[Problem] = ()) -> Plan:
         frequency=order.multicast_frequency,
         dr=order.multicast_dr,
         time_out=order.multicast_timeout,
-        periodicity=order.multicast_periodicity,
+        periodicity=periodicity,
         unicast_timeout=order.unicast_timeout,
         unicast_attempts=order.unicast_attempt_count,
         frag_index=order.fragmentation_session_index,
@@ -104,6 +108,8 @@ def plan(order: Order, *, mc_addr: int, more: Sequence[Problem] = ()) -> Plan:
         firmware_size=len(order.payload),
         firmware_sha256=sha256(order.payload).digest(),
         region=order.multicast_region,
+        class_c_scheduling=scheduling,
+        gateways=tuple(each.hex() for each in order.gateways),
     )
     if impossible := [*_too_many(made), *_too_long(made)]:
         raise InvalidOrder(impossible)
@@ -117,6 +123,13 @@ def _problems(order: Order) -> Iterator[Problem]:
         yield Problem("multicast_group_type", "unknown; it must be CLASS_B or CLASS_C")
     yield from _range("multicast_dr", order.multicast_dr, 0, 15)
     yield from _frequency_problems(order)
+    if order.class_c_scheduling is None:
+        yield Problem("class_c_scheduling_type", "unknown; it must be DELAY or GPS_TIME")
+    for index, gateway in enumerate(order.gateways):
+        if len(gateway) != 8:
+            yield _length(f"gateway_ids[{index}]", gateway, 8)
+        elif gateway in order.gateways[:index]:
+            yield Problem(f"gateway_ids[{index}]", f"is {gateway.hex()}, which is there already")
     yield from _range("multicast_group_id", order.multicast_group_id, 0, 3)
     yield from _range("multicast_timeout", order.multicast_timeout, 0, 15)
     if not timedelta(0) < order.unicast_timeout <= timedelta(days=30):

@@ -42,6 +42,8 @@ class Outside:
             dr=plan.dr,
             periodicity=plan.periodicity,
             region=plan.region,
+            class_c_scheduling=plan.class_c_scheduling,
+            gateways=plan.gateways,
         )
         self.air = Air(plan, lambda sha256: patiently(lambda: services.journal.firmware(sha256)))
         self.trouble = ""

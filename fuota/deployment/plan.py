@@ -23,6 +23,15 @@ class MulticastClass(Enum):
     C = "C"
 
 
+class ClassCScheduling(Enum):
+    """How several gateways that send to one class C group keep out of each other's way."""
+
+    DELAY = "delay"
+    """One after the other, some time apart."""
+    GPS_TIME = "gps-time"
+    """At the same instant."""
+
+
 class StatusRequest(Enum):
     """When the devices are asked what they have received."""
 
@@ -80,6 +89,9 @@ class Plan:
 
     region: Region | None = None
     """None where the network does not ask (ChirpStack v3)."""
+    class_c_scheduling: ClassCScheduling = ClassCScheduling.DELAY
+    gateways: tuple[str, ...] = ()
+    """EUIs, in hexadecimal digits, of the gateways that send to the group; with none the network chooses."""
 
     @property
     def nb_frag(self) -> int:

@@ -59,6 +59,9 @@ class ApplicationServer(ChirpStack):
         request = pb.CreateMulticastGroupRequest(multicast_group=message)
         return (await self._calls(self._groups.Create, request)).id
 
+    async def _add_gateway(self, group_id: str, gateway: str) -> None:
+        """The Application Server chooses the gateways."""
+
     async def _join(self, group: KnownGroup, dev_eui: EUI64) -> None:
         request = pb.AddDeviceToMulticastGroupRequest(multicast_group_id=group.id, dev_eui=str(dev_eui))
         good = self._good(group.application_id)

@@ -38,7 +38,10 @@ class ChirpStack:
 
     async def ensure_group(self, group: Group) -> str:
         found = await self._ids(group)
-        return found[0] if found else await self._create(group)
+        group_id = found[0] if found else await self._create(group)
+        for gateway in group.gateways:
+            await self._add_gateway(group_id, gateway)
+        return group_id
 
     async def has_group(self, group: KnownGroup) -> bool:
         return group.id in await self._ids(group)
@@ -109,6 +112,10 @@ class ChirpStack:
 
     async def _create(self, group: Group) -> str:
         """The id of the new group."""
+        raise NotImplementedError
+
+    async def _add_gateway(self, group_id: str, gateway: str) -> None:
+        """Have the gateway send to the group; that it does so already is fine."""
         raise NotImplementedError
 
     async def _join(self, group: KnownGroup, dev_eui: EUI64) -> None:

@@ -8,7 +8,7 @@ from grpclib.client import Channel
 from grpclib.const import Status
 
 from fuota.config import ChirpStackApi
-from fuota.deployment.plan import MulticastClass
+from fuota.deployment.plan import ClassCScheduling, MulticastClass
 from fuota.generated.chirpstack4 import common_pb2
 from fuota.generated.chirpstack4 import device_pb2 as queue
 from fuota.generated.chirpstack4 import multicast_group_pb2 as pb
@@ -25,6 +25,7 @@ from fuota.rpc.client import connect
 from fuota.rpc.tls import client_context
 
 CLASSES = {MulticastClass.B: pb.CLASS_B, MulticastClass.C: pb.CLASS_C}
+SCHEDULINGS = {ClassCScheduling.DELAY: pb.DELAY, ClassCScheduling.GPS_TIME: pb.GPS_TIME}
 REGIONS = {region: common_pb2.Region.Value(region.value) for region in Region}
 
 
@@ -58,10 +59,15 @@ class ChirpStack4(ChirpStack):
             group_type=CLASSES[group.mc_class],
             dr=group.dr,
             frequency=group.frequency,
+            class_c_scheduling_type=SCHEDULINGS[group.class_c_scheduling],
             class_b_ping_slot_periodicity=group.periodicity if group.mc_class is MulticastClass.B else 0,
         )
         request = pb.CreateMulticastGroupRequest(multicast_group=message)
         return (await self._calls(self._groups.Create, request)).id
+
+    async def _add_gateway(self, group_id: str, gateway: str) -> None:
+        request = pb.AddGatewayToMulticastGroupRequest(multicast_group_id=group_id, gateway_id=gateway)
+        await self._calls(self._groups.AddGateway, request, fine=(Status.ALREADY_EXISTS,))
 
     async def _join(self, group: KnownGroup, dev_eui: EUI64) -> None:
         request = pb.AddDeviceToMulticastGroupRequest(multicast_group_id=group.id, dev_eui=str(dev_eui))

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import attrs
 
-from fuota.deployment.plan import MulticastClass
+from fuota.deployment.plan import ClassCScheduling, MulticastClass
 from fuota.lorawan.eui import EUI64
 from fuota.lorawan.region import Region
 
@@ -69,6 +69,9 @@ class Group:
     """With which its frame counter begins."""
     region: Region | None = None
     """None where the network does not ask (ChirpStack v3)."""
+    class_c_scheduling: ClassCScheduling = ClassCScheduling.DELAY
+    gateways: tuple[str, ...] = ()
+    """EUIs of those that send to it; with none the network chooses. (ChirpStack v3 always does.)"""
 
 
 @attrs.frozen

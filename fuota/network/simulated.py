@@ -1,6 +1,6 @@
 """The simulated ChirpStack without a wire between: `Network` for tests in virtual time."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from fuota.health import Health
@@ -45,7 +45,7 @@ class SimulatedNetwork:
     async def ensure_group(self, group: Group) -> str:
         async with self._call():
             if known := self._ids(group):
-                return known[0]
+                return self._with_gateways(known[0], group.gateways)
             channel = Channel(group.mc_class, group.frequency, group.dr, group.periodicity)
             made = self._chirpstack.create_group(
                 GroupSettings(
@@ -55,10 +55,11 @@ class SimulatedNetwork:
                     mc_addr=group.mc_addr,
                     mc_nwk_s_key=group.mc_nwk_s_key,
                     mc_app_s_key=group.mc_app_s_key,
+                    class_c_scheduling=group.class_c_scheduling,
                 ),
                 f_cnt=group.f_cnt,
             )
-            return made.id
+            return self._with_gateways(made.id, group.gateways)
 
     async def has_group(self, group: KnownGroup) -> bool:
         async with self._call():
@@ -87,6 +88,12 @@ class SimulatedNetwork:
         async with self._call():
             for group_id in self._ids(group):
                 self._chirpstack.delete_group(group_id)
+
+    def _with_gateways(self, group_id: str, gateways: Iterable[str]) -> str:
+        for gateway in map(EUI64.parse, gateways):
+            if gateway not in self._chirpstack.group(group_id).gateways:
+                self._chirpstack.add_gateway(group_id, gateway)
+        return group_id
 
     def _ids(self, group: Group | KnownGroup) -> list[str]:
         """Of the groups with this name: a repeated call may have made more than one."""

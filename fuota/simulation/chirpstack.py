@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import attrs
 
+from fuota.deployment.plan import ClassCScheduling
 from fuota.lorawan.eui import EUI64
 from fuota.lorawan.region import Region
 from fuota.simulation.radio import Channel
@@ -62,6 +63,7 @@ class GroupSettings:
     mc_app_s_key: bytes = attrs.field(repr=False)
     region: Region | None = None
     """None where the API does not say (v3)."""
+    class_c_scheduling: ClassCScheduling = ClassCScheduling.DELAY
 
 
 @attrs.define(eq=False)
@@ -72,7 +74,7 @@ class Group:
     settings: GroupSettings
     queue: Queue
     members: dict[EUI64, None] = attrs.field(factory=dict)
-    gateways: dict[str, None] = attrs.field(factory=dict)
+    gateways: dict[EUI64, None] = attrs.field(factory=dict)
     """That send for it; with none ChirpStack chooses."""
 
 
@@ -143,6 +145,15 @@ class ChirpStack:
         if dev_eui not in group.members:
             raise ApiError("NOT_FOUND", f"device {dev_eui} is no member")
         del group.members[dev_eui]
+
+    def add_gateway(self, group_id: str, gateway: EUI64) -> None:
+        gateways = self.group(group_id).gateways
+        if gateway in gateways:
+            raise ApiError("ALREADY_EXISTS", f"gateway {gateway} sends to the group already")
+        gateways[gateway] = None
+
+    def remove_gateway(self, group_id: str, gateway: EUI64) -> None:
+        self.group(group_id).gateways.pop(gateway, None)
 
     def multicast(self, group_id: str, f_port: int, data: bytes) -> Item:
         """Put a downlink behind those in the group's queue."""

@@ -71,12 +71,14 @@ class MulticastGroups(MulticastGroupServiceBase, Service):
 
     @api
     def AddGateway(self, request: group_pb.AddGatewayToMulticastGroupRequest) -> Empty:
-        self._gateways(request.multicast_group_id)[request.gateway_id] = None
+        group_id = spelling.group_id("multicast_group_id", request.multicast_group_id)
+        self.chirpstack.add_gateway(group_id, spelling.eui("gateway_id", request.gateway_id))
         return Empty()
 
     @api
     def RemoveGateway(self, request: group_pb.RemoveGatewayFromMulticastGroupRequest) -> Empty:
-        self._gateways(request.multicast_group_id).pop(request.gateway_id, None)
+        group_id = spelling.group_id("multicast_group_id", request.multicast_group_id)
+        self.chirpstack.remove_gateway(group_id, spelling.eui("gateway_id", request.gateway_id))
         return Empty()
 
     @api
@@ -107,9 +109,6 @@ class MulticastGroups(MulticastGroupServiceBase, Service):
             for item in self._queue(request.multicast_group_id).items
         ]
         return group_pb.ListMulticastGroupQueueResponse(items=items)
-
-    def _gateways(self, group_id: str) -> dict[str, None]:
-        return self.chirpstack.group(spelling.group_id("multicast_group_id", group_id)).gateways
 
     def _queue(self, group_id: str) -> Queue:
         return self.chirpstack.group(spelling.group_id("multicast_group_id", group_id)).queue

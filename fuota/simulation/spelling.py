@@ -18,10 +18,14 @@ def group_id(field: str, text: str) -> str:
 
 
 def dev_eui(text: str) -> EUI64:
+    return eui("dev_eui", text)
+
+
+def eui(field: str, text: str) -> EUI64:
     try:
         return EUI64.parse(text)
     except ValueError as error:
-        raise invalid("dev_eui", str(error)) from error
+        raise invalid(field, str(error)) from error
 
 
 def invalid(field: str, problem: str) -> ApiError:

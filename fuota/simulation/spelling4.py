@@ -5,17 +5,18 @@ What can not be read is an `ApiError` that names the field.
 
 from uuid import UUID
 
-from fuota.deployment.plan import MulticastClass
+from fuota.deployment.plan import ClassCScheduling, MulticastClass
 from fuota.generated.chirpstack4 import common_pb2
 from fuota.generated.chirpstack4 import multicast_group_pb2 as pb
 from fuota.lorawan.region import Region
 from fuota.simulation.chirpstack import Group, GroupSettings
 from fuota.simulation.radio import Channel
-from fuota.simulation.spelling import dev_eui, group_id, invalid, octets
+from fuota.simulation.spelling import dev_eui, eui, group_id, invalid, octets
 
-__all__ = ["dev_eui", "group_id", "multicast_group", "settings"]
+__all__ = ["dev_eui", "eui", "group_id", "multicast_group", "settings"]
 
 CLASSES = {pb.CLASS_B: MulticastClass.B, pb.CLASS_C: MulticastClass.C}
+SCHEDULINGS = {pb.DELAY: ClassCScheduling.DELAY, pb.GPS_TIME: ClassCScheduling.GPS_TIME}
 REGIONS = {common_pb2.Region.Value(region.value): region for region in Region}
 
 
@@ -25,6 +26,8 @@ def settings(message: pb.MulticastGroup) -> GroupSettings:
         raise invalid("group_type", f"{message.group_type} is neither CLASS_B nor CLASS_C")
     if message.region not in REGIONS:
         raise invalid("region", f"{message.region} is none")
+    if message.class_c_scheduling_type not in SCHEDULINGS:
+        raise invalid("class_c_scheduling_type", f"{message.class_c_scheduling_type} is none")
     mc_class = CLASSES[message.group_type]
     periodicity = message.class_b_ping_slot_periodicity if mc_class is MulticastClass.B else 0
     if periodicity > 7:
@@ -37,6 +40,7 @@ def settings(message: pb.MulticastGroup) -> GroupSettings:
         mc_nwk_s_key=octets("mc_nwk_s_key", message.mc_nwk_s_key, 16),
         mc_app_s_key=octets("mc_app_s_key", message.mc_app_s_key, 16),
         region=REGIONS[message.region],
+        class_c_scheduling=SCHEDULINGS[message.class_c_scheduling_type],
     )
 
 
@@ -55,12 +59,17 @@ def multicast_group(group: Group) -> pb.MulticastGroup:
         group_type=group_type(of),
         dr=channel.dr,
         frequency=channel.frequency,
+        class_c_scheduling_type=scheduling(of),
         class_b_ping_slot_periodicity=channel.periodicity,
     )
 
 
 def group_type(of: GroupSettings) -> pb.MulticastGroupType.ValueType:
     return pb.CLASS_B if of.channel.mc_class is MulticastClass.B else pb.CLASS_C
+
+
+def scheduling(of: GroupSettings) -> pb.MulticastGroupSchedulingType.ValueType:
+    return pb.GPS_TIME if of.class_c_scheduling is ClassCScheduling.GPS_TIME else pb.DELAY
 
 
 def region(of: GroupSettings) -> common_pb2.Region.ValueType:

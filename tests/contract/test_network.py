@@ -13,7 +13,7 @@ import trio
 from fuota.bridge import open_loop
 from fuota.clock import SystemClock
 from fuota.config import Bind, ChirpStackApi
-from fuota.deployment.plan import MulticastClass
+from fuota.deployment.plan import ClassCScheduling, MulticastClass
 from fuota.health import Health
 from fuota.lorawan.eui import EUI64
 from fuota.lorawan.region import Region
@@ -67,6 +67,8 @@ class Opened:
     world: World
     conditions: ApiConditions
     application_id: str
+    generation: int | None
+    """Of ChirpStack; None if it is not called over a wire."""
 
     @property
     def device(self) -> EUI64:
@@ -133,6 +135,9 @@ async def over_a_wire(
         nursery.cancel_scope.cancel()
 
 
+GENERATION: dict[Open, int] = {application_server_v3: 3, chirpstack_v4: 4}
+
+
 @pytest.fixture(
     params=[simulated, application_server_v3, chirpstack_v4], ids=lambda opening: opening.__name__
 )
@@ -143,7 +148,7 @@ async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Opened]:
     world = World(fleet(2), clock=clock, application_id=application_id)
     conditions = ApiConditions(clock=clock)
     async with opening(world, conditions) as network:
-        yield Opened(network, world, conditions, application_id)
+        yield Opened(network, world, conditions, application_id, GENERATION.get(opening))
 
 
 async def test_a_group_is_made_as_it_is_described(opened: Opened) -> None:
@@ -169,6 +174,23 @@ async def test_a_class_b_group_has_its_ping_slots(opened: Opened, periodicity: i
     group = attrs.evolve(opened.group, mc_class=MulticastClass.B, periodicity=periodicity)
     channel = opened.world.chirpstack.group(await opened.network.ensure_group(group)).settings.channel
     assert (channel.mc_class, channel.periodicity) == (MulticastClass.B, periodicity)
+
+
+async def test_a_group_has_its_gateways_and_its_scheduling_also_if_it_was_made_before(opened: Opened) -> None:
+    gateways = ("0016c001ff10a235", "0016c001ff10a236")
+    wanted = attrs.evolve(
+        opened.group, class_c_scheduling=ClassCScheduling.GPS_TIME, gateways=gateways, region=Region.EU868
+    )
+    made = opened.world.chirpstack.group(
+        await opened.network.ensure_group(attrs.evolve(wanted, gateways=gateways[:1]))
+    )
+    for _ in range(2):
+        assert await opened.network.ensure_group(wanted) == made.id
+    if opened.generation == 3:
+        assert not made.gateways, "the Application Server chooses"
+    else:
+        assert [*map(str, made.gateways)] == [*gateways]
+        assert made.settings.class_c_scheduling is ClassCScheduling.GPS_TIME
 
 
 async def test_a_group_is_made_once(opened: Opened) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuota.deployment import states as deployment
-from fuota.deployment.plan import MulticastClass, Plan, StatusRequest
+from fuota.deployment.plan import ClassCScheduling, MulticastClass, Plan, StatusRequest
 from fuota.device import states as device
 from fuota.journal.encoding import (
     DEPLOYMENT_STATES,
@@ -28,6 +28,7 @@ from fuota.journal.encoding import (
     storable,
 )
 from fuota.journal.port import State
+from fuota.lorawan.region import Region
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 
@@ -56,6 +57,15 @@ PLAN = Plan(
     status_request=StatusRequest.AFTER_SESSION_TIMEOUT,
     firmware_size=16_384,
     firmware_sha256=bytes(range(32)),
+)
+
+PLAN_4 = attrs.evolve(
+    PLAN,
+    application_id="5f0c2b1e-0000-4000-8000-0000000000ab",
+    mc_class=MulticastClass.C,
+    region=Region.EU868,
+    class_c_scheduling=ClassCScheduling.GPS_TIME,
+    gateways=("0016c001ff10a235", "0016c001ff10a236"),
 )
 
 DEPLOYMENTS: list[deployment.State] = [
@@ -95,6 +105,7 @@ TEXTS: dict[str, str] = {
     **{f"deployment-{tag}": dump_state(s) for tag, s in zip(DEPLOYMENT_STATES, DEPLOYMENTS, strict=True)},
     **{f"device-{tag}": dump_state(s) for tag, s in zip(DEVICE_STATES, DEVICES, strict=True)},
     "plan": dump_plan(PLAN),
+    "plan-chirpstack4": dump_plan(PLAN_4),
 }
 
 
@@ -124,7 +135,9 @@ def test_stored_state_of_a_device_loads(tag: str, state: device.State) -> None:
 
 def test_stored_plan_loads() -> None:
     assert load_plan(golden("plan")) == PLAN
-    assert load_plan(dump_plan(PLAN)) == PLAN
+    assert load_plan(golden("plan-chirpstack4")) == PLAN_4
+    for plan in (PLAN, PLAN_4):
+        assert load_plan(dump_plan(plan)) == plan
 
 
 @given(st.timedeltas(min_value=timedelta(0), max_value=timedelta(days=3650)))

@@ -67,6 +67,9 @@ def test_an_empty_descriptor_is_four_zeros() -> None:
         ("fragmentation_matrix", {"fragmentation_matrix": 1}),
         ("fragmentation_block_ack_delay", {"fragmentation_block_ack_delay": 8}),
         ("fragmentation_descriptor", {"fragmentation_descriptor": bytes(3)}),
+        ("class_c_scheduling_type", {"class_c_scheduling": None}),
+        ("gateway_ids[1]", {"gateways": [bytes(8), bytes(7)]}),
+        ("gateway_ids[2]", {"gateways": [bytes(8), bytes([1] * 8), bytes(8)]}),
         ("request_fragmentation_session_status", {"request_fragmentation_session_status": None}),
     ],
 )
