@@ -13,7 +13,6 @@ from fuota.health import Health
 from fuota.journal import keyfile
 from fuota.journal.port import Journal, Unavailable
 from fuota.journal.postgres import PostgresJournal
-from fuota.journal.retry import patiently
 from fuota.journal.rotation import reseal
 from fuota.journal.sealing import BadMasterKey
 from fuota.postgresql import DataDirectoryInUseError, keep_postgresql
@@ -79,15 +78,6 @@ async def _entered(
                 said = str(error)
                 log.warning("waiting for the database", problem=said)
             await trio.sleep(PAUSE)
-
-
-async def try_keys(journal: Journal) -> None:
-    """Raise `NotOpened` now if a deployment to resume is sealed with another master key.
-
-    Later it would be the crash of an actor, and a traceback.
-    """
-    for deployment_id in await patiently(journal.unfinished):
-        await patiently(partial(journal.load, deployment_id))
 
 
 def master_keys(secrets: Secrets) -> dict[int, bytes]:

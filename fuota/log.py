@@ -53,7 +53,7 @@ def set_up(general: General) -> None:
     )
     logging.basicConfig(handlers=[handler], level=level, force=True)
     logging.getLogger("hpack").setLevel(max(level, logging.INFO))  # tells of every single header
-    logging.getLogger("psycopg.pool").setLevel(max(level, logging.WARNING))  # tells of every transaction
+    logging.getLogger("psycopg.pool").setLevel(max(level, logging.ERROR))  # tells what our health tells once
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(level),

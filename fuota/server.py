@@ -28,7 +28,7 @@ from fuota.api.errors import answer
 from fuota.api.orders import Orders
 from fuota.clock import SystemClock
 from fuota.config import FuotaServerApi, Settings
-from fuota.database import database_in_turn, journal_in, try_keys
+from fuota.database import database_in_turn, journal_in
 from fuota.debug.app import debug_app
 from fuota.deployments import Begin, Deployments, Message
 from fuota.dispatcher import Dispatcher, Route
@@ -37,6 +37,7 @@ from fuota.generations import GENERATIONS, Generation
 from fuota.health import Health
 from fuota.integration.endpoint import endpoint
 from fuota.journal.port import JournalError
+from fuota.journal.retry import keep_trying_keys, try_keys
 from fuota.network.port import Network
 from fuota.postgresql import EmbeddedPostgresqlError
 from fuota.rpc.health import HealthService
@@ -148,6 +149,7 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[Addresses]) 
         services = Services(journal, owned, clock, Alarms(clock), Registry(), health)
         nursery = await stack.enter_async_context(trio.open_nursery())
         nursery.start_soon(services.alarms.run)
+        nursery.start_soon(keep_trying_keys, journal)
         async with open_tree() as tree:
             addresses = await _grow(tree, services, network, settings, tls)
             task_status.started(addresses)

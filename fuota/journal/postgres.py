@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Self
 from uuid import UUID
 
@@ -38,6 +39,7 @@ from fuota.journal.postgres_creation import WITHIN as CREATION_WITHIN
 from fuota.journal.postgres_creation import Creation, is_conflict
 from fuota.journal.postgres_ownership import Claimant
 from fuota.journal.postgres_writing import Entry, Step, Withdrawal, Writer, actor, weight
+from fuota.journal.retry import try_keys
 from fuota.journal.sealing import Keyring
 from fuota.journal.sql import migrations
 from fuota.lorawan.eui import EUI64
@@ -78,7 +80,8 @@ class PostgresJournal:
         """The journal in the database at `dsn`, a connection string of libpq.
 
         `patience`: seconds for which `create` and what reads try again while the database is away. Raises
-        `Unavailable`, `BadDsn`, `SchemaMismatch`, and `JournalError` for what the database refuses.
+        `Unavailable`, `BadDsn`, `SchemaMismatch`, `NotOpened` if it would have to resume what is sealed with
+        another master key, now or later, and `JournalError` for what the database refuses.
         """
         await trio.to_thread.run_sync(_prepare, conninfo(dsn), automigrate, abandon_on_cancel=True)
         async with (
@@ -87,10 +90,10 @@ class PostgresJournal:
             ) as connections,
             trio.open_nursery() as nursery,
         ):
-            claimant = Claimant(dsn, Ownership(health))
+            journal = cls(connections, keyring, Ownership(health))
+            claimant = Claimant(dsn, journal.ownership, fit=partial(try_keys, journal))
             nursery.start_soon(claimant.run)
             await claimant.decided.wait()
-            journal = cls(connections, keyring, claimant.ownership)
             nursery.start_soon(journal._commits.run)
             yield journal
             nursery.cancel_scope.cancel()
@@ -143,7 +146,7 @@ class PostgresJournal:
     async def _create(self, creation: Creation) -> None:
         while True:
             try:
-                return await self._connections.persist(creation.write, within=CREATION_WITHIN)
+                return await self._connections.persist(creation.write, within=CREATION_WITHIN, writing=True)
             except REFUSALS as error:
                 if not is_conflict(error):
                     raise JournalError(f"PostgreSQL: {error}") from error

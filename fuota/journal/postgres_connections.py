@@ -81,12 +81,12 @@ class Connections:
             self._health.well("postgresql")
         return result
 
-    async def persist(self, work: Work[T], *, within: float) -> T:
+    async def persist(self, work: Work[T], *, within: float, writing: bool = False) -> T:
         """Like `transact`, tried again for `patience` seconds."""
         with trio.move_on_after(self._patience) as patience:
             for pause in pauses():
                 try:
-                    return await self.transact(work, within=within)
+                    return await self.transact(work, within=within, writing=writing)
                 except Unavailable as error:
                     unavailable = error
                 if trio.current_time() + pause > patience.deadline:

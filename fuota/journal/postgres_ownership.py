@@ -15,6 +15,7 @@ hear of it.
 
 import os
 import socket
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import structlog
@@ -45,11 +46,13 @@ RELEASE = 1.0
 class Claimant:
     """Gains ownership for this server, keeps it, and says so to `ownership`."""
 
-    def __init__(self, dsn: str, ownership: Ownership) -> None:
+    def __init__(self, dsn: str, ownership: Ownership, fit: Callable[[], Awaitable[None]]) -> None:
+        """`fit` raises what keeps this server from running the deployments; it ends `run`."""
         self.decided = trio.Event()
         """Whose the deployments are is known."""
         self._dsn = dsn
         self.ownership = ownership
+        self._fit = fit
         self._name = f"{socket.gethostname()}, process {os.getpid()}"
         self._stood_by = False
 
@@ -92,6 +95,8 @@ class Claimant:
         if after is None:
             rows = await session.ask("renew_ownership", epoch=epoch)
         else:
+            await self._fit()
+            began = trio.current_time()
             rows = await session.ask("take_ownership", epoch=epoch, holder=self._name)
         for (gained,) in rows:
             self.ownership.gain(gained, began + CERTAIN)

@@ -21,5 +21,6 @@ class PostgresqlStoppedError(EmbeddedPostgresqlError):
     """PostgreSQL ended although nobody here asked it to."""
 
     def __init__(self, returncode: int, last_lines: Iterable[str]) -> None:
-        ending = f"by signal {-returncode}" if returncode < 0 else f"with exit status {returncode}"
-        super().__init__("\n  ".join([f"PostgreSQL ended {ending}; its last words:", *last_lines]))
+        how = f"by signal {-returncode}" if returncode < 0 else f"with exit status {returncode}"
+        self.ending = f"PostgreSQL ended {how}"
+        super().__init__("\n  ".join([f"{self.ending}; its last words:", *last_lines]))

@@ -44,7 +44,10 @@ SETTINGS = {
 }
 FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
-PAUSE = 1.0  # seconds before PostgreSQL is started again
+FIRST_PAUSE = 1.0
+LONGEST_PAUSE = (
+    10.0  # seconds before PostgreSQL is started again: twice as long each time that it does not run
+)
 
 PATIENCE_WITH_ORPHAN = 30  # seconds for the PostgreSQL of a killed server to finish its shutdown
 
@@ -73,21 +76,24 @@ async def keep_postgresql(data_dir: Path) -> AsyncIterator[str]:
 
 
 async def _keep(place: _Place, task_status: trio.TaskStatus[None]) -> None:
-    begun, said = False, ""
+    begun, said, pause = False, "", FIRST_PAUSE
     while True:
         try:
             async with _run(place, durable=True):
                 if not begun:
                     task_status.started()
-                begun, said = True, ""
+                begun, said, pause = True, "", FIRST_PAUSE
                 await trio.sleep_forever()
         except (EmbeddedPostgresqlError, OSError) as error:
             if not begun:
                 raise
-            if str(error) != said:
-                said = str(error)
+            # Its last words are in the log already, as they came.
+            reason = error.ending if isinstance(error, PostgresqlStoppedError) else str(error)
+            if reason != said:
+                said = reason
                 log.error("PostgreSQL is started again", after=said)
-        await trio.sleep(PAUSE)
+        await trio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 @asynccontextmanager

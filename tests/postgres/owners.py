@@ -18,10 +18,12 @@ from fuota.ownership import Ownership
 
 
 @asynccontextmanager
-async def opened(dsn: str, health: Health | None = None) -> AsyncIterator[PostgresJournal]:
+async def opened(
+    dsn: str, health: Health | None = None, master_key: str = "a5" * 32
+) -> AsyncIterator[PostgresJournal]:
     """A server's journal."""
     async with PostgresJournal.open(
-        dsn, keyring=Keyring.from_hex("a5" * 32), health=health or Health(), patience=0.3
+        dsn, keyring=Keyring.from_hex(master_key), health=health or Health(), patience=0.3
     ) as journal:
         yield journal
 

@@ -27,7 +27,7 @@ async def test_one_that_is_kept_is_started_again(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However often, and also when it is killed as soon as it runs."""
-    monkeypatch.setattr(supervisor, "PAUSE", 0.01)
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE", 0.01)
     data_dir = tmp_path / name
     async with keep_postgresql(data_dir) as dsn:
         execute(dsn, "CREATE TABLE kept AS SELECT 1 AS one")
@@ -40,13 +40,13 @@ async def test_one_that_is_kept_and_can_not_start_is_tried_until_it_can(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As when the disk is full."""
-    monkeypatch.setattr(supervisor, "PAUSE", 0.01)
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE", 0.01)
     async with keep_postgresql(tmp_path) as dsn:
         settings = cluster(tmp_path) / "postgresql.auto.conf"
         settings.write_text("wal_level = nonsense\n")
         with capture_logs() as said, trio.fail_after(60):
             os.kill(postmaster(tmp_path), signal.SIGKILL)
-            while not any("nonsense" in line.get("after", "") for line in said):  # noqa: ASYNC110  # it does not tell
+            while not any("exit status 1" in line.get("after", "") for line in said):  # noqa: ASYNC110  # it does not tell
                 await trio.sleep(0.01)
         settings.write_text("")
         assert await until_it_answers(dsn, "SELECT 1") == 1

@@ -10,9 +10,11 @@ import psycopg
 import pytest
 import trio
 
-from fuota.journal import postgres_ownership
+from fuota.journal import postgres_ownership, retry
 from fuota.journal.port import Fenced, NewDeployment
 from fuota.journal.postgres_writing import begin_writing
+from fuota.journal.retry import keep_trying_keys, try_keys
+from fuota.journal.sealing import NotOpened
 from fuota.journal.sql import queries
 from tests.postgres.owners import Life, end_sessions, opened, step, until
 
@@ -127,3 +129,16 @@ async def test_a_takeover_waits_for_what_is_being_written(dsn: str, nursery: tri
                 await until(lambda: onlooker.execute(WAITING).fetchone())
             assert second.ownership.epoch is None
         await until(lambda: second.ownership.certain)
+
+
+async def test_a_standby_that_could_not_go_on_says_so_before_it_has_to(
+    dsn: str, order: Order, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry, "LOOK", 0.01)
+    first = await Life.begin(dsn, nursery)
+    async with opened(dsn, master_key="ab" * 32) as second:
+        await try_keys(second)
+        await first.journal.create(order(1))
+        with trio.fail_after(20), pytest.raises(NotOpened, match="sealed with another master key"):
+            await keep_trying_keys(second)
+        await first.end()

@@ -9,9 +9,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import attrs
+import psycopg
 import trio
 
 from fuota.postgresql import PostgresqlStoppedError, open_postgresql
+
+FULL = """
+create function full_up() returns trigger language plpgsql as
+$$ begin raise exception 'could not extend file: No space left on device' using errcode = 'disk_full'; end $$;
+create trigger full_up before insert on transition execute function full_up();
+"""
 
 
 @attrs.define
@@ -38,6 +45,16 @@ class Cluster:
         pid = int((next(self._data_dir.glob("[0-9]*")) / "postmaster.pid").read_text().split()[0])
         os.killpg(os.getpgid(pid), signal.SIGKILL)
         await self._over.wait()
+
+    async def fill(self) -> None:
+        """Nothing more can be written, as when its disk is full."""
+        with psycopg.connect(self.dsn) as connection:
+            connection.execute(FULL)
+
+    async def empty(self) -> None:
+        """There is room again."""
+        with psycopg.connect(self.dsn) as connection:
+            connection.execute("drop function full_up cascade")
 
     async def _run(self, task_status: trio.TaskStatus[str]) -> None:
         try:

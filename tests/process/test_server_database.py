@@ -14,7 +14,7 @@ from fuota.uplink import Uplink
 from tests.process.cluster import Cluster
 from tests.process.live import Field, Installation, Site, chirpstack, complete, hold_the_image, quick, site
 
-Gone = Callable[[Cluster], Awaitable[None]]
+Fault = Callable[[Cluster], Awaitable[None]]
 Moment = Callable[[Field], Awaitable[None]]
 
 
@@ -27,24 +27,37 @@ async def in_the_transmission(field: Field) -> None:
 
 
 async def refused(site: Site) -> str:
-    """The code that a new order is answered with."""
+    """The code that an order for one more device is answered with."""
     with pytest.raises(Exception) as caught:  # noqa: PT011  # the client's own class, in another module
-        await site.create(quick([Behaviour()]))
+        await site.create(quick([Behaviour()] * 11)[-1:])
     return str(getattr(caught.value, "code", caught.value))
 
 
 @pytest.mark.parametrize(
-    ("moment", "gone", "seconds"),
+    ("moment", "gone", "back", "seconds"),
     [
-        (in_the_set_up, Cluster.stop, 0),
-        (in_the_set_up, Cluster.kill, 3),
-        (in_the_transmission, Cluster.stop, 30),
-        (in_the_transmission, Cluster.kill, 0),
+        (in_the_set_up, Cluster.stop, Cluster.start, 0),
+        (in_the_set_up, Cluster.kill, Cluster.start, 3),
+        (in_the_transmission, Cluster.stop, Cluster.start, 30),
+        (in_the_transmission, Cluster.kill, Cluster.start, 0),
+        (in_the_transmission, Cluster.fill, Cluster.empty, 1),
     ],
-    ids=["set-up, restarted", "set-up, killed", "transmission, away for 30 s", "transmission, killed"],
+    ids=[
+        "set-up, restarted",
+        "set-up, killed",
+        "transmission, away for 30 s",
+        "transmission, killed",
+        "transmission, full",
+    ],
 )
 async def test_the_deployment_goes_on(
-    moment: Moment, gone: Gone, seconds: float, tmp_path: Path, cluster: Cluster, official_client: Any
+    moment: Moment,
+    gone: Fault,
+    back: Fault,
+    seconds: float,
+    tmp_path: Path,
+    cluster: Cluster,
+    official_client: Any,
 ) -> None:
     devices = quick([Behaviour()] * 10)
     async with chirpstack(devices) as field:
@@ -59,7 +72,7 @@ async def test_the_deployment_goes_on(
                 assert (await running.server.says("readyz"))[0] == 503
                 assert await refused(running) == "UNAVAILABLE"
                 await trio.sleep(seconds)
-            await cluster.start()
+            await back(cluster)
             status = await running.end(deployment_id, within=90)
             await field.until(lambda: not field.groups)
             assert await running.server.crashes() == []

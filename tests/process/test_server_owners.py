@@ -12,6 +12,7 @@ import trio
 from fuota.simulation.behaviour import Behaviour
 from fuota.simulation.webhook import open_webhook
 from fuota.uplink import Uplink
+from tests.process.cluster import Cluster
 from tests.process.live import (
     EVENT_TOKEN,
     Field,
@@ -141,3 +142,52 @@ async def test_the_second_waits_for_the_data_directory(
     assert second.stderr.count("waiting for the database") == 1
     assert f"data is in use by process {owner.process.pid}" in second.stderr
     assert "Traceback" not in first.stderr + second.stderr
+
+
+async def test_a_standby_with_another_master_key_says_so_and_ends(
+    tmp_path: Path, dsn: str, official_client: Any
+) -> None:
+    """When it would have to take over; the owner had begun nothing when the other was started."""
+    devices = quick([Behaviour()])
+    async with chirpstack(devices) as field:
+        first, second = installations(tmp_path, field, dsn)
+        del second.tables["secrets"]
+        async with (
+            first.serving() as owner,
+            second.serving() as standby,
+            official_client(owner.api) as client,
+        ):
+            await Site(owner, client).create(devices)
+            owner.process.send_signal(signal.SIGKILL)
+            await owner.process.wait()
+            with trio.fail_after(30):
+                assert await standby.process.wait() == 1
+    assert "sealed with another master key" in second.stderr.splitlines()[-1]
+    assert "Traceback" not in second.stderr
+
+
+async def test_a_restart_of_the_database_moves_nothing(
+    tmp_path: Path, cluster: Cluster, official_client: Any
+) -> None:
+    """Although the lock of the owner is free then, and the other server asks for it."""
+    devices = quick([Behaviour()] * 5)
+    async with chirpstack(devices) as field:
+        first, second = installations(tmp_path, field, cluster.dsn)
+        field.conditions.latency = 0.05  # the transmission takes its time
+        async with (
+            first.serving() as owner,
+            second.serving() as standby,
+            official_client(owner.api) as client,
+            posted_to_both(field, owner, standby),
+        ):
+            deployment_id = await Site(owner, client).create(devices, multicastTimeout=4)
+            await field.until_sent(3)
+            await cluster.stop()
+            await cluster.start()
+            status = await Site(owner, client).end(deployment_id, within=90)
+            for server in (standby, owner):
+                assert runs_nothing(await server.look("debug/actors?path=/deployments"))
+                assert await server.crashes() == []
+                assert await server.stop() == 0
+    assert len(complete(status)) == 5
+    assert second.stderr.count("this server runs the deployments now") == 0
