@@ -103,7 +103,7 @@ async def test_an_owner_that_hangs_in_the_middle_of_a_transaction_is_succeeded(
         async with opened(dsn) as second:
             assert second.ownership.epoch is None
             await until(lambda: second.ownership.certain)  # before PostgreSQL ends the transaction by itself
-            # It may grow by more: an attempt that the transaction held up was given up, but not by PostgreSQL.
+            # Perhaps by two: an attempt that the transaction held up was given up here, but not by PostgreSQL
             assert second.ownership.epoch is not None
             assert second.ownership.epoch > epoch
         with pytest.raises(psycopg.OperationalError):
