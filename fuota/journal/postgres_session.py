@@ -20,15 +20,21 @@ WITHIN = 5.0
 class Session:
     """Made by `open`. Each statement is a transaction of its own; all raise `Unavailable`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, thread: trio.CapacityLimiter) -> None:
         self._connection = connection
+        self._thread = thread
 
     @classmethod
     @asynccontextmanager
     async def open(cls, dsn: str) -> AsyncIterator[Self]:
-        connection = await trio.to_thread.run_sync(_connect, conninfo(dsn), abandon_on_cancel=True)
+        thread = trio.CapacityLimiter(1)  # of its own: it never waits behind other work
+        connection = await trio.to_thread.run_sync(
+            _connect, conninfo(dsn), abandon_on_cancel=True, limiter=thread
+        )
         try:
-            yield cls(connection)
+            session = cls(connection, thread)
+            await session.ask("configure")
+            yield session
         finally:
             connection.close()
 
@@ -44,7 +50,7 @@ class Session:
         answered = trio.Event()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._cut_unless, answered)
-            answer = await trio.to_thread.run_sync(execute)
+            answer = await trio.to_thread.run_sync(execute, limiter=self._thread)
             answered.set()
             nursery.cancel_scope.cancel()
         if isinstance(answer, psycopg.Error):
@@ -70,8 +76,6 @@ class Session:
 
 def _connect(where: str) -> Connection:
     try:
-        connection = psycopg.connect(where, autocommit=True)
-        connection.execute(queries()["configure"])
+        return psycopg.connect(where, autocommit=True)
     except psycopg.Error as error:
         raise Unavailable(f"PostgreSQL: {one_line(error)}") from error
-    return connection

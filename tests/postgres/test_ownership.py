@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 import trio
+import trio.testing
 
 from fuota.device import states as device
 from fuota.health import Health
@@ -120,3 +121,20 @@ async def test_servers_that_start_together_agree_on_one(dsn: str) -> None:
         health = [journal.ownership.holder for journal in journals]
         assert health[0] == "this server"
         assert health[1] == health[2] != "this server"
+
+
+async def test_a_renewal_needs_no_thread_that_others_use(dsn: str) -> None:
+    """Images of a thousand deployments may be waiting to be encoded."""
+    threads = trio.to_thread.current_default_thread_limiter()
+    async with opened(dsn) as journal, trio.open_nursery() as nursery:
+        for _ in range(int(threads.total_tokens)):
+            nursery.start_soon(threads.acquire_on_behalf_of, object())
+        await trio.testing.wait_all_tasks_blocked()
+        assert threads.available_tokens == 0
+        try:
+            end_sessions(dsn)
+            await until(lambda: not journal.ownership.certain)
+            await until(lambda: journal.ownership.certain)
+        finally:
+            for borrower in threads.statistics().borrowers:
+                threads.release_on_behalf_of(borrower)
