@@ -14,6 +14,7 @@ from structlog.typing import Processor
 
 from fuota.config import General
 from fuota.configfile import ConfigError
+from fuota.thinning import Thinning
 
 LEVELS = (logging.CRITICAL, logging.CRITICAL, logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
 """By the numbers of the configuration: panic, fatal, error, warning, info, debug."""
@@ -35,6 +36,7 @@ def set_up(general: General) -> None:
         _hide_secrets,
         _octets_in_hex,
     ]
+    handler.addFilter(Thinning())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

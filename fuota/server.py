@@ -151,12 +151,12 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[Addresses]) 
         nursery.start_soon(services.alarms.run)
         nursery.start_soon(keep_trying_keys, journal)
         async with open_tree() as tree:
-            addresses = await _grow(tree, services, network, settings, tls)
+            addresses = await grow(tree, services, network, settings, tls)
             task_status.started(addresses)
             await trio.sleep_forever()
 
 
-async def _grow(
+async def grow(
     tree: Tree, services: Services, network: Network, settings: Settings, tls: ssl.SSLContext | None
 ) -> Addresses:
     """Start the children of the root, each when the one before it is up: the ports open last.

@@ -7,6 +7,7 @@ the uplink holds is safe.
 from typing import Literal
 
 import structlog
+import trio
 from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
@@ -25,6 +26,10 @@ MAX_BODY = 1 << 20
 """Octets."""
 BODY_TIMEOUT = 10
 """Seconds in which a body has to arrive."""
+LARGE = 1 << 14
+"""Octets; an event is seldom half as long."""
+LARGE_AT_ONCE = 32
+"""Bodies longer than that, or of a length that is not told, which are in memory at a time."""
 WITHIN = 8.0
 """Seconds in which an uplink has to be safe: less than ChirpStack waits."""
 
@@ -48,13 +53,21 @@ def endpoint(
     app = QuartTrio(__name__, static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=MAX_BODY, BODY_TIMEOUT=BODY_TIMEOUT)
     app.url_map.merge_slashes = False
+    large = trio.CapacityLimiter(LARGE_AT_ONCE)
 
     @app.route("/", defaults={"path": ""}, methods=["POST"], provide_automatic_options=False)
     @app.route("/<path:path>", methods=["POST"], provide_automatic_options=False)
     async def event(path: str) -> Response:
         if not bearer.allowed(request.headers.get("Authorization"), token):
             return said(401, "the bearer token is missing or wrong", {"WWW-Authenticate": "Bearer"})
-        body = await request.get_data(cache=False, as_text=False, parse_form_data=False)
+        length = request.content_length
+        if length is not None and length <= LARGE:
+            body = await received()
+        elif large.available_tokens:
+            async with large:
+                body = await received()
+        else:
+            return said(503, "too busy")
         if request.args.get("event") != "up":
             return said(200, "not of interest")
         form = MARSHALERS.get(request.mimetype) if request.mimetype else marshaler
@@ -81,6 +94,12 @@ def endpoint(
         return said(error.code or 500, error.description or error.name, headers)
 
     return app
+
+
+async def received() -> bytes:
+    """The body of the request."""
+    body: bytes = await request.get_data(cache=False, as_text=False, parse_form_data=False)
+    return body
 
 
 def said(status: int, reason: str, headers: dict[str, str] | None = None) -> Response:

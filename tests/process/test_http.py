@@ -3,14 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-import h2.config
-import h2.connection
 import pytest
 import trio
 from quart import Response, request
 from quart_trio import QuartTrio
 
-from fuota import http
+from fuota import http, http_connection
 from fuota.config import Bind
 
 MIB = 1 << 20
@@ -62,23 +60,8 @@ async def works(address: str) -> bool:
     return answer.startswith(b"HTTP/1.1 200") and answer.endswith(b"\r\n\r\nhi")
 
 
-def h2c(*, method: bytes = b"GET", path: bytes = b"/") -> bytes:
-    """A client's first octets of HTTP/2 with prior knowledge."""
-    connection = h2.connection.H2Connection(
-        config=h2.config.H2Configuration(
-            header_encoding=None,
-            validate_outbound_headers=False,
-            normalize_outbound_headers=False,
-        )
-    )
-    connection.initiate_connection()
-    headers = [(b":method", method), (b":authority", b"x")]
-    if method != b"CONNECT":
-        headers += [(b":scheme", b"http"), (b":path", path)]
-    connection.send_headers(1, headers, end_stream=method != b"CONNECT")
-    return connection.data_to_send()
-
-
+HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+"""What a client begins with that takes HTTP/2 without TLS for granted: a preface and SETTINGS."""
 WEBSOCKET = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
 
 BROKEN = {
@@ -101,12 +84,8 @@ BROKEN = {
     + b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
     "h2c upgrade": b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade, HTTP2-Settings\r\n"
     b"Upgrade: h2c\r\nHTTP2-Settings: !!!\r\n\r\n",
-    "h2c garbage": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 100,
-    "h2c CONNECT": h2c(method=b"CONNECT"),
-    "h2c path not ASCII": h2c(path=b"/\xff\xfe"),
-    "h2c empty path": h2c(path=b""),
-    "h2c unknown stream": h2c() + b"\x00\x00\x01\x00\x00\x00\x00\x00\x09x",
-    "h2c unknown frame": h2c() + b"\x00\x00\x04\x77\x00\x00\x00\x00\x00abcd",
+    "HTTP/2": HTTP2,
+    "HTTP/2 garbage": HTTP2[:24] + b"\xff" * 100,
 }
 
 
@@ -121,8 +100,37 @@ async def test_a_broken_peer_is_alone_with_it(address: str, data: bytes) -> None
     assert await works(address)
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        HTTP2,
+        b"GET / HTTP/0.9\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/2.0\r\nHost: x\r\n\r\n",
+        b"GET ?x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"CONNECT x:1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n",
+    ],
+)
+async def test_what_is_not_served_is_refused(address: str, data: bytes) -> None:
+    assert (await exchange(address, data)).startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize(
+    "upgrade",
+    [
+        b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n",
+        WEBSOCKET.partition(b"Host: x\r\n")[2],
+    ],
+)
+async def test_an_upgrade_is_not_taken_up(address: str, upgrade: bytes) -> None:
+    answer = await exchange(address, b"GET /slow HTTP/1.0\r\nHost: x\r\n" + upgrade + b"\r\n")
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.endswith(b"at last")
+
+
 async def test_a_peer_that_leaves_early(address: str) -> None:
-    for data in (b"PO", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf", h2c()):
+    for data in (b"PO", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf", HTTP2):
         stream = await connect(address)
         await stream.send_all(data)
         await trio.aclose_forcefully(stream)
@@ -146,7 +154,7 @@ async def test_a_body_that_does_not_come_is_not_waited_for(address: str) -> None
 async def test_a_head_that_does_not_come_is_not_waited_for(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "FIRST_REQUEST", 0.1)
+    monkeypatch.setattr(http_connection, "FIRST_REQUEST", 0.1)
     assert await exchange(address, b"POST / HTTP/1.1\r\nHost: x\r\nX: ") == b""
 
 
@@ -162,7 +170,7 @@ async def test_a_body_too_large_is_refused_in_chunks(address: str) -> None:
 
 
 async def test_a_peer_that_reads_nothing_is_hung_up_on(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "SENDING", 0.2)
+    monkeypatch.setattr(http_connection, "SENDING", 0.2)
     async with await connect(address) as stream:
         await stream.send_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
         received = 0
@@ -190,6 +198,22 @@ async def test_more_connections_than_there_is_room_for(
     nursery.cancel_scope.cancel()
 
 
+async def test_a_stranger_makes_room_for_who_comes_later(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "CONNECTIONS", 2)
+    address = await nursery.start(http.serve, application(), Bind("127.0.0.1", 0))
+    async with await connect(address) as served, await connect(address) as stranger:
+        await served.send_all(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        await stranger.send_all(b"GET / HTTP/1.1\r\nHost: x\r\nX: ")
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert await works(address)
+        with trio.fail_after(5):
+            assert await stranger.receive_some() == b""
+            assert b"at last" in b"".join([part async for part in served])
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_request_under_way_is_finished_when_the_server_stops() -> None:
     async with trio.open_nursery() as nursery:
         address = await nursery.start(http.serve, application(), Bind("127.0.0.1", 0))
@@ -207,7 +231,7 @@ async def test_a_request_under_way_is_finished_when_the_server_stops() -> None:
 async def test_a_connection_that_idles_after_an_answer_is_closed_in_time(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "KEEP_ALIVE", 0.1)
+    monkeypatch.setattr(http_connection, "KEEP_ALIVE", 0.1)
     answer = await exchange(address, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200")
 
@@ -236,7 +260,7 @@ async def test_a_request_that_comes_behind_the_last_answer_does_not_hold_up_the_
         with trio.CancelScope(shield=True):
             assert b"200" in await stream.receive_some()
             await stream.send_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert trio.current_time() - began < http.LINGERING + 1
+    assert trio.current_time() - began < http_connection.LINGERING + 1
     await stream.aclose()
 
 

@@ -1,0 +1,169 @@
+"""One connection of the HTTP server, which fails alone, takes no more than its time, and speaks HTTP/1.1.
+
+hypercorn waits without limit for a peer that reads nothing, resets a connection whose request it answers
+before having read it, and serves HTTP/2 without TLS to whoever begins with it, where a few PRIORITY frames
+make it turn in circles for good (docs/decisions/0010-http-1-only.md).
+"""
+
+from contextlib import suppress
+
+import structlog
+import trio
+from h11 import Request
+from hypercorn.app_wrappers import ASGIWrapper
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.trio.task_group import TaskGroup
+from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
+from hypercorn.utils import parse_socket_addr
+
+from fuota.places import Place, Places, Standing
+
+log = structlog.get_logger(__name__)
+
+KEEP_ALIVE = 100.0
+"""Seconds an idle connection is kept: longer than Go's HTTP client keeps it (90 s), which ChirpStack is, for
+that does not repeat a POST it has sent into a connection being closed."""
+FIRST_REQUEST = 10.0
+"""Seconds a new connection has for the head of its first request."""
+SENDING = 10.0
+"""Seconds a peer has to receive what is sent in one piece."""
+LINGERING = 1.0
+"""Seconds in which the rest of a request that is already answered is read away."""
+ANSWERING = 12.0
+"""Seconds for what is still to be answered to a peer that sends no more, or lets nothing more be sent."""
+
+
+class Connection(TCPServer):
+    """One connection; `serve_at` serves it to its end and raises nothing that its peer has made go wrong."""
+
+    protocol: "_Http1"  # type: ignore[assignment]  # without its wrapper, which would take up HTTP/2
+    _place: Place
+
+    def __init__(
+        self, app: ASGIWrapper, config: Config, context: WorkerContext, stream: trio.SocketStream
+    ) -> None:
+        super().__init__(app, config, context, ConnectionState({}), stream)  # type: ignore[arg-type]  # no TLS
+        self._asked = False
+        self._reading = trio.CancelScope()
+        self._read = trio.Event()
+        self._life = trio.CancelScope()
+
+    async def serve_at(self, places: Places) -> None:
+        """Serve, if there is a place among these. Raises OSError if the peer has gone already."""
+        socket = self.stream.socket
+        peer, here = socket.getpeername(), socket.getsockname()
+        place = places.take(peer[0], self._life.cancel)
+        if place is None:
+            return
+        self._place, self._places = place, places
+        try:
+            with self._life:
+                async with TaskGroup() as tasks:
+                    self._task_group = tasks
+                    self.protocol = _Http1(
+                        self.app,
+                        self.config,
+                        self.context,
+                        tasks,
+                        ConnectionState(self.state),
+                        False,
+                        parse_socket_addr(socket.family, peer),
+                        parse_socket_addr(socket.family, here),
+                        self.protocol_send,
+                    )
+                    await self.idle_task.restart(tasks, self._idle_timeout)
+                    await self._read_data()
+        except* OSError:
+            pass
+        except* Exception as errors:  # whatever the peer has made hypercorn stumble over
+            log.warning("connection failed", error=repr(errors.exceptions[0]))
+            log.debug("connection failed", exc_info=errors)
+        finally:
+            places.leave(place)
+            await self._close()
+
+    async def protocol_send(self, event: Event) -> None:
+        if isinstance(event, Updated):
+            self._places.move(self._place, Standing.KNOWN if event.idle else Standing.SERVED)
+            if not self._read.is_set():  # or there is nothing to idle for
+                with trio.CancelScope(shield=True):  # Quart cancels this task, for it has answered
+                    await super().protocol_send(event)
+            return None
+        if not isinstance(event, RawData):
+            return await super().protocol_send(event)
+        self._asked = True
+        try:
+            async with self.send_lock:
+                with trio.fail_after(SENDING, shield=True):
+                    await self.stream.send_all(event.data)
+        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
+            await trio.aclose_forcefully(self.stream)
+            await self.protocol.handle(Closed())
+
+    async def _read_data(self) -> None:
+        try:
+            with self._reading:
+                await super()._read_data()
+            if self._reading.cancelled_caught:
+                await self.protocol.handle(Closed())
+        except trio.Cancelled:
+            await trio.aclose_forcefully(self.stream)  # or what is being sent would go on in its shield
+            raise
+        finally:
+            self._life.deadline = trio.current_time() + ANSWERING
+            self._read.set()
+            await self.idle_task.stop()
+
+    async def _idle_timeout(self) -> None:
+        with trio.move_on_after(KEEP_ALIVE if self._asked else FIRST_REQUEST):
+            await self.context.terminated.wait()
+        with trio.CancelScope(shield=True):
+            await self._initiate_server_close()
+
+    async def _close(self) -> None:
+        with (
+            suppress(trio.BrokenResourceError, trio.ClosedResourceError),
+            trio.move_on_after(LINGERING, shield=True),
+        ):
+            async with self.send_lock:  # another answer may be on its way, to a request behind this one
+                await self.stream.send_eof()
+            await self._read_away()
+        self._reading.cancel()  # it may hold the next request, which h11 will not let pass any more
+        await self.stream.aclose()
+
+    async def _read_away(self) -> None:
+        """Data left unread when a socket is closed makes the kernel reset it, and the answer is lost."""
+        try:
+            while await self.stream.receive_some(MAX_RECV):
+                pass
+        except trio.BusyResourceError:  # `_read_data` is at it
+            await self._read.wait()
+
+
+class _Http1(H11Protocol):
+    """HTTP/1.0 and 1.1, and nothing that they may be exchanged for."""
+
+    async def _check_protocol(self, event: Request) -> None:
+        """Would take up HTTP/2."""
+
+    async def _create_stream(self, request: Request) -> None:
+        if not request.http_version.startswith(b"1."):
+            await self._send_error_response(400)
+            return await self.send(Closed())
+        headers = [(name, value) for name, value in request.headers if name != b"upgrade"]
+        return await super()._create_stream(
+            Request(
+                method=request.method,
+                target=request.target,
+                headers=headers,
+                http_version=request.http_version,
+            )
+        )
+
+    async def _send_error_response(self, status_code: int) -> None:
+        """h11 says 501 to a transfer coding that it does not know: that, too, is the peer's mistake."""
+        await super()._send_error_response(400 if status_code >= 500 else status_code)
