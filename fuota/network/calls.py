@@ -1,5 +1,6 @@
 """Calls to one ChirpStack of either generation: past the gate, in a limited time, with one kind of error."""
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Self, TypeVar
 
@@ -18,8 +19,14 @@ Res = TypeVar("Res")
 CALL_TIMEOUT = 5.0
 """Seconds that one call may take."""
 
-AWAY = ("Unavailable", "DeadlineExceeded")
-"""As Go spells these statuses."""
+QUOTED: Mapping[Status, re.Pattern[str]] = {
+    Status.UNAVAILABLE: re.compile(r"code = (Unavailable|DeadlineExceeded)"),
+    Status.ALREADY_EXISTS: re.compile(r"_pkey\b|UNIQUE constraint failed"),
+    Status.NOT_FOUND: re.compile(r"_fkey\b|FOREIGN KEY constraint failed"),
+}
+"""What it is in truth when ChirpStack says INTERNAL and quotes another: its Network Server (v3), which is
+away, or its database (v4), that a row is there already or that what it points to is not. PostgreSQL says
+so in any language, but with the constraint's own name; SQLite in these words."""
 
 ERRORS: Mapping[Status, type[NetworkError]] = {
     Status.UNAVAILABLE: Unreachable,
@@ -67,9 +74,10 @@ class Calls:
             try:
                 return await self.bare(method, request)
             except RpcError as error:
-                if error.status in fine:
+                status = _status(error)
+                if status in fine:
                     return method.reply_type()
-                meant = _meant(error)
+                meant = ERRORS.get(status, Refused)(status.name, error.detail)
                 if isinstance(meant, TokenRefused):
                     meant.own = good is not None and await good()
                 raise meant from error
@@ -80,12 +88,8 @@ class Calls:
         return await call(method, request, timeout=CALL_TIMEOUT, metadata=metadata)
 
 
-def _meant(error: RpcError) -> NetworkError:
-    """What the error means for whoever would ask again.
-
-    The Application Server says INTERNAL when its Network Server is away, and quotes it.
-    """
-    kind = ERRORS.get(error.status, Refused)
-    if kind is Trouble and any(f"code = {away}" in error.detail for away in AWAY):
-        kind = Unreachable
-    return kind(error.status.name, error.detail)
+def _status(error: RpcError) -> Status:
+    """The status of the error, or the one that `QUOTED` has for it."""
+    if ERRORS.get(error.status) is not Trouble:
+        return error.status
+    return next((status for status, said in QUOTED.items() if said.search(error.detail)), error.status)

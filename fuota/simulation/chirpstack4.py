@@ -1,5 +1,10 @@
-"""The simulated ChirpStack behind the API of ChirpStack 4, over real sockets."""
+"""The simulated ChirpStack behind the API of ChirpStack 4, over real sockets.
 
+Where a row is there already, or what it points to is not, the real one lets its database speak; so does this.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from uuid import NAMESPACE_OID, uuid5
 
@@ -11,7 +16,7 @@ from fuota.generated.chirpstack4.device_grpc import DeviceServiceBase
 from fuota.generated.chirpstack4.multicast_group_grpc import MulticastGroupServiceBase
 from fuota.simulation import spelling4 as spelling
 from fuota.simulation.api import Service, api, serve_services
-from fuota.simulation.chirpstack import Queue
+from fuota.simulation.chirpstack import ApiError, Queue
 
 
 class MulticastGroups(MulticastGroupServiceBase, Service):
@@ -20,7 +25,9 @@ class MulticastGroups(MulticastGroupServiceBase, Service):
     @api
     def Create(self, request: group_pb.CreateMulticastGroupRequest) -> group_pb.CreateMulticastGroupResponse:
         message = request.multicast_group
-        group = self.chirpstack.create_group(spelling.settings(message), f_cnt=message.f_cnt)
+        settings = spelling.settings(message)
+        with inserting("multicast_group", "application_id", limited=self.conditions.limited):
+            group = self.chirpstack.create_group(settings, f_cnt=message.f_cnt)
         return group_pb.CreateMulticastGroupResponse(id=group.id)
 
     @api
@@ -60,7 +67,9 @@ class MulticastGroups(MulticastGroupServiceBase, Service):
     @api
     def AddDevice(self, request: group_pb.AddDeviceToMulticastGroupRequest) -> Empty:
         group_id = spelling.group_id("multicast_group_id", request.multicast_group_id)
-        self.chirpstack.add_device(group_id, spelling.dev_eui(request.dev_eui))
+        dev_eui = spelling.dev_eui(request.dev_eui)
+        with inserting("multicast_group_device"):
+            self.chirpstack.add_device(group_id, dev_eui)
         return Empty()
 
     @api
@@ -72,7 +81,9 @@ class MulticastGroups(MulticastGroupServiceBase, Service):
     @api
     def AddGateway(self, request: group_pb.AddGatewayToMulticastGroupRequest) -> Empty:
         group_id = spelling.group_id("multicast_group_id", request.multicast_group_id)
-        self.chirpstack.add_gateway(group_id, spelling.eui("gateway_id", request.gateway_id))
+        gateway = spelling.eui("gateway_id", request.gateway_id)
+        with inserting("multicast_group_gateway"):
+            self.chirpstack.add_gateway(group_id, gateway)
         return Empty()
 
     @api
@@ -87,6 +98,8 @@ class MulticastGroups(MulticastGroupServiceBase, Service):
     ) -> group_pb.EnqueueMulticastGroupQueueItemResponse:
         item = request.queue_item
         group_id = spelling.group_id("multicast_group_id", item.multicast_group_id)
+        if group_id not in self.chirpstack.groups and not self.conditions.limited:
+            raise ApiError("INTERNAL", f"Object does not exist (id: {group_id})")
         queued = self.chirpstack.multicast(group_id, item.f_port, item.data)
         return group_pb.EnqueueMulticastGroupQueueItemResponse(f_cnt=queued.f_cnt)
 
@@ -122,7 +135,9 @@ class Devices(DeviceServiceBase, Service):
         self, request: device_pb.EnqueueDeviceQueueItemRequest
     ) -> device_pb.EnqueueDeviceQueueItemResponse:
         item = request.queue_item
-        queue = self.chirpstack.queue(spelling.dev_eui(item.dev_eui))
+        dev_eui = spelling.dev_eui(item.dev_eui)
+        with inserting("device_queue_item", "dev_eui", limited=self.conditions.limited):
+            queue = self.chirpstack.queue(dev_eui)
         if request.flush_queue:
             queue.items.clear()
         queued = queue.push(item.f_port, item.data, item.confirmed)
@@ -137,7 +152,9 @@ class Devices(DeviceServiceBase, Service):
     def GetQueue(
         self, request: device_pb.GetDeviceQueueItemsRequest
     ) -> device_pb.GetDeviceQueueItemsResponse:
-        waiting = self.chirpstack.queue(spelling.dev_eui(request.dev_eui)).items
+        dev_eui = spelling.dev_eui(request.dev_eui)
+        unknown = dev_eui not in self.chirpstack.applications and not self.conditions.limited
+        waiting = () if unknown else self.chirpstack.queue(dev_eui).items
         items = [
             device_pb.DeviceQueueItem(
                 id=item_id(request.dev_eui, item.f_cnt),
@@ -151,6 +168,25 @@ class Devices(DeviceServiceBase, Service):
         return device_pb.GetDeviceQueueItemsResponse(
             total_count=len(items), result=() if request.count_only else items
         )
+
+
+@contextmanager
+def inserting(table: str, pointer: str = "", *, limited: bool = False) -> Iterator[None]:
+    """Around what makes a row in the table.
+
+    `pointer`: the column whose target is not looked for before, unless the token is limited.
+    """
+    try:
+        yield
+    except ApiError as error:
+        if error.status == "ALREADY_EXISTS":
+            raise ApiError(
+                "INTERNAL", f'duplicate key value violates unique constraint "{table}_pkey"'
+            ) from error
+        if error.status == "NOT_FOUND" and pointer and not limited:
+            constraint = f'violates foreign key constraint "{table}_{pointer}_fkey"'
+            raise ApiError("INTERNAL", f'insert or update on table "{table}" {constraint}') from error
+        raise
 
 
 def item_id(dev_eui: str, number: int) -> str:

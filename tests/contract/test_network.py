@@ -279,6 +279,32 @@ async def test_a_network_server_that_is_away_is_an_outage_though_it_is_called_in
                 await network.downlink(world.devices[0].dev_eui, 200, b"\x00", unless_pending=False)
 
 
+async def test_what_chirpstack_4_quotes_of_its_database_is_understood_in_any_language() -> None:
+    clock = SystemClock()
+    world = World(fleet(1), clock=clock, application_id=UUIDS[0])
+    conditions, device = ApiConditions(clock=clock), world.devices[0].dev_eui
+
+    def says(text: str) -> None:
+        conditions.outages = [(clock.now(), clock.now() + timedelta(hours=1), "INTERNAL", text)]
+
+    async with chirpstack_v4(world, conditions) as network:
+        group = KnownGroup("00000000-0000-4000-8000-000000000000", GROUP.name, UUIDS[0])
+        for said in (
+            "doppelter Schlüsselwert verletzt Unique-Constraint »multicast_group_device_pkey«",
+            "UNIQUE constraint failed: multicast_group_device.dev_eui",
+        ):
+            says(said)
+            await network.add_device(group, device)
+        for said, kind in (
+            ("… viola la contrainte de clé étrangère « device_queue_item_dev_eui_fkey »", NotFound),
+            ("FOREIGN KEY constraint failed", NotFound),
+            ("deadlock detected", Trouble),
+        ):
+            says(said)
+            with pytest.raises(kind):
+                await network.downlink(device, 200, b"\x00", unless_pending=False)
+
+
 async def test_downlinks_wait_in_their_order(opened: Opened) -> None:
     for data in (b"\x01", b"\x02", b"\x03"):
         await opened.network.downlink(opened.device, 201, data, unless_pending=False)
