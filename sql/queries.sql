@@ -164,6 +164,80 @@ from deployment_device
 where deployment_id = %s
 order by dev_eui
 
+-- name: select_summary
+select
+    id, created_at, updated_at, plan::text, state::text, mc_group_setup_completed_at,
+    frag_session_setup_completed_at, mc_session_completed_at, enqueue_completed_at, frag_status_completed_at
+from deployment
+where id = %s
+
+-- name: select_overview
+-- With the first of those transitions that follow the last into another state, and the devices counted.
+select
+    id, created_at, updated_at, plan::text, state::text, mc_group_setup_completed_at,
+    frag_session_setup_completed_at, mc_session_completed_at, enqueue_completed_at, frag_status_completed_at,
+    coalesce(
+        (
+            select min(at) from transition
+            where deployment_id = deployment.id and dev_eui = '' and version > (
+                select coalesce(max(other.version), 0) from transition as other
+                where other.deployment_id = deployment.id and other.dev_eui = ''
+                    and other.state->>'state' <> deployment.state->>'state'
+            )
+        ),
+        updated_at
+    ),
+    (
+        select json_agg(json_build_array(state, reason, number))
+        from (
+            select state->>'state' as state, state->>'reason' as reason, count(*) as number
+            from deployment_device
+            where deployment_id = deployment.id
+            group by 1, 2
+        ) as counted
+    )
+from deployment
+where id = %s
+
+-- name: select_summaries
+select
+    id, created_at, updated_at, plan::text, state::text, mc_group_setup_completed_at,
+    frag_session_setup_completed_at, mc_session_completed_at, enqueue_completed_at, frag_status_completed_at
+from deployment
+where
+    (created_at, id) < (
+        coalesce(%(created_at)s::timestamptz, 'infinity'),
+        coalesce(%(id)s::uuid, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+    )
+    and (%(states)s::text[] is null or coalesce(state->>'state', '') = any(%(states)s::text[]))
+order by created_at desc, id desc
+limit %(most)s
+
+-- name: select_device_page
+select
+    dev_eui, created_at, updated_at, mc_group_setup_completed_at, frag_session_setup_completed_at,
+    mc_session_completed_at, frag_status_completed_at, state::text
+from deployment_device
+where
+    deployment_id = %(deployment_id)s and dev_eui > %(after)b
+    and (%(states)s::text[] is null or coalesce(state->>'state', '') = any(%(states)s::text[]))
+    and (%(reasons)s::text[] is null or state->>'reason' = any(%(reasons)s::text[]))
+order by dev_eui
+limit %(most)s
+
+-- name: select_ended_device_page
+-- The same for states that do not change any more, which have an index.
+select
+    dev_eui, created_at, updated_at, mc_group_setup_completed_at, frag_session_setup_completed_at,
+    mc_session_completed_at, frag_status_completed_at, state::text
+from deployment_device
+where
+    deployment_id = %(deployment_id)s and dev_eui > %(after)b and not live
+    and state->>'state' = any(%(states)s::text[])
+    and (%(reasons)s::text[] is null or state->>'reason' = any(%(reasons)s::text[]))
+order by dev_eui
+limit %(most)s
+
 -- name: select_device
 select from deployment_device where deployment_id = %s and dev_eui = %b
 

@@ -20,7 +20,7 @@ from fuota.journal.port import JournalError, State
 
 T = TypeVar("T")
 
-DEPLOYMENT_STATES: Mapping[str, type[State]] = {
+DEPLOYMENT_STATES: Mapping[str, type[deployment.State]] = {
     "creating-group": deployment.CreatingGroup,
     "creating-group-in-vain": deployment.CreatingGroupInVain,
     "setting-up-groups": deployment.SettingUpGroups,
@@ -36,7 +36,7 @@ DEPLOYMENT_STATES: Mapping[str, type[State]] = {
     "ended": deployment.Ended,
 }
 
-DEVICE_STATES: Mapping[str, type[State]] = {
+DEVICE_STATES: Mapping[str, type[device.State]] = {
     "waiting": device.Waiting,
     "joining-group": device.JoiningGroup,
     "setting-up-group": device.SettingUpGroup,
@@ -53,7 +53,10 @@ DEVICE_STATES: Mapping[str, type[State]] = {
     "failed": device.Failed,
 }
 
-_TAGS = {cls: tag for classes in (DEPLOYMENT_STATES, DEVICE_STATES) for tag, cls in classes.items()}
+_TAGS: dict[type[State], str] = {
+    **{cls: tag for tag, cls in DEPLOYMENT_STATES.items()},
+    **{cls: tag for tag, cls in DEVICE_STATES.items()},
+}
 
 
 class Unreadable(JournalError):
@@ -71,6 +74,11 @@ def storable_fields(fields: Mapping[str, str]) -> dict[str, str]:
 
 def dump_state(state: State) -> str:
     return _text({"state": _TAGS[type(state)], **_converter.unstructure(state)})
+
+
+def tag(cls: type[State] | None) -> str:
+    """By which the states of a class are known; empty for None, the state of the reference server's."""
+    return "" if cls is None else _TAGS[cls]
 
 
 def load_deployment_state(text: str) -> deployment.State:

@@ -1,14 +1,18 @@
 """A journal that ends with the process: for tests on virtual time, and for trying things out."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from uuid import UUID
 
 import attrs
 import trio
 
+from fuota.deployment import states as deployment_states
 from fuota.deployment.plan import Plan
+from fuota.device import states as device_states
 from fuota.journal import encoding
+from fuota.journal.memory_rows import Deployment, Row
 from fuota.journal.port import (
     ActorId,
     Conflict,
@@ -17,10 +21,11 @@ from fuota.journal.port import (
     Fenced,
     JournalError,
     LogRow,
-    Milestone,
     NewDeployment,
+    Overview,
     StoredDeployment,
     StoredDevice,
+    Summary,
     Transition,
 )
 from fuota.lorawan.eui import EUI64
@@ -30,27 +35,6 @@ _Claim = tuple[EUI64, str, int]
 """What a live deployment has of a device: the field, and its number."""
 
 
-@attrs.define(kw_only=True)
-class _Row:
-    """An actor: its latest state, and what its transitions have earned."""
-
-    key: bytes = attrs.field(repr=False)
-    state: str
-    version: int
-    live: bool
-    created_at: datetime
-    updated_at: datetime
-    milestones: dict[Milestone, datetime] = attrs.field(factory=dict)
-    logs: list[LogRow] = attrs.field(factory=list)
-
-
-@attrs.define(kw_only=True)
-class _Deployment:
-    plan: str
-    row: _Row
-    devices: dict[EUI64, _Row]
-
-
 class MemoryJournal:
     """Holds what PostgreSQL would hold, encoded as it would be there."""
 
@@ -58,7 +42,7 @@ class MemoryJournal:
         self.ownership = Ownership.sole()
         self.history: list[Transition] = []
         """Every transition that was committed, in order; version 1 is not among them."""
-        self._deployments: dict[UUID, _Deployment] = {}
+        self._deployments: dict[UUID, Deployment] = {}
         self._claims: dict[_Claim, UUID] = {}
         self._firmware: dict[bytes, bytes] = {}
         self._written: dict[tuple[ActorId, int], Transition] = {}
@@ -73,11 +57,12 @@ class MemoryJournal:
         self._claims.update(dict.fromkeys(claims, new.id))
         device_state = encoding.dump_state(new.device_state)
         self._firmware[new.plan.firmware_sha256] = new.firmware
-        self._deployments[new.id] = _Deployment(
+        self._deployments[new.id] = Deployment(
             plan=encoding.dump_plan(new.plan),
-            row=_first(new.created_at, new.mc_key, encoding.dump_state(new.state)),
+            row=Row.first(new.created_at, new.mc_key, encoding.dump_state(new.state)),
             devices={
-                device.dev_eui: _first(new.created_at, device.mc_root_key, device_state) for device in devices
+                device.dev_eui: Row.first(new.created_at, device.mc_root_key, device_state)
+                for device in devices
             },
         )
 
@@ -91,14 +76,9 @@ class MemoryJournal:
             if self._written.get(key) == transition:
                 return
             raise Fenced(f"{transition.actor}: version {transition.version} was written by another process")
-        row.state = encoding.dump_state(transition.state)
-        row.version = transition.version
-        row.live = transition.live
+        row.advance(transition)
         if not row.live:
             self._release(transition.actor)
-        row.updated_at = transition.at
-        for milestone in transition.milestones:
-            row.milestones.setdefault(milestone, transition.at)
         self._written[key] = transition
         self.history.append(transition)
         self._log(transition.logs)
@@ -152,16 +132,7 @@ class MemoryJournal:
             updated_at=stored.row.updated_at,
             milestones=dict(stored.row.milestones),
             state=encoding.load_deployment_state(stored.row.state),
-            devices=[
-                DeviceStatus(
-                    dev_eui=dev_eui,
-                    created_at=row.created_at,
-                    updated_at=row.updated_at,
-                    milestones=dict(row.milestones),
-                    state=encoding.load_device_state(row.state),
-                )
-                for dev_eui, row in stored.devices.items()
-            ],
+            devices=stored.statuses(),
         )
 
     async def logs(self, deployment_id: UUID, dev_eui: EUI64) -> Sequence[LogRow] | None:
@@ -170,6 +141,59 @@ class MemoryJournal:
         if stored is None or dev_eui not in stored.devices:
             return None
         return list(stored.devices[dev_eui].logs)
+
+    async def summary(self, deployment_id: UUID) -> Summary | None:
+        await trio.lowlevel.checkpoint()
+        stored = self._deployments.get(deployment_id)
+        return None if stored is None else stored.summary(deployment_id)
+
+    async def overview(self, deployment_id: UUID) -> Overview | None:
+        await trio.lowlevel.checkpoint()
+        if (stored := self._deployments.get(deployment_id)) is None:
+            return None
+        states = [encoding.load_device_state(row.state) for row in stored.devices.values()]
+        return Overview(
+            summary=stored.summary(deployment_id),
+            since=stored.row.since,
+            devices=Counter((type(state), getattr(state, "reason", None)) for state in states),
+        )
+
+    async def summaries(
+        self,
+        *,
+        states: Collection[type[deployment_states.State] | None] = (),
+        before: tuple[datetime, UUID] | None = None,
+        most: int,
+    ) -> Sequence[Summary]:
+        await trio.lowlevel.checkpoint()
+        found = [
+            (summary.created_at, id_, summary)
+            for id_, stored in self._deployments.items()
+            for summary in [stored.summary(id_)]
+            if not states or type(summary.state) in states
+        ]
+        found.sort(reverse=True)
+        return [summary for *place, summary in found if before is None or tuple(place) < before][:most]
+
+    async def device_page(
+        self,
+        deployment_id: UUID,
+        *,
+        states: Collection[type[device_states.State] | None] = (),
+        reasons: Collection[device_states.Reason] = (),
+        after: EUI64 | None = None,
+        most: int,
+    ) -> Sequence[DeviceStatus] | None:
+        await trio.lowlevel.checkpoint()
+        if (stored := self._deployments.get(deployment_id)) is None:
+            return None
+        return [
+            device
+            for device in stored.statuses()
+            if (not states or type(device.state) in states)
+            and (not reasons or getattr(device.state, "reason", None) in reasons)
+            and (after is None or device.dev_eui > after)
+        ][:most]
 
     async def _owned(self) -> None:
         await trio.lowlevel.checkpoint()
@@ -183,12 +207,12 @@ class MemoryJournal:
                 if self._claims.get(claim) == actor.deployment_id:
                     del self._claims[claim]
 
-    def _stored(self, deployment_id: UUID) -> _Deployment:
+    def _stored(self, deployment_id: UUID) -> Deployment:
         if deployment_id not in self._deployments:
             raise JournalError(f"there is no deployment {deployment_id} to resume")
         return self._deployments[deployment_id]
 
-    def _row(self, actor: ActorId) -> _Row | None:
+    def _row(self, actor: ActorId) -> Row | None:
         stored = self._deployments.get(actor.deployment_id)
         if stored is None:
             return None
@@ -202,7 +226,3 @@ class MemoryJournal:
 
 def _claims(plan: Plan, dev_eui: EUI64) -> tuple[_Claim, _Claim]:
     return (dev_eui, "McGroupID", plan.mc_group_id), (dev_eui, "FragIndex", plan.frag_index)
-
-
-def _first(at: datetime, key: bytes, state: str) -> _Row:
-    return _Row(key=key, state=state, version=1, live=True, created_at=at, updated_at=at)

@@ -1,6 +1,6 @@
 """What the server needs of its memory, whichever database provides it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Protocol
@@ -157,6 +157,32 @@ class DeploymentStatus:
     """In the order of their DevEUI."""
 
 
+@attrs.frozen(kw_only=True)
+class Summary:
+    """A deployment without its devices: the same effort for any fleet."""
+
+    id: UUID
+    created_at: datetime
+    updated_at: datetime
+    milestones: Mapping[Milestone, datetime]
+    plan: Plan | None
+    state: deployment_states.State | None
+    """None, as the plan: written by the reference server."""
+
+
+DeviceKind = tuple[type[device_states.State] | None, device_states.Reason | None]
+"""The state a device is in, and why it has failed if it has."""
+
+
+@attrs.frozen(kw_only=True)
+class Overview:
+    summary: Summary
+    since: datetime
+    """When the deployment entered its state from another."""
+    devices: Mapping[DeviceKind, int]
+    """How many are of which kind, without zeros."""
+
+
 class Journal(Protocol):
     """`commit` and `record` wait until the database has it, however long that takes, and return only
     then; everything else raises `Unavailable` when the database does not answer in time."""
@@ -189,3 +215,36 @@ class Journal(Protocol):
 
     async def logs(self, deployment_id: UUID, dev_eui: EUI64) -> Sequence[LogRow] | None:
         """Oldest first. None: there is no such deployment, or it has no such device."""
+
+    async def summary(self, deployment_id: UUID) -> Summary | None:
+        """None: there is no such deployment."""
+
+    async def overview(self, deployment_id: UUID) -> Overview | None:
+        """None: there is no such deployment."""
+
+    async def summaries(
+        self,
+        *,
+        states: Collection[type[deployment_states.State] | None] = (),
+        before: tuple[datetime, UUID] | None = None,
+        most: int,
+    ) -> Sequence[Summary]:
+        """Deployments in any of the `states`, with none in every state, from the latest to the oldest.
+
+        `before`: only those that come after the one that was created then and has this id.
+        """
+
+    async def device_page(
+        self,
+        deployment_id: UUID,
+        *,
+        states: Collection[type[device_states.State] | None] = (),
+        reasons: Collection[device_states.Reason] = (),
+        after: EUI64 | None = None,
+        most: int,
+    ) -> Sequence[DeviceStatus] | None:
+        """Devices in any of the `states`, with none in every state, in the order of their DevEUI.
+
+        `reasons`: only those that have failed for one of these. `after`: only those that come after this one.
+        None: there is no such deployment.
+        """

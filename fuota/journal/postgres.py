@@ -1,7 +1,8 @@
 """The journal in PostgreSQL."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from functools import partial
 from typing import Self
 from uuid import UUID
@@ -9,19 +10,25 @@ from uuid import UUID
 import psycopg
 import trio
 
+from fuota.deployment import states as deployment_states
+from fuota.device import states as device_states
 from fuota.health import Health
+from fuota.journal import postgres_pages as pages
 from fuota.journal import postgres_reading as reading
 from fuota.journal.encoding import dump_state
 from fuota.journal.group_commit import GroupCommit
 from fuota.journal.migrations import migrate
 from fuota.journal.port import (
     DeploymentStatus,
+    DeviceStatus,
     Fenced,
     JournalError,
     LogRow,
     NewDeployment,
+    Overview,
     StoredDeployment,
     StoredDevice,
+    Summary,
     Transition,
     Unavailable,
 )
@@ -136,6 +143,34 @@ class PostgresJournal:
 
     async def logs(self, deployment_id: UUID, dev_eui: EUI64) -> Sequence[LogRow] | None:
         return await self._read(lambda connection: reading.logs(connection, deployment_id, dev_eui))
+
+    async def summary(self, deployment_id: UUID) -> Summary | None:
+        return await self._read(lambda connection: pages.summary(connection, deployment_id))
+
+    async def overview(self, deployment_id: UUID) -> Overview | None:
+        return await self._read(lambda connection: pages.overview(connection, deployment_id))
+
+    async def summaries(
+        self,
+        *,
+        states: Collection[type[deployment_states.State] | None] = (),
+        before: tuple[datetime, UUID] | None = None,
+        most: int,
+    ) -> Sequence[Summary]:
+        return await self._read(lambda connection: pages.summaries(connection, states, before, most))
+
+    async def device_page(
+        self,
+        deployment_id: UUID,
+        *,
+        states: Collection[type[device_states.State] | None] = (),
+        reasons: Collection[device_states.Reason] = (),
+        after: EUI64 | None = None,
+        most: int,
+    ) -> Sequence[DeviceStatus] | None:
+        return await self._read(
+            lambda connection: pages.device_page(connection, deployment_id, states, reasons, after, most)
+        )
 
     async def _read(self, work: Work[T]) -> T:
         try:

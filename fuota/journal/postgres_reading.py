@@ -81,9 +81,9 @@ def status(connection: Connection, deployment_id: UUID) -> DeploymentStatus | No
         id=deployment_id,
         created_at=created_at,
         updated_at=updated_at,
-        milestones=_earned(Milestone, completed),
+        milestones=earned(Milestone, completed),
         state=None if state is None else load_deployment_state(state),
-        devices=[_device_status(*row) for row in _rows(connection, "select_device_status", deployment_id)],
+        devices=[device_status(*row) for row in _rows(connection, "select_device_status", deployment_id)],
     )
 
 
@@ -104,18 +104,18 @@ def logs(connection: Connection, deployment_id: UUID, dev_eui: EUI64) -> Sequenc
     ]
 
 
-def _device_status(octets: bytes, created_at: Any, updated_at: Any, *rest: Any) -> DeviceStatus:
+def device_status(octets: bytes, created_at: Any, updated_at: Any, *rest: Any) -> DeviceStatus:
     *completed, state = rest
     return DeviceStatus(
         dev_eui=EUI64(octets),
         created_at=created_at,
         updated_at=updated_at,
-        milestones=_earned(DEVICE_MILESTONES, completed),
+        milestones=earned(DEVICE_MILESTONES, completed),
         state=None if state is None else load_device_state(state),
     )
 
 
-def _earned(
+def earned(
     milestones: Iterable[Milestone], completed: Sequence[datetime | None]
 ) -> dict[Milestone, datetime]:
     return {milestone: at for milestone, at in zip(milestones, completed, strict=True) if at is not None}

@@ -1,9 +1,5 @@
 """What every journal does: one suite, run for the memory and for PostgreSQL."""
 
-import hashlib
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import attrs
@@ -11,143 +7,25 @@ import pytest
 import trio
 
 from fuota.deployment import states as deployment
-from fuota.deployment.plan import MulticastClass, Plan, StatusRequest
+from fuota.deployment.plan import Plan
 from fuota.device import states as device
-from fuota.health import Health
-from fuota.journal.memory import MemoryJournal
-from fuota.journal.port import (
-    ActorId,
-    Conflict,
-    Fenced,
-    Journal,
-    JournalError,
-    LogRow,
-    Milestone,
-    NewDeployment,
-    NewDevice,
-    Transition,
-)
-from fuota.journal.postgres import PostgresJournal
-from fuota.journal.sealing import Keyring
+from fuota.journal.port import Conflict, Fenced, Journal, JournalError, Milestone, NewDeployment, Transition
 from fuota.lorawan.eui import EUI64
-
-T0 = datetime(2026, 11, 24, 10, 0, 0, 123_456, tzinfo=UTC)
-FIRMWARE = bytes(range(256)) * 8
-DEVICES = [EUI64.parse(f"70b3d500000000{number:02x}") for number in (0xFE, 1, 3, 2)]
-SESSION = deployment.Session(1, T0 + timedelta(seconds=100), T0 + timedelta(seconds=164))
-SETTING_UP_SESSION = device.SettingUpSession(
-    SESSION, 2, T0 + timedelta(seconds=40), device.Failed(device.Reason.CLOCK_OFF, "17 s behind")
+from tests.contract.conftest import Opened
+from tests.contract.entries import (
+    DEVICES,
+    FIRMWARE,
+    PLAN,
+    SESSION,
+    SETTING_UP_SESSION,
+    T0,
+    later,
+    logged,
+    of_deployment,
+    of_device,
+    ordered,
+    other,
 )
-PLAN = Plan(
-    application_id="12",
-    mc_class=MulticastClass.C,
-    mc_group_id=1,
-    mc_addr=0x01020304,
-    frequency=869_525_000,
-    dr=5,
-    time_out=6,
-    periodicity=0,
-    unicast_timeout=timedelta(seconds=10),
-    unicast_attempts=3,
-    frag_index=2,
-    frag_size=50,
-    redundancy=10,
-    frag_algo=0,
-    block_ack_delay=0,
-    descriptor=bytes(4),
-    status_request=StatusRequest.AFTER_SESSION_TIMEOUT,
-    firmware_size=len(FIRMWARE),
-    firmware_sha256=hashlib.sha256(FIRMWARE).digest(),
-)
-
-Opened = Callable[[], AbstractAsyncContextManager[Journal]]
-
-
-def later(seconds: float) -> datetime:
-    return T0 + timedelta(seconds=seconds)
-
-
-def ordered(
-    plan: Plan = PLAN, devices: Sequence[EUI64] = DEVICES, created_at: datetime = T0
-) -> NewDeployment:
-    return NewDeployment(
-        id=uuid4(),
-        plan=plan,
-        mc_key=bytes(range(16)),
-        firmware=FIRMWARE,
-        devices=[NewDevice(dev_eui=dev_eui, mc_root_key=dev_eui.octets * 2) for dev_eui in devices],
-        created_at=created_at,
-        state=deployment.CreatingGroup(),
-        device_state=device.Waiting(),
-    )
-
-
-def of_deployment(
-    deployment_id: UUID, version: int, state: deployment.State, *milestones: Milestone, live: bool = True
-) -> Transition:
-    return Transition(
-        actor=ActorId(deployment_id),
-        version=version,
-        at=later(version),
-        cause="Settled",
-        state=state,
-        live=live,
-        milestones=milestones,
-    )
-
-
-def of_device(
-    deployment_id: UUID,
-    version: int,
-    state: device.State,
-    *milestones: Milestone,
-    dev_eui: EUI64 = DEVICES[1],
-    live: bool = True,
-    logs: Sequence[LogRow] = (),
-) -> Transition:
-    return Transition(
-        actor=ActorId(deployment_id, dev_eui),
-        version=version,
-        at=later(version),
-        cause="Answered",
-        state=state,
-        live=live,
-        milestones=milestones,
-        logs=tuple(logs),
-    )
-
-
-def logged(deployment_id: UUID, command: str, dev_eui: EUI64 = DEVICES[1], **fields: str) -> LogRow:
-    return LogRow(
-        deployment_id=deployment_id,
-        dev_eui=dev_eui,
-        created_at=later(5),
-        f_port=200,
-        command=command,
-        fields=fields,
-    )
-
-
-@pytest.fixture(params=["memory", "postgresql"])
-def opened(request: pytest.FixtureRequest) -> Opened:
-    """Opens the journal; opened again, it holds what it held."""
-    if request.param == "memory":
-        memory = MemoryJournal()
-
-        @asynccontextmanager
-        async def open_memory() -> AsyncIterator[Journal]:
-            yield memory
-
-        return open_memory
-    dsn = request.getfixturevalue("dsn")
-    keyring = Keyring.from_hex("a5" * 32)
-    return lambda: PostgresJournal.open(dsn, keyring=keyring, health=Health())
-
-
-@pytest.fixture
-async def journal(opened: Opened) -> AsyncIterator[Journal]:
-    async with opened() as journal:
-        yield journal
 
 
 async def test_a_deployment_that_was_ordered_is_there_after_a_restart(opened: Opened) -> None:
@@ -392,10 +270,6 @@ async def test_what_the_database_can_not_hold_is_replaced(journal: Journal) -> N
     stored = {one.dev_eui: one for one in await journal.devices(new.id)}[DEVICES[1]]
     assert stored.state == device.Failed(device.Reason.NETWORK_REFUSED, "a�b?")
     assert await journal.logs(new.id, DEVICES[1]) == [logged(new.id, "McGroupSetupAns", field="�")]
-
-
-def other(mc_group_id: int, frag_index: int) -> Plan:
-    return attrs.evolve(PLAN, mc_group_id=mc_group_id, frag_index=frag_index)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ import psycopg
 import pytest
 import trio
 
+from fuota.deployment.states import Ended
+from fuota.device.states import Complete
 from fuota.health import Health
 from fuota.journal.migrations import SchemaMismatch, migrate
 from fuota.journal.port import LogRow, Milestone
@@ -184,9 +186,19 @@ async def test_what_the_reference_server_wrote_can_be_read(dsn: str, keyring: Ke
         assert await journal.unfinished() == []
         status = await journal.status(OLD)
         logs = await journal.logs(OLD, DEVICE)
+        summary, overview = await journal.summary(OLD), await journal.overview(OLD)
+        page = await journal.device_page(OLD, states=[None, Complete], most=9)
+        assert await journal.summaries(states=[None], most=9) == [summary]
+        assert await journal.summaries(states=[Ended], most=9) == []
+        assert await journal.device_page(OLD, states=[Complete], most=9) == []
     assert status is not None
     assert (status.created_at, status.updated_at, status.state) == (BEGIN, END, None)
     assert status.milestones == {Milestone.MC_GROUP_SETUP: END}
+    assert summary is not None
+    assert (summary.plan, summary.state, summary.milestones) == (None, None, status.milestones)
+    assert overview is not None
+    assert (overview.summary, overview.since, overview.devices) == (summary, END, {(None, None): 1})
+    assert page == status.devices
     [of_device] = status.devices
     assert (of_device.dev_eui, of_device.state) == (DEVICE, None)
     assert of_device.milestones == {Milestone.FRAG_STATUS: END}

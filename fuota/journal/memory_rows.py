@@ -1,0 +1,71 @@
+"""What the memory journal holds: encoded as it would be in PostgreSQL."""
+
+import json
+from datetime import datetime
+from uuid import UUID
+
+import attrs
+
+from fuota.journal import encoding
+from fuota.journal.port import DeviceStatus, LogRow, Milestone, Summary, Transition
+from fuota.lorawan.eui import EUI64
+
+
+@attrs.define(kw_only=True)
+class Row:
+    """An actor: its latest state, and what its transitions have earned."""
+
+    key: bytes = attrs.field(repr=False)
+    state: str
+    version: int
+    live: bool
+    created_at: datetime
+    updated_at: datetime
+    since: datetime
+    """When the state was entered from another."""
+    milestones: dict[Milestone, datetime] = attrs.field(factory=dict)
+    logs: list[LogRow] = attrs.field(factory=list)
+
+    @classmethod
+    def first(cls, at: datetime, key: bytes, state: str) -> "Row":
+        return cls(key=key, state=state, version=1, live=True, created_at=at, updated_at=at, since=at)
+
+    def advance(self, transition: Transition) -> None:
+        state = encoding.dump_state(transition.state)
+        if json.loads(state)["state"] != json.loads(self.state)["state"]:
+            self.since = transition.at
+        self.state, self.version, self.live = state, transition.version, transition.live
+        self.updated_at = transition.at
+        for milestone in transition.milestones:
+            self.milestones.setdefault(milestone, transition.at)
+
+    def device_status(self, dev_eui: EUI64) -> DeviceStatus:
+        return DeviceStatus(
+            dev_eui=dev_eui,
+            created_at=self.created_at,
+            updated_at=self.updated_at,
+            milestones=dict(self.milestones),
+            state=encoding.load_device_state(self.state),
+        )
+
+
+@attrs.define(kw_only=True)
+class Deployment:
+    """A deployment with its devices, in the order of their DevEUI."""
+
+    plan: str
+    row: Row
+    devices: dict[EUI64, Row]
+
+    def summary(self, deployment_id: UUID) -> Summary:
+        return Summary(
+            id=deployment_id,
+            created_at=self.row.created_at,
+            updated_at=self.row.updated_at,
+            milestones=dict(self.row.milestones),
+            plan=encoding.load_plan(self.plan),
+            state=encoding.load_deployment_state(self.row.state),
+        )
+
+    def statuses(self) -> list[DeviceStatus]:
+        return [row.device_status(dev_eui) for dev_eui, row in self.devices.items()]
