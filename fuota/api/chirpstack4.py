@@ -1,9 +1,9 @@
 """The dialect of clients of the ChirpStack FUOTA Server v4: its messages <-> orders and statuses."""
 
 from collections.abc import Iterable, Sequence
-from uuid import UUID
 
 from fuota.api.answers import duration, fill, rows_of
+from fuota.api.spelling import eui_problems, octets, uuid, uuid_problems
 from fuota.deployment.order import Order, OrderedDevice, Problem
 from fuota.deployment.plan import MulticastClass, StatusRequest
 from fuota.generated.chirpstack4 import fuota_pb2 as pb
@@ -53,8 +53,9 @@ def order(deployment: pb.Deployment) -> tuple[Order, Sequence[Problem]]:
 
 
 def _problems(deployment: pb.Deployment, made: Order) -> Iterable[Problem]:
-    if not made.application_id:
-        yield Problem("application_id", f"is {deployment.application_id[:64]!r}; it must be a UUID")
+    yield from uuid_problems("application_id", deployment.application_id)
+    for index, device in enumerate(deployment.devices):
+        yield from eui_problems(f"devices[{index}].dev_eui", device.dev_eui)
     if made.multicast_region is None:
         yield Problem("multicast_region", f"is {deployment.multicast_region}; it must be a region")
     if made.multicast_periodicity is None:
@@ -70,22 +71,6 @@ def _periodicity(deployment: pb.Deployment, mc_class: MulticastClass | None) -> 
     if mc_class is not MulticastClass.B:
         return 0
     return given if given in PERIODICITIES else None
-
-
-def octets(text: str) -> bytes:
-    """Of hexadecimal digits; of anything else none, which no DevEUI and no key has."""
-    try:
-        return bytes.fromhex(text)
-    except ValueError:
-        return b""
-
-
-def uuid(text: str) -> str | None:
-    """In its usual spelling; None if it is none."""
-    try:
-        return str(UUID(text))
-    except ValueError:
-        return None
 
 
 def status_response(status: DeploymentStatus) -> pb.GetDeploymentStatusResponse:

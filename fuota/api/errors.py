@@ -1,6 +1,7 @@
 """What our errors mean to a client of the gRPC API."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from uuid import UUID
 
 from google.rpc.error_details_pb2 import BadRequest
@@ -27,6 +28,12 @@ def answer(error: Exception) -> GRPCError | None:
         case Unavailable():
             return GRPCError(Status.UNAVAILABLE, f"the database: {error}")
     return None
+
+
+def check(*problems: Iterable[Problem]) -> None:
+    """Raise INVALID_ARGUMENT that names every field which is wrong, if one is."""
+    if found := [*chain(*problems)]:
+        raise invalid(found)
 
 
 def invalid(problems: Sequence[Problem]) -> GRPCError:

@@ -1,5 +1,6 @@
 """`fuota.FUOTAServerService`, as the ChirpStack FUOTA Server v3 serves it."""
 
+from collections.abc import Iterator
 from uuid import UUID
 
 import attrs
@@ -8,7 +9,7 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
 from fuota.api import chirpstack3 as dialect
-from fuota.api.errors import invalid, no_deployment
+from fuota.api.errors import check, invalid, no_deployment
 from fuota.api.orders import Orders
 from fuota.deployment.order import Problem
 from fuota.generated.chirpstack3 import fuota_pb2 as pb
@@ -37,7 +38,7 @@ class FuotaServerService(FUOTAServerServiceBase):
     async def GetDeploymentStatus(
         self, request: pb.GetDeploymentStatusRequest
     ) -> pb.GetDeploymentStatusResponse:
-        _check_octets(id=(request.id, 16))
+        check(_octet_problems(id=(request.id, 16)))
         deployment_id = UUID(bytes=request.id)
         status = await self.journal.status(deployment_id)
         if status is None:
@@ -48,7 +49,7 @@ class FuotaServerService(FUOTAServerServiceBase):
     async def GetDeploymentDeviceLogs(
         self, request: pb.GetDeploymentDeviceLogsRequest
     ) -> pb.GetDeploymentDeviceLogsResponse:
-        _check_octets(deployment_id=(request.deployment_id, 16), dev_eui=(request.dev_eui, 8))
+        check(_octet_problems(deployment_id=(request.deployment_id, 16), dev_eui=(request.dev_eui, 8)))
         deployment_id, dev_eui = UUID(bytes=request.deployment_id), EUI64(request.dev_eui)
         rows = await self.journal.logs(deployment_id, dev_eui)
         if rows is None:
@@ -56,12 +57,8 @@ class FuotaServerService(FUOTAServerServiceBase):
         return dialect.logs_response(rows)
 
 
-def _check_octets(**fields: tuple[bytes, int]) -> None:
-    """Raise INVALID_ARGUMENT that names every field which has not as many octets as it must have."""
-    problems = [
-        Problem(field, f"has {len(octets)} octets; it must have {right}")
-        for field, (octets, right) in fields.items()
-        if len(octets) != right
-    ]
-    if problems:
-        raise invalid(problems)
+def _octet_problems(**fields: tuple[bytes, int]) -> Iterator[Problem]:
+    """Of fields that have not as many octets as they must have."""
+    for field, (octets, right) in fields.items():
+        if len(octets) != right:
+            yield Problem(field, f"has {len(octets)} octets; it must have {right}")

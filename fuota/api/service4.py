@@ -8,8 +8,9 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
 from fuota.api import chirpstack4 as dialect
-from fuota.api.errors import invalid, no_deployment
+from fuota.api.errors import check, invalid, no_deployment
 from fuota.api.orders import Orders
+from fuota.api.spelling import eui_problems, octets, uuid_problems
 from fuota.deployment.order import Problem
 from fuota.generated.chirpstack4 import fuota_pb2 as pb
 from fuota.generated.chirpstack4.fuota_grpc import FuotaServerServiceBase
@@ -36,7 +37,7 @@ class FuotaServerService(FuotaServerServiceBase):
     async def GetDeploymentStatus(
         self, request: pb.GetDeploymentStatusRequest
     ) -> pb.GetDeploymentStatusResponse:
-        _check(_not_a_uuid("id", request.id))
+        check(uuid_problems("id", request.id))
         deployment_id = UUID(request.id)
         status = await self.journal.status(deployment_id)
         if status is None:
@@ -47,21 +48,9 @@ class FuotaServerService(FuotaServerServiceBase):
     async def GetDeploymentDeviceLogs(
         self, request: pb.GetDeploymentDeviceLogsRequest
     ) -> pb.GetDeploymentDeviceLogsResponse:
-        octets = dialect.octets(request.dev_eui)
-        wrong = [] if len(octets) == 8 else [Problem("dev_eui", "must be 16 hexadecimal digits")]
-        _check([*_not_a_uuid("deployment_id", request.deployment_id), *wrong])
-        deployment_id, dev_eui = UUID(request.deployment_id), EUI64(octets)
+        check(uuid_problems("deployment_id", request.deployment_id), eui_problems("dev_eui", request.dev_eui))
+        deployment_id, dev_eui = UUID(request.deployment_id), EUI64(octets(request.dev_eui))
         rows = await self.journal.logs(deployment_id, dev_eui)
         if rows is None:
             raise GRPCError(Status.NOT_FOUND, f"there is no deployment {deployment_id} with device {dev_eui}")
         return dialect.logs_response(rows)
-
-
-def _not_a_uuid(field: str, text: str) -> list[Problem]:
-    return [] if dialect.uuid(text) else [Problem(field, f"is {text[:64]!r}; it must be a UUID")]
-
-
-def _check(problems: list[Problem]) -> None:
-    """Raise INVALID_ARGUMENT that names every field which is wrong."""
-    if problems:
-        raise invalid(problems)

@@ -80,9 +80,11 @@ class Order:
 def plan(order: Order, *, mc_addr: int, more: Sequence[Problem] = ()) -> Plan:
     """The plan of an order.
 
-    `more`: problems that the API has found already. Raises `InvalidOrder` with every problem at once.
+    `more`: problems that the API has found already; of those fields nothing more is said. Raises
+    `InvalidOrder` with every problem at once.
     """
-    problems = [*more, *_problems(order)]
+    said = {problem.field for problem in more}
+    problems = [*more, *(problem for problem in _problems(order) if problem.field not in said)]
     mc_class, status_request = order.multicast_group_type, order.request_fragmentation_session_status
     periodicity, scheduling = order.multicast_periodicity, order.class_c_scheduling
     if problems or mc_class is None or status_request is None or periodicity is None or scheduling is None:
