@@ -6,37 +6,16 @@ from hashlib import sha256
 
 import attrs
 
-from fuota.deployment.plan import BEACON_PERIOD, ClassCScheduling, MulticastClass, Plan, StatusRequest
-from fuota.lorawan.airtime import max_payload, modulation, time_on_air
+from fuota.deployment.feasibility import MAX_FRAGMENTS, impossible
+from fuota.deployment.plan import ClassCScheduling, MulticastClass, Plan, StatusRequest
+from fuota.deployment.problem import InvalidOrder, Problem
+from fuota.lorawan.airtime import CHANNEL_PLANS
 from fuota.lorawan.region import Region
 
-MAX_FRAGMENTS = 16_383
-"""N has 14 bits (TS004 section 5.8)."""
+__all__ = ["InvalidOrder", "Order", "OrderedDevice", "Problem", "plan"]
 
 MAX_FRAG_SIZE = 239
 """The largest payload of any region, 242 octets, less the three of DataFragment's header."""
-
-FRAGMENT_HEADER = 3
-PHY_OVERHEAD = 13
-"""MHDR, FHDR without options, FPort and MIC, in octets."""
-
-
-@attrs.frozen
-class Problem:
-    """One thing that is wrong with an order."""
-
-    field: str
-    """As the API calls it, e.g. `devices[3].dev_eui`."""
-    text: str
-    """What is wrong and what would be right."""
-
-
-class InvalidOrder(ValueError):
-    """The order can not be carried out; all that is wrong with it is in `problems`."""
-
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("; ".join(f"{problem.field}: {problem.text}" for problem in problems))
-        self.problems = tuple(problems)
 
 
 @attrs.frozen
@@ -113,8 +92,8 @@ def plan(order: Order, *, mc_addr: int, more: Sequence[Problem] = ()) -> Plan:
         class_c_scheduling=scheduling,
         gateways=tuple(each.hex() for each in order.gateways),
     )
-    if impossible := [*_too_many(made), *_too_long(made)]:
-        raise InvalidOrder(impossible)
+    if reasons := [*impossible(made)]:
+        raise InvalidOrder(reasons)
     return made
 
 
@@ -125,6 +104,8 @@ def _problems(order: Order) -> Iterator[Problem]:
         yield Problem("multicast_group_type", "unknown; it must be CLASS_B or CLASS_C")
     yield from _range("multicast_dr", order.multicast_dr, 0, 15)
     yield from _frequency_problems(order)
+    if order.multicast_region is not None:
+        yield from _region_problems(order, order.multicast_region)
     if order.class_c_scheduling is None:
         yield Problem("class_c_scheduling_type", "unknown; it must be DELAY or GPS_TIME")
     for index, gateway in enumerate(order.gateways):
@@ -194,47 +175,12 @@ def _frequency_problems(order: Order) -> Iterator[Problem]:
         )
 
 
-def _too_many(plan: Plan) -> Iterator[Problem]:
-    """What the numbering and the data rate can not carry."""
-    if plan.nb_frag > MAX_FRAGMENTS:
-        yield Problem(
-            "payload",
-            f"of {plan.firmware_size} octets makes {plan.nb_frag} fragments of {plan.frag_size}; "
-            f"at most {MAX_FRAGMENTS} can be numbered",
-        )
-    elif plan.fragments > MAX_FRAGMENTS:
-        yield Problem(
-            "fragmentation_redundancy",
-            f"{plan.redundancy} coded fragments after {plan.nb_frag} uncoded ones make {plan.fragments}; "
-            f"at most {MAX_FRAGMENTS} can be numbered",
-        )
-    largest = max_payload(plan.frequency, plan.dr)
-    if largest is not None and plan.frag_size + FRAGMENT_HEADER > largest:
-        yield Problem(
-            "fragmentation_fragment_size",
-            f"is {plan.frag_size} octets; data rate {plan.dr} at {plan.frequency} Hz carries "
-            f"at most {max(largest - FRAGMENT_HEADER, 0)}",
-        )
-
-
-def _too_long(plan: Plan) -> Iterator[Problem]:
-    """What can not be sent while the devices listen, even if nothing else is on the air."""
-    if plan.mc_class is MulticastClass.B:
-        slots = 2 ** (7 - plan.periodicity) * (plan.window // BEACON_PERIOD)
-        if plan.fragments > slots:
-            yield Problem(
-                "multicast_timeout",
-                f"{plan.time_out} opens {slots} ping slots ({plan.window.total_seconds():.0f} s); "
-                f"{plan.fragments} fragments need as many",
-            )
-        return
-    rate = modulation(plan.frequency, plan.dr)
-    if rate is None:
-        return
-    needed = plan.fragments * time_on_air(rate, plan.frag_size + FRAGMENT_HEADER + PHY_OVERHEAD)
-    if needed > plan.window:
-        yield Problem(
-            "multicast_timeout",
-            f"{plan.time_out} opens a window of {plan.window.total_seconds():.0f} s; "
-            f"{plan.fragments} fragments are {needed.total_seconds():.1f} s on air",
-        )
+def _region_problems(order: Order, region: Region) -> Iterator[Problem]:
+    """What the devices of the region can not be tuned to."""
+    plan, frequency, dr = CHANNEL_PLANS[region], order.multicast_frequency, order.multicast_dr
+    if dr <= 15 and dr not in plan.data_rates:
+        rates = f"{min(plan.data_rates)} to {max(plan.data_rates)}"
+        yield Problem("multicast_dr", f"is {dr}; downlinks of {region.value} have data rates {rates}")
+    if frequency and not plan.low <= frequency <= plan.high:
+        band = f"{plan.low / 1e6:g} to {plan.high / 1e6:g} MHz"
+        yield Problem("multicast_frequency", f"is {frequency} Hz; downlinks of {region.value} lie at {band}")

@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuota.lorawan.airtime import FSK, REGIONS, LoRa, Modulation, max_payload, modulation, time_on_air
+from fuota.lorawan.airtime import (
+    CHANNEL_PLANS,
+    FSK,
+    LoRa,
+    Modulation,
+    max_payload,
+    modulation,
+    time_on_air,
+)
+from fuota.lorawan.region import Region
 
 FOLDER = Path(__file__).parents[1] / "vectors"
 CASES = json.loads((FOLDER / "airtime.json").read_text())["cases"]
@@ -57,14 +66,19 @@ def test_more_octets_never_take_less_time(rate: Modulation, octets: int) -> None
 
 
 def test_every_region_is_there() -> None:
-    assert [region.name for region in REGIONS] == [table["region"] for table in TABLES] == list(DOWNLINKS)
+    assert set(CHANNEL_PLANS) == set(Region)
+    assert {region.value for region in Region if "_" not in region.value} == {
+        table["region"] for table in TABLES
+    }
+    for other in (Region.AS923_2, Region.AS923_3, Region.AS923_4):
+        assert CHANNEL_PLANS[other] == CHANNEL_PLANS[Region.AS923]
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table["region"])
 def test_a_region_is_as_the_stacks_have_it(table: dict[str, Any]) -> None:
-    (region,) = (region for region in REGIONS if region.name == table["region"])
-    assert region.low <= DOWNLINKS[region.name] <= region.high
-    assert {dr: (named(rate), n) for dr, (rate, n) in region.data_rates.items()} == {
+    plan = CHANNEL_PLANS[Region(table["region"])]
+    assert plan.low <= DOWNLINKS[table["region"]] <= plan.high
+    assert {dr: (named(rate), n) for dr, (rate, n) in plan.data_rates.items()} == {
         row["dr"]: (row["modulation"], max(n for n in row["n"].values() if n is not None))
         for row in table["data_rates"]
     }
@@ -79,14 +93,17 @@ def test_what_a_region_carries_is_never_refused(table: dict[str, Any]) -> None:
         assert rate is not None
         assert largest >= row["n_no_repeater"]
         assert named(rate) == row["modulation"]
+        known = Region(table["region"])
+        assert max_payload(frequency, row["dr"], known) == max(n for n in row["n"].values() if n is not None)
+        assert modulation(frequency, row["dr"], known) == rate
 
 
 def test_regions_that_share_a_band_share_the_modulation() -> None:
-    for region in REGIONS:
-        for other in REGIONS:
-            if region.low <= other.high and other.low <= region.high:
-                for dr in region.data_rates.keys() & other.data_rates.keys():
-                    assert region.data_rates[dr][0] == other.data_rates[dr][0]
+    for plan in CHANNEL_PLANS.values():
+        for other in CHANNEL_PLANS.values():
+            if plan.low <= other.high and other.low <= plan.high:
+                for dr in plan.data_rates.keys() & other.data_rates.keys():
+                    assert plan.data_rates[dr][0] == other.data_rates[dr][0]
 
 
 @pytest.mark.parametrize(

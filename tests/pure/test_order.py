@@ -9,6 +9,7 @@ import pytest
 
 from fuota.deployment.order import InvalidOrder, Order, OrderedDevice, Problem, plan
 from fuota.deployment.plan import MulticastClass, StatusRequest
+from fuota.lorawan.region import Region
 
 ORDER = Order(
     application_id="1",
@@ -107,6 +108,19 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         ),
         ("fragmentation_fragment_size", "48", {"multicast_dr": 0}),
         ("multicast_timeout", "1 s", {"multicast_timeout": 0}),
+        ("multicast_dr", "0 to 7", {"multicast_region": Region.EU868, "multicast_dr": 8}),
+        ("multicast_dr", "8 to 13", {"multicast_region": Region.US915, "multicast_frequency": 923_300_000}),
+        ("multicast_frequency", "902 to 928 MHz", {"multicast_region": Region.US915, "multicast_dr": 8}),
+        (
+            "fragmentation_fragment_size",
+            "112",
+            {
+                "multicast_region": Region.KR920,
+                "multicast_frequency": 921_900_000,
+                "multicast_dr": 3,
+                "fragmentation_fragment_size": 113,
+            },
+        ),
     ],
 )
 def test_an_impossible_plan_is_refused_with_numbers(field: str, numbers: str, change: dict[str, Any]) -> None:
@@ -115,6 +129,26 @@ def test_an_impossible_plan_is_refused_with_numbers(field: str, numbers: str, ch
     problems = {problem.field: problem.text for problem in caught.value.problems}
     assert field in problems
     assert numbers in problems[field]
+
+
+def test_a_region_decides_what_its_frequency_alone_does_not() -> None:
+    """At 923.3 MHz data rate 2 carries 115 octets in AS923, and 51 in KR920."""
+    order = attrs.evolve(
+        ORDER, multicast_frequency=923_300_000, multicast_dr=2, fragmentation_fragment_size=112
+    )
+    for region in (None, Region.AS923, Region.AS923_2, Region.AS923_3, Region.AS923_4):
+        assert plan(attrs.evolve(order, multicast_region=region), mc_addr=0).region is region
+    with pytest.raises(InvalidOrder, match="at most 48"):
+        plan(attrs.evolve(order, multicast_region=Region.KR920), mc_addr=0)
+
+
+def test_in_class_b_the_channels_may_be_left_to_the_region() -> None:
+    in_b = attrs.evolve(
+        ORDER, multicast_group_type=MulticastClass.B, multicast_frequency=0, multicast_region=Region.IN865
+    )
+    assert plan(in_b, mc_addr=0).frequency == 0
+    with pytest.raises(InvalidOrder, match="at most 48"):
+        plan(attrs.evolve(in_b, multicast_dr=2), mc_addr=0)
 
 
 def test_class_b_has_so_many_ping_slots() -> None:

@@ -1,0 +1,66 @@
+"""Whether a plan can work at all: the numbering, the data rate and the window have to carry its fragments."""
+
+from collections.abc import Iterator
+
+from fuota.deployment.plan import BEACON_PERIOD, MulticastClass, Plan
+from fuota.deployment.problem import Problem
+from fuota.lorawan.airtime import max_payload, modulation, time_on_air
+
+MAX_FRAGMENTS = 16_383
+"""N has 14 bits (TS004 section 5.8)."""
+
+FRAGMENT_HEADER = 3
+PHY_OVERHEAD = 13
+"""MHDR, FHDR without options, FPort and MIC, in octets."""
+
+
+def impossible(plan: Plan) -> Iterator[Problem]:
+    """What can not work, with numbers."""
+    yield from _too_many(plan)
+    yield from _too_long(plan)
+
+
+def _too_many(plan: Plan) -> Iterator[Problem]:
+    """What the numbering and the data rate can not carry."""
+    if plan.nb_frag > MAX_FRAGMENTS:
+        yield Problem(
+            "payload",
+            f"of {plan.firmware_size} octets makes {plan.nb_frag} fragments of {plan.frag_size}; "
+            f"at most {MAX_FRAGMENTS} can be numbered",
+        )
+    elif plan.fragments > MAX_FRAGMENTS:
+        yield Problem(
+            "fragmentation_redundancy",
+            f"{plan.redundancy} coded fragments after {plan.nb_frag} uncoded ones make {plan.fragments}; "
+            f"at most {MAX_FRAGMENTS} can be numbered",
+        )
+    largest = max_payload(plan.frequency, plan.dr, plan.region)
+    if largest is not None and plan.frag_size + FRAGMENT_HEADER > largest:
+        yield Problem(
+            "fragmentation_fragment_size",
+            f"is {plan.frag_size} octets; data rate {plan.dr} at {plan.frequency} Hz carries "
+            f"at most {max(largest - FRAGMENT_HEADER, 0)}",
+        )
+
+
+def _too_long(plan: Plan) -> Iterator[Problem]:
+    """What can not be sent while the devices listen, even if nothing else is on the air."""
+    if plan.mc_class is MulticastClass.B:
+        slots = 2 ** (7 - plan.periodicity) * (plan.window // BEACON_PERIOD)
+        if plan.fragments > slots:
+            yield Problem(
+                "multicast_timeout",
+                f"{plan.time_out} opens {slots} ping slots ({plan.window.total_seconds():.0f} s); "
+                f"{plan.fragments} fragments need as many",
+            )
+        return
+    rate = modulation(plan.frequency, plan.dr, plan.region)
+    if rate is None:
+        return
+    needed = plan.fragments * time_on_air(rate, plan.frag_size + FRAGMENT_HEADER + PHY_OVERHEAD)
+    if needed > plan.window:
+        yield Problem(
+            "multicast_timeout",
+            f"{plan.time_out} opens a window of {plan.window.total_seconds():.0f} s; "
+            f"{plan.fragments} fragments are {needed.total_seconds():.1f} s on air",
+        )
