@@ -67,6 +67,9 @@ class Durable(Actor[M], Generic[M, S, F, E]):
         self.me = me
         self.enter(resumed=self.position.version > 1)
 
+    async def stopped(self) -> None:
+        self.alarms.cancel(self.me.ref)  # a new incarnation sets its own
+
     async def take(self, fact: F, *extra: Any) -> bool:
         """Let the machine step, commit, and only then be where it leads; False if it leads nowhere.
 

@@ -133,6 +133,16 @@ async def test_an_alarm_belongs_to_the_state_that_set_it(
         assert journal.states == expected
 
 
+async def test_the_alarm_of_an_actor_that_stops_goes_with_it(autojump_clock: MockClock) -> None:
+    clock = TrioClock(START)
+    alarms = Alarms(clock)
+    async with tree() as running:
+        running.spawn("counter", lambda: Counter(Journal([], states=[0, 10]), clock, alarms))
+        await wait_all_tasks_blocked()
+        assert alarms.pending == 1
+    assert alarms.pending == 0
+
+
 async def test_what_a_state_has_begun_ends_with_it(autojump_clock: MockClock) -> None:
     log: list[str] = []
     async with counting(Journal(log)) as ref:
