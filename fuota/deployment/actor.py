@@ -93,7 +93,7 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
         wrapped = keys.wrap_mc_key(stored.mc_root_key, self.mc_key)
         assignment = Assignment(self.plan, stored.dev_eui, wrapped, self.ordered_at)
         position = Position(stored.state, stored.version)
-        self.roster.note(stored.dev_eui, standing(stored.state))
+        self.roster.note(stored.dev_eui, standing(self.plan, stored.state))
         return self.me.spawn(
             str(stored.dev_eui),
             lambda: DeviceActor(self.id.deployment_id, assignment, position, self.me.ref, self.services),

@@ -17,7 +17,7 @@ from fuota.device.effects import VERSION, Ask, Assignment, Effect, Join, WakeAt,
 from fuota.device.machine import CLOCK_TOLERANCE, step
 from fuota.device.messages import Answered, Expired, Fact, HandedOver, Heard, Joined, Message, Refused
 from fuota.device.record import concerns, ended, log_row, milestones
-from fuota.device.standing import standing
+from fuota.device.standing import Standing, standing
 from fuota.device.states import Failed, State
 from fuota.journal.port import ActorId, LogRow, Transition
 from fuota.lorawan import fragmentation, multicast
@@ -122,14 +122,17 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
 
     async def advance(self, fact: Fact, *rows: LogRow) -> bool:
         """Take the fact, and tell the deployment if that changed what it needs to know."""
-        before = standing(self.position.state)
+        before = self.standing()
         advanced = await self.take(fact, *rows)
-        if standing(self.position.state) != before:
+        if self.standing() != before:
             await self.announce()
         return advanced
 
+    def standing(self) -> Standing:
+        return standing(self.assignment.plan, self.position.state)
+
     async def announce(self) -> None:
-        await self.tell(Announced(self.assignment.dev_eui, standing(self.position.state)))
+        await self.tell(Announced(self.assignment.dev_eui, self.standing()))
 
     async def tell(self, message: DeploymentMessage) -> None:
         with suppress(Stopped):  # then this actor ends too

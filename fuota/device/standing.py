@@ -4,6 +4,7 @@ from enum import IntEnum
 
 import attrs
 
+from fuota.deployment.plan import Plan
 from fuota.device.states import (
     AskingStatus,
     Complete,
@@ -26,7 +27,8 @@ COMPLETE = "complete"
 
 
 class Stage(IntEnum):
-    """Each stage is the wait for the next. ASKED has had the session request for a while, and not agreed."""
+    """Each stage is the wait for the next. ASKED is the last attempt with the session request: it has had its
+    time to agree, whereas one that is PREPARED has attempts left."""
 
     GROUP = 0
     FRAGMENTS = 1
@@ -48,17 +50,18 @@ class Standing:
     outcome: str = ""
 
 
-def standing(state: State) -> Standing:
+def standing(plan: Plan, state: State) -> Standing:
     """What a device in `state` announces."""
     match state:
         case Waiting() | JoiningGroup() | SettingUpGroup():
             return Standing(Stage.GROUP)
         case SettingUpFragments():
             return Standing(Stage.FRAGMENTS)
-        case Prepared() | SettingUpSession(attempt=1):
+        case Prepared():
             return Standing(Stage.PREPARED)
-        case SettingUpSession() | CorrectingClock():
-            return Standing(Stage.ASKED)
+        case SettingUpSession(attempt=attempt) | CorrectingClock(attempt=attempt):
+            last = 1 < attempt == plan.unicast_attempts
+            return Standing(Stage.ASKED if last else Stage.PREPARED)
         case Listening(session) | AskingStatus(session) | StillListening(session):
             return Standing(Stage.READY, session.number)
         case Complete():

@@ -400,7 +400,7 @@ def test_laws(history: list[tuple[Any, int]], plan: Plan, session: Session, now:
             assert state is before
         if state is not before:
             _check_wait(state, before, now)
-            assert standing(state).stage >= 0
+            assert standing(plan, state).stage >= 0
         _check_effects(assignment, state)
     for _ in range(10 * plan.unicast_attempts):
         now += timedelta(hours=1)

@@ -2,7 +2,10 @@
 
 from datetime import UTC, datetime
 
+import attrs
+
 from fuota.deployment.messages import Tally
+from fuota.deployment.plan import Plan
 from fuota.deployment.roster import Roster
 from fuota.deployment.states import Session
 from fuota.device.standing import Stage, Standing, standing
@@ -45,7 +48,7 @@ def test_ready_for_another_session_is_prepared_for_this_one() -> None:
     assert (roster.tally(2).ready, roster.tally(2).prepared) == (1, 1)
 
 
-def test_how_the_devices_have_settled_is_counted_in_words() -> None:
+def test_how_the_devices_have_settled_is_counted_in_words(plan: Plan) -> None:
     roster = Roster()
     settled: list[State] = [
         Complete(41),
@@ -55,16 +58,22 @@ def test_how_the_devices_have_settled_is_counted_in_words() -> None:
         Failed(Reason.CLOCK_OFF, ""),
     ]
     for number, state in enumerate(settled):
-        roster.note(dev_eui(number), standing(state))
+        roster.note(dev_eui(number), standing(plan, state))
     assert roster.outcomes() == {"complete": 2, "unconfirmed": 1, "released": 1, "clock-off": 1}
     tally = roster.tally(1)
     assert tally.all_settled
     assert (tally.settled, tally.complete) == (5, 2)
 
 
-def test_one_that_had_time_to_agree_and_has_not_is_asked() -> None:
+def test_one_that_had_all_its_time_to_agree_and_has_not_is_asked(plan: Plan) -> None:
     session = Session(1, START, START)
     silent = Failed(Reason.NO_ANSWER, "")
-    stages = [standing(SettingUpSession(session, attempt, START, silent)).stage for attempt in (1, 2)]
-    assert stages == [Stage.PREPARED, Stage.ASKED]
-    assert standing(CorrectingClock(session, 1, START, silent)).stage is Stage.ASKED
+    for state in SettingUpSession, CorrectingClock:
+        stages = [standing(plan, state(session, attempt, START, silent)).stage for attempt in (1, 2, 3)]
+        assert stages == [Stage.PREPARED, Stage.PREPARED, Stage.ASKED]
+
+
+def test_one_that_is_asked_only_once_may_not_have_been_asked_yet(plan: Plan) -> None:
+    only = attrs.evolve(plan, unicast_attempts=1)
+    asking = SettingUpSession(Session(1, START, START), 1, START, Failed(Reason.NO_ANSWER, ""))
+    assert standing(only, asking).stage is Stage.PREPARED

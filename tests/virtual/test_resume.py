@@ -11,14 +11,15 @@ from trio.testing import MockClock
 from fuota.deployment.effects import BATCH
 from fuota.deployment.order import Order
 from fuota.deployment.plan import MulticastClass
-from fuota.deployment.states import AwaitingEnd, Ended, Transmitting, Why
-from fuota.device.states import Complete
+from fuota.deployment.states import ArrangingSession, AwaitingEnd, Ended, Transmitting, Why
+from fuota.device.states import Complete, Listening, SettingUpSession
 from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import Transition
 from fuota.lorawan.eui import EUI64
 from fuota.network.port import Group, KnownGroup
 from fuota.network.simulated import SimulatedNetwork
 from fuota.simulation.world import World
+from fuota.uplink import Uplink
 from tests.campaign import IMAGE, Surroundings, order, serving, simulated, surroundings
 
 DOWN = timedelta(seconds=20)
@@ -147,3 +148,29 @@ async def test_the_process_dies(
     die_at: int, after: bool, mc_class: MulticastClass, autojump_clock: MockClock
 ) -> None:
     await deploy(MortalJournal(die_at, after=after), mc_class)
+
+
+async def test_a_start_is_put_off_for_those_whose_answers_were_lost(autojump_clock: MockClock) -> None:
+    """The process is away from when the first device has agreed until the start."""
+    devices = simulated(2)
+    around = surroundings(devices)
+    journal = around.journal
+
+    def only_of_the_first(uplink: Uplink) -> list[Uplink]:
+        asked = any(isinstance(each.state, SettingUpSession) for each in journal.history)
+        return [] if asked and uplink.dev_eui == devices[1].dev_eui else [uplink]
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(around.run)
+        async with serving(around, only_of_the_first) as running:
+            deployment_id = await running.orders.take(order(devices, unicast_attempt_count=5))
+            while not any(isinstance(each.state, Listening) for each in journal.history):  # noqa: ASYNC110
+                await trio.sleep(0.1)
+        (start,) = (
+            each.state.session.start for each in journal.history if isinstance(each.state, ArrangingSession)
+        )
+        await around.clock.sleep_until(start)
+        async with serving(around) as running:
+            result = await running.end_of(deployment_id)
+        nursery.cancel_scope.cancel()
+    assert result.states() == {Complete}
