@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from random import Random
+from random import Random, SystemRandom
 from typing import Any
 from uuid import UUID
 
@@ -72,6 +72,7 @@ class Server:
     orders: Orders
     tree: Tree
     clock: TrioClock
+    services: Services
 
     async def carry_out(self, order: Order, *, within: timedelta = timedelta(hours=12)) -> "Result":
         """Order a deployment and wait for its end."""
@@ -117,13 +118,15 @@ class Surroundings:
     journal: MemoryJournal
     deliver: Callable[[Uplink], Awaitable[None]] | None = None
     """Where uplinks go while a server runs; without one they are lost."""
+    random: Random = attrs.field(factory=SystemRandom)
+    """Where the server has ids, addresses and keys from."""
 
     async def run(self) -> None:
-        async def post(uplink: Uplink) -> None:
-            if self.deliver is not None:
-                await self.deliver(uplink)
+        await self.world.run(self.post)
 
-        await self.world.run(post)
+    async def post(self, uplink: Uplink) -> None:
+        if self.deliver is not None:
+            await self.deliver(uplink)
 
 
 def surroundings(
@@ -165,8 +168,8 @@ async def serving(around: Surroundings, uplinks: Uplinks = lambda uplink: (uplin
 
             around.deliver = deliver
             try:
-                orders = Orders(services.journal, clock, begin)
-                yield Server(around.world, services.journal, network, orders, tree, clock)
+                orders = Orders(services.journal, clock, begin, around.random)
+                yield Server(around.world, services.journal, network, orders, tree, clock, services)
             finally:
                 around.deliver = None
         nursery.cancel_scope.cancel()

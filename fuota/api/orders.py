@@ -1,9 +1,9 @@
 """Orders become deployments: checked, written down, and begun."""
 
-import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
-from uuid import UUID, uuid4
+from random import Random, SystemRandom
+from uuid import UUID
 
 import attrs
 import trio
@@ -31,6 +31,8 @@ class Orders:
     clock: Clock
     begin: Callable[[UUID], Awaitable[None]]
     """Is told of every deployment that has been written."""
+    random: Random = attrs.field(factory=SystemRandom)
+    """Where ids, addresses and keys come from."""
 
     async def take(self, order: Order, more: Sequence[Problem] = ()) -> UUID:
         """The id of the new deployment, which exists from here on whatever happens to the process.
@@ -50,9 +52,9 @@ class Orders:
 
     def _new(self, order: Order, more: Sequence[Problem], now: datetime) -> NewDeployment:
         return NewDeployment(
-            id=uuid4(),
-            plan=plan(order, mc_addr=secrets.randbits(MC_ADDR_BITS), more=more),
-            mc_key=secrets.token_bytes(16),
+            id=UUID(bytes=self.random.randbytes(16), version=4),
+            plan=plan(order, mc_addr=self.random.getrandbits(MC_ADDR_BITS), more=more),
+            mc_key=self.random.randbytes(16),
             firmware=order.payload,
             devices=[
                 NewDevice(dev_eui=EUI64(device.dev_eui), mc_root_key=device.mc_root_key)

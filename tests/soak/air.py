@@ -1,0 +1,80 @@
+"""What is between the server and the devices of a soak: how good it is, and what it does to uplinks."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from random import Random
+
+import attrs
+import trio
+
+from fuota.lorawan.clocksync import ForceDeviceResyncReq
+from fuota.lorawan.fragmentation import FragSessionSetupReq, FragSessionStatusReq
+from fuota.lorawan.multicast import McClassBSessionReq, McClassCSessionReq, McGroupSetupReq
+from fuota.simulation.behaviour import Behaviour, Stack
+from fuota.simulation.radio import Radio
+from fuota.uplink import Uplink
+
+REQUESTS = (
+    McGroupSetupReq,
+    FragSessionSetupReq,
+    McClassBSessionReq,
+    McClassCSessionReq,
+    FragSessionStatusReq,
+)
+
+RIGHT = (Behaviour(), *(Behaviour(clock_offset=timedelta(seconds=offset)) for offset in (-2, 2)))
+"""Devices that do everything right: a clock is never better than that."""
+
+
+@attrs.frozen
+class Air:
+    """How good the air and the way behind the gateways are, during one campaign."""
+
+    clear: bool
+    """Nothing is lost, but when the process dies."""
+    radio: Radio
+    lost: float
+    """Share of events that never come."""
+
+    @classmethod
+    def drawn(cls, random: Random) -> "Air":
+        clear = random.random() < 0.5
+        interval = timedelta(seconds=random.choice([5, 60]))
+        if clear:
+            return cls(True, Radio(uplink_interval=interval), 0)
+        return cls(False, Radio(uplink_interval=interval, loss=random.choice([0, 0.05, 0.2])), 0.1)
+
+    async def carry(
+        self, random: Random, deliver: Callable[[Uplink], Awaitable[None]], uplink: Uplink
+    ) -> None:
+        """Deliver the uplink: lost, late, doubled, or with something unreadable behind it."""
+        fate = random.random()
+        if fate < self.lost:
+            return
+        if fate > 0.98:
+            await trio.sleep(random.choice([2, 20, 7000]))  # others overtake it
+        elif fate > 0.9:
+            uplink = attrs.evolve(uplink, data=uplink.data + random.randbytes(1))
+        for _ in range(random.choice([1, 1, 1, 3])):
+            await deliver(uplink)
+
+
+def behaviour(random: Random) -> Behaviour:
+    """Half of all devices do everything right."""
+    if random.random() < 0.5:
+        return random.choice(RIGHT)
+    return random.choice(
+        [
+            Behaviour(silent=True),
+            Behaviour(ignores=frozenset(random.sample(REQUESTS, 2))),
+            Behaviour(uplink_loss=0.4),
+            Behaviour(downlink_loss=0.4),
+            Behaviour(clock_offset=timedelta(seconds=random.choice([-90, -8, 8, 90]))),
+            Behaviour(clock_offset=timedelta(hours=1), ignores=frozenset({ForceDeviceResyncReq})),
+            Behaviour(answer_delay=timedelta(seconds=random.uniform(1, 60))),
+            Behaviour(wrong_root_key=True),
+            Behaviour(memory=1000),
+            Behaviour(max_lost=2),
+            Behaviour(stack=random.choice([Stack.SWL2001, Stack.LORAMAC_NODE])),
+        ]
+    )
