@@ -32,6 +32,9 @@ operator has mended it: a full disk, a right that was revoked, a trigger that fa
 WATCHING = 0.5
 """Seconds between two looks at the transactions under way."""
 
+ENDING = 2.0
+"""Seconds that a transaction has when all is cancelled."""
+
 PULSE = 10.0
 """Seconds between two signs of life."""
 
@@ -95,7 +98,17 @@ class Connections:
         raise Unavailable("PostgreSQL: all connections are busy")
 
     async def cut_what_hangs(self) -> None:
-        while True:
+        """Also while all is cancelled: transactions under way are waited for, and then not for so long."""
+        try:
+            await self._cut_while(lambda: True)
+        finally:
+            for held in self._held:
+                held.hurry(ENDING)
+            with trio.CancelScope(shield=True):
+                await self._cut_while(lambda: self._held)
+
+    async def _cut_while(self, needed: Callable[[], object]) -> None:
+        while needed():
             await trio.sleep(WATCHING)
             for held in self._held:
                 held.cut_if_overdue()
@@ -143,6 +156,12 @@ class _Held:
         finally:
             with self._lock:
                 self._connection = None
+
+    def hurry(self, within: float) -> None:
+        """Have it end soon, or once it has its connection."""
+        with self._lock:
+            self._within = min(self._within, within)
+            self._deadline = min(self._deadline, time.monotonic() + within)
 
     def cut_if_overdue(self) -> None:
         """The thread that waits for the database gets an error instead of an answer."""

@@ -96,6 +96,8 @@ class Line:
     """New connections are closed at once."""
     frozen: bool = False
     """Nothing reaches PostgreSQL any more, and nobody is told, not even that PostgreSQL has hung up."""
+    swallowed: trio.Event = attrs.field(factory=trio.Event, init=False)
+    """Something was asked while the line was frozen."""
     cut_before: bytes | None = None
     """The next request with these octets does not reach PostgreSQL: its connection ends."""
     cut_after: bytes | None = None
@@ -123,7 +125,9 @@ class Line:
                 if self.cut_after and self.cut_after in request:
                     self.cut_after = None
                     unanswered.set()
-                if not self.frozen:
+                if self.frozen:
+                    self.swallowed.set()
+                else:
                     await server.send_all(request)
 
         async def answer() -> None:

@@ -200,6 +200,23 @@ async def test_a_database_that_hangs_is_cut_off(line: Any, health: Health) -> No
         await connections.persist(lambda connection: connection.execute("select 1"), within=5)
 
 
+async def test_the_end_does_not_wait_for_a_database_that_hangs(
+    line: Any, keyring: Keyring, health: Health, order: Order
+) -> None:
+    new = order(1)
+    with trio.fail_after(8), trio.CancelScope() as serving:
+        async with (
+            PostgresJournal.open(line.dsn, keyring=keyring, health=health) as journal,
+            trio.open_nursery() as nursery,
+        ):
+            await journal.create(new)
+            line.frozen = True
+            nursery.start_soon(journal.commit, prepared(new))
+            await line.swallowed.wait()
+            serving.cancel()
+    assert serving.cancelled_caught
+
+
 async def test_a_wait_that_is_cancelled_in_an_outage_ends(
     journal: PostgresJournal, line: Any, order: Order
 ) -> None:

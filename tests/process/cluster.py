@@ -4,8 +4,8 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import attrs
@@ -42,9 +42,29 @@ class Cluster:
 
     async def kill(self) -> None:
         """All of it, as when the machine loses power."""
-        pid = int((next(self._data_dir.glob("[0-9]*")) / "postmaster.pid").read_text().split()[0])
-        os.killpg(os.getpgid(pid), signal.SIGKILL)
+        os.killpg(os.getpgid(self._postmaster()), signal.SIGKILL)
         await self._over.wait()
+
+    async def freeze(self) -> None:
+        """It takes connections, and says nothing any more."""
+        for process in self._processes():
+            os.kill(process, signal.SIGSTOP)
+
+    async def thaw(self) -> None:
+        for process in self._processes():
+            os.kill(process, signal.SIGCONT)
+
+    def _processes(self) -> Iterator[int]:
+        """The postmaster, and only then its children."""
+        yield (postmaster := self._postmaster())
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                _state, parent, *_ = stat.read_text().rpartition(")")[2].split()
+                if int(parent) == postmaster:
+                    yield int(stat.parent.name)
+
+    def _postmaster(self) -> int:
+        return int((next(self._data_dir.glob("[0-9]*")) / "postmaster.pid").read_text().split()[0])
 
     async def fill(self) -> None:
         """Nothing more can be written, as when its disk is full."""

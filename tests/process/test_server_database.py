@@ -41,6 +41,7 @@ async def refused(site: Site) -> str:
         (in_the_transmission, Cluster.stop, Cluster.start, 30),
         (in_the_transmission, Cluster.kill, Cluster.start, 0),
         (in_the_transmission, Cluster.fill, Cluster.empty, 1),
+        (in_the_transmission, Cluster.freeze, Cluster.thaw, 1),
     ],
     ids=[
         "set-up, restarted",
@@ -48,6 +49,7 @@ async def refused(site: Site) -> str:
         "transmission, away for 30 s",
         "transmission, killed",
         "transmission, full",
+        "transmission, frozen",
     ],
 )
 async def test_the_deployment_goes_on(
@@ -116,3 +118,22 @@ async def test_an_uplink_is_taken_when_it_is_safe_and_refused_when_that_takes_to
                     await trio.sleep(0.1)
             assert await running.server.crashes() == []
             assert await running.server.stop() == 0
+
+
+@pytest.mark.parametrize("gone", [Cluster.stop, Cluster.freeze], ids=["away", "frozen"])
+async def test_it_stops_in_time_though_the_database_is_gone(
+    gone: Fault, tmp_path: Path, cluster: Cluster, official_client: Any
+) -> None:
+    devices = quick([Behaviour()] * 5)
+    async with chirpstack(devices) as field:
+        installation = Installation.make(tmp_path, field.tables(cluster.dsn))
+        async with site(installation, field, official_client) as running:
+            await running.create(devices, multicastTimeout=4)
+            await in_the_set_up(field)
+            await gone(cluster)
+            try:
+                assert await running.server.stop() == 0
+            finally:
+                if gone is Cluster.freeze:
+                    await cluster.thaw()
+    assert "Traceback" not in installation.stderr
