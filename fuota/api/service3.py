@@ -16,7 +16,7 @@ from fuota.generated.chirpstack3 import fuota_pb2 as pb
 from fuota.generated.chirpstack3.fuota_grpc import FUOTAServerServiceBase
 from fuota.journal.port import Journal
 from fuota.lorawan.eui import EUI64
-from fuota.rpc.server import unary
+from fuota.rpc.methods import unary
 
 
 @attrs.frozen

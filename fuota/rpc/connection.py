@@ -6,7 +6,6 @@ import socket
 from functools import partial
 from typing import Any
 
-import structlog
 import trio
 from google.protobuf.message import DecodeError
 from grpclib.config import Configuration
@@ -15,14 +14,8 @@ from grpclib.exceptions import GRPCError
 from grpclib.protocol import AbstractHandler, H2Protocol, Stream
 from h2.config import H2Configuration
 
-log = structlog.get_logger(__name__)
-
 MESSAGE_LIMIT = 16 * 2**20
 """Bytes of one message, in either direction."""
-CONNECTIONS = 500
-"""Open at a time; whoever comes on top is hung up on, before the process runs out of file descriptors."""
-
-
 UNKNOWN, BAD = (str(status.value) for status in (Status.UNKNOWN, Status.INVALID_ARGUMENT))
 A_BUG = "Internal Server Error"
 """What grpclib says when a service has failed. It also calls UNKNOWN what the peer has done wrong: a header
@@ -56,12 +49,13 @@ class Connection(H2Protocol):
         # grpclib takes these for errors that end the connection; HTTP/2 wants them ignored (RFC 9113, 4.1)
         self.processor.processors = _Ignoring(self.processor.processors)
         self.connection.create_stream = partial(  # type: ignore[method-assign]  # it has no other way in
-            LimitedStream, self.connection, self.connection._connection, transport
+            self.new_stream, self.connection, self.connection._connection, transport
         )
         _expect_signs_of_life(transport.get_extra_info("socket"))
-        if len(self._open_ones) > CONNECTIONS:
-            log.warning("too many connections", limit=CONNECTIONS)
-            self.abandon()
+
+    def new_stream(self, *args: Any, **kwargs: Any) -> "LimitedStream":
+        """What grpclib makes a `Stream` of."""
+        return LimitedStream(*args, **kwargs)
 
     def data_received(self, data: bytes) -> None:
         self.heard_at = trio.current_time()
@@ -110,12 +104,16 @@ class LimitedStream(Stream):
             )
         self._announced = not self._announced
         try:
-            data = await super().recv_data(size)
+            data = await self.collect(size)
         except AssertionError as error:
             raise DecodeError("The message is shorter than announced") from error
         if len(data) < size and (data or not self._announced):
             raise DecodeError("The message is shorter than announced")
         return data
+
+    async def collect(self, size: int) -> bytes:
+        """So many octets; fewer if no more come."""
+        return await super().recv_data(size)
 
     async def send_headers(self, headers: list[tuple[str, str]], end_stream: bool = False) -> None:
         said = dict(headers)

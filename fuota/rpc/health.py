@@ -9,7 +9,7 @@ from grpclib.exceptions import GRPCError
 from grpclib.health.v1.health_grpc import HealthBase
 from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-from fuota.rpc.server import Send, streaming, unary
+from fuota.rpc.methods import Send, streaming, unary
 
 if TYPE_CHECKING:
     from grpclib._typing import IServable

@@ -5,9 +5,8 @@ import logging
 import os
 import re
 import ssl
-from collections.abc import Awaitable, Callable, Collection, Coroutine
-from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import attrs
 import trio
@@ -15,62 +14,32 @@ from google.protobuf.message import DecodeError
 from grpclib.const import Status
 from grpclib.events import RecvRequest, listen
 from grpclib.exceptions import GRPCError, StreamTerminatedError
-from grpclib.server import Server, Stream
+from grpclib.server import Handler, Server, Stream
 
-from fuota.bridge import in_asyncio, in_trio
+from fuota.bridge import in_asyncio
 from fuota.config import Bind
+from fuota.places import Places
 from fuota.rpc.connection import Connection, lenient
+from fuota.rpc.memory import Memory
+from fuota.rpc.methods import served
+from fuota.rpc.served import CONFIGURATION, MESSAGES, PIECE, Served
 
 if TYPE_CHECKING:
     from grpclib._typing import IServable
 
-S = TypeVar("S")
-Req = TypeVar("Req")
-Res = TypeVar("Res")
-Method: TypeAlias = Callable[[S, Stream[Req, Res]], Coroutine[Any, Any, None]]
-Send: TypeAlias = Callable[[Res], Awaitable[None]]
 Answer: TypeAlias = Callable[[Exception], GRPCError | None]
 """What an error means to a client; None if it is none of its business: that is a bug, logged and UNKNOWN."""
 
+CONNECTIONS = 500
+"""Open at a time, so that the process does not run out of file descriptors."""
+HANDSHAKE = 10.0
+"""Seconds a new connection has for that of TLS."""
 GRACE = 4.0
 """Seconds for the calls under way when the server stops."""
 REQUIRED = ((":method", ""), (":path", ""))
 """What grpclib stumbles over if a peer leaves it out."""
 HANGING_UP = 1.0
 """Seconds for peers to receive what has been sent, and to close their side."""
-
-
-def unary(method: Callable[[S, Req], Awaitable[Res]]) -> Method[S, Req, Res]:
-    """A method of a grpclib service, of a Trio function that takes the request and returns the response."""
-
-    @wraps(method)
-    async def call(self: S, stream: Stream[Req, Res]) -> None:
-        await stream.send_message(await in_trio(method, self, await _request(stream)))
-
-    return call
-
-
-def streaming(method: Callable[[S, Req, Send[Res]], Awaitable[None]]) -> Method[S, Req, Res]:
-    """A method of a grpclib service, of a Trio function that takes the request and sends the responses.
-
-    When the server stops, such a call is not waited for.
-    """
-
-    @wraps(method)
-    async def call(self: S, stream: Stream[Req, Res]) -> None:
-        async def send(response: Res) -> None:
-            await in_asyncio(stream.send_message, response)
-
-        await in_trio(method, self, await _request(stream), send)
-
-    return call
-
-
-async def _request(stream: Stream[Req, Any]) -> Req:
-    request = await stream.recv_message()
-    if request is None:
-        raise GRPCError(Status.INVALID_ARGUMENT, "a call without a message")
-    return request
 
 
 async def serve(
@@ -83,7 +52,7 @@ async def serve(
 ) -> None:
     """Serve until cancelled; then accept no more, and give the calls under way `GRACE` to finish.
 
-    `services` are grpclib's, with methods made by `unary` and `streaming`; `answer` says what an error raised
+    `services` are grpclib's, with methods made as in `methods.py`; `answer` says what an error raised
     by one of them (or by several at once, in an exception group) means to the client. `task_status` is given
     the address in use, as `host:port`: it matters when `bind` has port 0. Has to run inside `open_loop`.
     Raises OSError that names the address when it can not be listened on.
@@ -91,7 +60,7 @@ async def serve(
     logging.getLogger("grpclib.server").addFilter(_news)
     server = _Server(services, answer)
     try:
-        await in_asyncio(server.start, bind.host or None, bind.port, ssl=tls)
+        await in_asyncio(server.listen, bind, tls)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         raise OSError(error.errno, f"can not listen on {bind}: {reason}") from error
@@ -105,25 +74,42 @@ async def serve(
 
 class _Server(Server):
     def __init__(self, services: Collection["IServable"], answer: Answer) -> None:
-        super().__init__(services)
+        super().__init__(services, config=CONFIGURATION)
         lenient(self._h2_config)
         self._answer = answer
         self._connections: set[Connection] = set()
+        self._places = Places("gRPC", CONNECTIONS)
+        self._memory = Memory(MESSAGES)
         self._ending: set[asyncio.Task[Any]] = set()
         """The calls that end by themselves: the unary ones."""
         self._stopping = False
         listen(self, RecvRequest, self._guard)
 
-    def _protocol_factory(self) -> Connection:
+    def _protocol_factory(self) -> Served:
         made = super()._protocol_factory()
-        accept = made.handler.accept
+        calls = made.handler
+        assert isinstance(calls, Handler)
+        accept = calls.accept
 
         def accept_in_time(stream: Any, headers: list[tuple[str, str]], release: Callable[[], Any]) -> None:
             known = [*REQUIRED, *((name, _at_least(name, value)) for name, value in headers)]
             accept(stream, known, release)
+            # a call that is reset at once is cancelled before it has begun, and would never be released
+            calls._tasks[stream].add_done_callback(lambda _: release())
 
-        made.handler.accept = accept_in_time  # type: ignore[assignment, method-assign]  # no other way in
-        return Connection(made.handler, made.config, made.h2_config, self._connections)
+        calls.accept = accept_in_time  # type: ignore[assignment, method-assign]  # no other way in
+        return Served(calls, made.config, made.h2_config, self._connections, self._places, self._memory)
+
+    async def listen(self, bind: Bind, tls: ssl.SSLContext | None) -> None:
+        """As `start`, which has no limit for the handshake, and a short queue."""
+        self._server = await self._loop.create_server(
+            self._protocol_factory,
+            bind.host or None,
+            bind.port,
+            ssl=tls,
+            ssl_handshake_timeout=HANDSHAKE if tls else None,
+            backlog=CONNECTIONS,
+        )
 
     def address(self) -> str:
         assert isinstance(self._server, asyncio.Server)
@@ -141,6 +127,7 @@ class _Server(Server):
 
         async def guarded(stream: Stream[Any, Any]) -> None:
             with _Translating(self._meaning):
+                served(stream).hold(PIECE)
                 await method(stream)
 
         event.method_func = guarded

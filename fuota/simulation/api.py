@@ -10,7 +10,8 @@ from grpclib.exceptions import GRPCError
 from grpclib.server import Stream
 
 from fuota.config import Bind
-from fuota.rpc.server import Method, serve, unary
+from fuota.rpc.methods import Method, unary
+from fuota.rpc.server import serve
 from fuota.simulation.chirpstack import ApiError, ChirpStack
 from fuota.simulation.conditions import ApiConditions
 from fuota.simulation.world import World

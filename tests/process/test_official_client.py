@@ -26,7 +26,8 @@ from fuota.generated.chirpstack3 import (
     multicast_group_pb2,
 )
 from fuota.generated.chirpstack3.fuota_grpc import FUOTAServerServiceBase
-from fuota.rpc.server import serve, unary
+from fuota.rpc.methods import unary
+from fuota.rpc.server import serve
 
 
 def json_name(field: FieldDescriptorProto) -> str:

@@ -17,7 +17,8 @@ from fuota.bridge import open_loop
 from fuota.config import Bind
 from fuota.generated.chirpstack3 import device_queue_pb2 as pb
 from fuota.generated.chirpstack3.device_queue_grpc import DeviceQueueServiceBase
-from fuota.rpc.server import serve, unary
+from fuota.rpc.methods import unary
+from fuota.rpc.server import serve
 
 LOOPBACK = Bind("127.0.0.1", 0)
 Body = Callable[[pb.DeviceQueueItem], Awaitable[int]]
@@ -113,8 +114,10 @@ class RawPeer:
     async def send(self, raw: bytes = b"") -> None:
         await self.stream.send_all(self.h2.data_to_send() + raw)
 
-    async def call(self, path: bytes, body: bytes | None, *, end: bool = True, **extra: bytes) -> int:
-        """Begin a call; a `body` of None leaves it open without a message."""
+    async def call(
+        self, path: bytes, body: bytes | None, *, end: bool = True, send: bool = True, **extra: bytes
+    ) -> int:
+        """Begin a call; a `body` of None leaves it open, without a message. `send`: now, not later."""
         headers = [
             (b":method", b"POST"),
             (b":scheme", b"http"),
@@ -131,7 +134,8 @@ class RawPeer:
                 self.h2.send_data(stream_id, body[at : at + 16384])
             if end:
                 self.h2.end_stream(stream_id)
-        await self.send()
+        if send:
+            await self.send()
         return stream_id
 
     async def events(self) -> list[Event]:

@@ -18,7 +18,6 @@ from fuota.bridge import in_asyncio
 from fuota.config import Bind
 from fuota.generated.chirpstack3 import device_queue_pb2 as pb
 from fuota.generated.chirpstack3.device_queue_grpc import DeviceQueueServiceStub
-from fuota.rpc import connection as rpc_connection
 from fuota.rpc import server as rpc_server
 from fuota.rpc.client import call, connect
 from fuota.rpc.connection import MESSAGE_LIMIT
@@ -335,20 +334,6 @@ async def test_stopping_does_not_wait_for_ever(
         assert body.cancelled.is_set()
         while await peer.events():
             pass
-
-
-async def test_there_is_a_limit_to_connections(
-    serving: Any, raw_peer: RawPeerAt, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rpc_connection, "CONNECTIONS", 1)
-    async with serving() as served, raw_peer(served.bind) as first:
-        await first.send()
-        await first.events()
-        async with raw_peer(served.bind) as second:
-            while await second.events():
-                pass
-        good = await first.trailers(await first.call(PATH, framed(item().SerializeToString())))
-        assert good[b"grpc-status"] == b"0"
 
 
 async def test_an_address_in_use_is_named(serving: Any) -> None:

@@ -1,0 +1,57 @@
+"""What clients have sent is in memory: a bound for all of it, and who goes when that is reached."""
+
+from collections.abc import Callable
+
+import attrs
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
+
+
+@attrs.define(eq=False)
+class Share:
+    """Of one connection."""
+
+    hang_up: Callable[[], None]
+    held: int = 0
+    """Octets."""
+
+
+@attrs.define(eq=False)
+class Memory:
+    """Of all connections of a server."""
+
+    room: int
+    """Octets that are left."""
+    _shares: dict[Share, None] = attrs.field(factory=dict, init=False)
+
+    def join(self, hang_up: Callable[[], None]) -> Share:
+        """A connection's share, of nothing so far; `hang_up` is called if others need what it has."""
+        share = Share(hang_up)
+        self._shares[share] = None
+        return share
+
+    def take(self, share: Share, octets: int) -> None:
+        """Let the connection have so much more, which whoever has the most may have to give.
+
+        Raises RESOURCE_EXHAUSTED if that would be this one.
+        """
+        while octets > self.room:
+            most = max(self._shares, key=lambda each: each.held, default=share)
+            if most.held <= share.held + octets:
+                raise GRPCError(Status.RESOURCE_EXHAUSTED, "too much is asked at once: try again")
+            self.leave(most)
+            most.hang_up()
+        if share in self._shares:
+            self.room -= octets
+            share.held += octets
+
+    def give(self, share: Share, octets: int) -> None:
+        if share in self._shares:
+            self.room += octets
+            share.held -= octets
+
+    def leave(self, share: Share) -> None:
+        """The connection is no more, or will be none in a moment."""
+        if share in self._shares:
+            del self._shares[share]
+            self.room += share.held

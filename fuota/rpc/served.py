@@ -1,0 +1,163 @@
+"""A client's connection to the gRPC server: what it may take of the loop's time, of memory and of the places.
+
+HTTP/2 lets a peer ask for work that costs it nothing: a frame to be answered at once, a call that is taken
+back with the next frame. grpclib takes up all that has come, and what a peer does not read stays in memory.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from grpclib.config import Configuration
+from grpclib.protocol import AbstractHandler, Stream
+from h2.config import H2Configuration
+
+from fuota.places import Place, Places, Standing
+from fuota.rpc.connection import MESSAGE_LIMIT, Connection, LimitedStream
+from fuota.rpc.memory import Memory, Share
+
+PIECE = 1 << 14
+"""Octets that are taken up before others have their turn: some 20 ms of nothing but small frames."""
+WINDOW = 1 << 18
+"""Octets of a connection, and of a stream, that are on their way or not yet looked at."""
+MESSAGES = 8 * MESSAGE_LIMIT
+"""Octets of all clients' calls that are in memory at a time: their messages, and `PIECE` for each call."""
+
+CONFIGURATION = Configuration(http2_connection_window_size=WINDOW, http2_stream_window_size=WINDOW)
+
+
+class Served(Connection):
+    """Takes up what has come in pieces, and nothing as long as the peer does not read what it is told."""
+
+    def __init__(
+        self,
+        handler: AbstractHandler,
+        config: Configuration,
+        h2_config: H2Configuration,
+        open_ones: set[Connection],
+        places: Places,
+        memory: Memory,
+    ) -> None:
+        super().__init__(handler, config, h2_config, open_ones)
+        self._places = places
+        self._memory = memory
+        self._share = memory.join(self.abandon)
+        self._place: Place | None = None
+        self._calls = 0
+        self._unread = bytearray()
+        self._loop = asyncio.get_running_loop()
+        self._turn: asyncio.Handle | None = None
+        self._writable = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername") or ("",)
+        self._place = self._places.take(peer[0], self.abandon)
+        if self._place is None:
+            return self.abandon()
+        register = self.processor.register
+
+        def registered(stream: Stream) -> Callable[[], None]:
+            release = register(stream)
+
+            def released() -> None:
+                assert isinstance(stream, ServedStream)
+                assert stream.id is not None
+                if self.processor.streams.get(stream.id) is stream:  # not twice
+                    stream.forget()
+                    release()
+
+            return released
+
+        self.processor.register = registered  # type: ignore[method-assign]  # no other way in
+        return None
+
+    def new_stream(self, *args: Any, **kwargs: Any) -> LimitedStream:
+        return ServedStream(self, self._memory, self._share, *args, **kwargs)
+
+    def data_received(self, data: bytes) -> None:
+        self._unread += data
+        if self._turn is None:
+            self._take_up()
+
+    def pause_writing(self) -> None:
+        self._writable = False
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        super().resume_writing()
+        if self._turn is None:
+            self._take_up()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._unread.clear()
+        if self._turn is not None:
+            self._turn.cancel()
+        if self._place is not None:
+            self._places.leave(self._place)
+        self._memory.leave(self._share)
+        super().connection_lost(exc)
+
+    @contextmanager
+    def serving(self, *, to_its_end: bool) -> Iterator[None]:
+        """While a call is carried out, whose message is here.
+
+        `to_its_end`: it will end by itself, and so is worth a place.
+        """
+        assert self._place is not None
+        self._calls += to_its_end
+        self._places.move(self._place, Standing.SERVED if self._calls else Standing.KNOWN)
+        try:
+            yield
+        finally:
+            self._calls -= to_its_end
+            self._places.move(self._place, Standing.SERVED if self._calls else Standing.KNOWN)
+
+    def _take_up(self) -> None:
+        self._turn = None
+        if self._unread and self._writable:
+            piece = bytes(self._unread[:PIECE])
+            del self._unread[:PIECE]
+            super().data_received(piece)
+        if self.transport.is_closing():
+            self._unread.clear()
+        elif not self._unread and self._writable:
+            self.transport.resume_reading()
+        else:
+            self.transport.pause_reading()
+            if self._writable:
+                self._turn = self._loop.call_soon(self._take_up)
+
+
+class ServedStream(LimitedStream):
+    """A call whose message is read in pieces, and which counts as long as it is in memory."""
+
+    def __init__(self, served: Served, memory: Memory, share: Share, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.served = served
+        self._memory = memory
+        self._share = share
+        self._held = 0
+
+    def hold(self, octets: int) -> None:
+        """Raises RESOURCE_EXHAUSTED."""
+        self._memory.take(self._share, octets)
+        self._held += octets
+
+    def forget(self) -> None:
+        """The call has ended, and its message with it."""
+        self._memory.give(self._share, self._held)
+        self._held = 0
+
+    async def collect(self, size: int) -> bytes:
+        pieces: list[bytes] = []
+        while size > 0:
+            piece = await super().collect(min(size, PIECE))
+            if not piece:
+                break
+            self.hold(len(piece))
+            size -= len(piece)
+            pieces.append(piece)
+        return b"".join(pieces)
