@@ -20,8 +20,21 @@ from fuota.generated.chirpstack4 import fuota_pb2 as pb
 from fuota.generated.chirpstack4.fuota_grpc import FuotaServerServiceStub
 
 FRAGMENT_SIZE = 200
-SECONDS_PER_FRAGMENT = 2
-"""How long the network takes to send one, generously: it decides how long the devices listen."""
+SECONDS_PER_FRAGMENT = 6
+"""How long the network takes to send one, generously: it decides how long the devices listen.
+
+Between two downlinks of a class C group ChirpStack leaves its multicast_class_c_margin, 5 s by default, and
+that once for each gateway that sends.
+"""
+DOWNLINKS = {
+    "EU868": (869_525_000, 5),
+    "US915": (923_300_000, 10),
+    "AU915": (923_300_000, 10),
+    "AS923": (923_200_000, 5),
+    "IN865": (866_550_000, 5),
+    "KR920": (921_900_000, 5),
+}
+"""Frequency in Hz and data rate of each region: one that carries FRAGMENT_SIZE, where devices have RX2."""
 
 
 def read(path: str) -> list[tuple[str, str]]:
@@ -34,6 +47,7 @@ def deployment(
 ) -> pb.Deployment:
     fragments = math.ceil(len(firmware) / FRAGMENT_SIZE)
     redundancy = fragments // 5 + 10
+    frequency, dr = DOWNLINKS[region]
     return pb.Deployment(
         application_id=application_id,
         devices=[
@@ -41,8 +55,8 @@ def deployment(
         ],
         multicast_group_type=pb.CLASS_C,
         multicast_region=pb.Region.Value(region),
-        multicast_dr=5,
-        multicast_frequency=869_525_000,
+        multicast_dr=dr,
+        multicast_frequency=frequency,
         multicast_group_id=0,
         multicast_timeout=math.ceil(math.log2((fragments + redundancy) * SECONDS_PER_FRAGMENT)),
         unicast_timeout=timedelta(seconds=60),  # longer than the devices' uplink interval
@@ -76,8 +90,8 @@ def main(server: str, application_id: str, region: str, firmware: str, devices: 
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 6:
-        sys.exit(__doc__)
+    if len(sys.argv) != 6 or sys.argv[3] not in DOWNLINKS:
+        sys.exit(f"{__doc__}\nRegions here: {', '.join(DOWNLINKS)}")
     try:
         main(*sys.argv[1:])
     except GRPCError as error:

@@ -183,4 +183,7 @@ def _region_problems(order: Order, region: Region) -> Iterator[Problem]:
         yield Problem("multicast_dr", f"is {dr}; downlinks of {region.value} have data rates {rates}")
     if frequency and not plan.low <= frequency <= plan.high:
         band = f"{plan.low / 1e6:g} to {plan.high / 1e6:g} MHz"
-        yield Problem("multicast_frequency", f"is {frequency} Hz; downlinks of {region.value} lie at {band}")
+        yield Problem(
+            "multicast_frequency",
+            f"is {frequency} Hz; downlinks of {region.value} (multicast_region) lie at {band}",
+        )

@@ -6,19 +6,20 @@ from typing import Any
 import trio
 
 from fuota.simulation.behaviour import Behaviour
+from tests.process.generations import Generation
 from tests.process.live import API_TOKEN, Installation, chirpstack, complete, hold_the_image, quick, site
 from tests.process.wire import open_wire
 
 
-async def test_connections_freeze_and_break(tmp_path: Path, dsn: str, official_client: Any) -> None:
+async def test_connections_freeze_and_break(tmp_path: Path, dsn: str, generation: Generation) -> None:
     """In the set-up answers are lost: of such a call nobody knows whether it has been carried out."""
     devices = quick([Behaviour()] * 6)
-    async with chirpstack(devices) as field, open_wire(field.address) as wire:
+    async with chirpstack(devices, generation) as field, open_wire(field.address) as wire:
         field.conditions.latency = 0.05  # the transmission takes its time
         tables = field.tables(dsn)
-        tables["application_server.api"]["server"] = wire.address
+        tables[generation.api]["server"] = wire.address
         installation = Installation.make(tmp_path, tables)
-        async with site(installation, field, official_client) as running:
+        async with site(installation, field) as running:
             field.conditions.unsaid = 0.5
             deployment_id = await running.create(devices, multicastTimeout=4, unicastAttemptCount=12)
             await field.until(lambda: field.groups)
@@ -41,15 +42,15 @@ async def test_connections_freeze_and_break(tmp_path: Path, dsn: str, official_c
     assert "Traceback" not in installation.stderr
 
 
-async def test_a_wrong_token_is_mended(tmp_path: Path, dsn: str, official_client: Any) -> None:
+async def test_a_wrong_token_is_mended(tmp_path: Path, dsn: str, generation: Generation) -> None:
     """Before anything was done, and in the middle: the server is started again with the right one."""
     devices = quick([Behaviour()] * 4)
-    async with chirpstack(devices) as field:
+    async with chirpstack(devices, generation) as field:
         tables = field.tables(dsn)
         installation = Installation.make(tmp_path, tables)
-        api = installation.tables["application_server.api"]
+        api = installation.tables[generation.api]
         api["token"] = "of yesterday"
-        async with site(installation, field, official_client) as running:
+        async with site(installation, field) as running:
             deployment_id = await running.create(devices)
             await refused(running.server, installation, times=1)
             assert await running.server.stop() == 0
@@ -62,7 +63,7 @@ async def test_a_wrong_token_is_mended(tmp_path: Path, dsn: str, official_client
             await refused(server, installation, times=2)
             assert await server.stop() == 0
         api["token"] = API_TOKEN
-        async with site(installation, field, official_client) as running:
+        async with site(installation, field) as running:
             status = await running.end(deployment_id)
             assert await running.server.look("healthz") == {"ailments": {}}
     assert len(complete(status)) == 4

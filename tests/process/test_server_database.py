@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
@@ -12,6 +11,7 @@ from fuota.lorawan.multicast import McGroupSetupAns, package
 from fuota.simulation.behaviour import Behaviour
 from fuota.uplink import Uplink
 from tests.process.cluster import Cluster
+from tests.process.generations import Generation
 from tests.process.live import Field, Installation, Site, chirpstack, complete, hold_the_image, quick, site
 
 Fault = Callable[[Cluster], Awaitable[None]]
@@ -59,13 +59,13 @@ async def test_the_deployment_goes_on(
     seconds: float,
     tmp_path: Path,
     cluster: Cluster,
-    official_client: Any,
+    generation: Generation,
 ) -> None:
     devices = quick([Behaviour()] * 10)
-    async with chirpstack(devices) as field:
+    async with chirpstack(devices, generation) as field:
         field.conditions.latency = 0.05  # the transmission takes its time
         installation = Installation.make(tmp_path, field.tables(cluster.dsn))
-        async with site(installation, field, official_client) as running:
+        async with site(installation, field) as running:
             deployment_id = await running.create(devices, multicastTimeout=4)
             await moment(field)
             await gone(cluster)
@@ -87,13 +87,13 @@ async def test_the_deployment_goes_on(
 
 
 async def test_an_uplink_is_taken_when_it_is_safe_and_refused_when_that_takes_too_long(
-    tmp_path: Path, cluster: Cluster, official_client: Any
+    tmp_path: Path, cluster: Cluster, generation: Generation
 ) -> None:
     """What has come meanwhile is not forgotten: the device is further when the database is back."""
     devices = quick([Behaviour(silent=True)])
-    async with chirpstack(devices) as field:
+    async with chirpstack(devices, generation) as field:
         installation = Installation.make(tmp_path, field.tables(cluster.dsn))
-        async with site(installation, field, official_client) as running:
+        async with site(installation, field) as running:
             assert running.webhook is not None
             deployment_id = await running.create(devices, unicastTimeout="60s")
             await in_the_set_up(field)
@@ -122,12 +122,12 @@ async def test_an_uplink_is_taken_when_it_is_safe_and_refused_when_that_takes_to
 
 @pytest.mark.parametrize("gone", [Cluster.stop, Cluster.freeze], ids=["away", "frozen"])
 async def test_it_stops_in_time_though_the_database_is_gone(
-    gone: Fault, tmp_path: Path, cluster: Cluster, official_client: Any
+    gone: Fault, tmp_path: Path, cluster: Cluster, generation: Generation
 ) -> None:
     devices = quick([Behaviour()] * 5)
-    async with chirpstack(devices) as field:
+    async with chirpstack(devices, generation) as field:
         installation = Installation.make(tmp_path, field.tables(cluster.dsn))
-        async with site(installation, field, official_client) as running:
+        async with site(installation, field) as running:
             await running.create(devices, multicastTimeout=4)
             await in_the_set_up(field)
             await gone(cluster)

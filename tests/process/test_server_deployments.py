@@ -15,6 +15,7 @@ from fuota.lorawan.fragmentation import (
 from fuota.lorawan.multicast import McClassCSessionAns, McClassCSessionReq, McGroupSetupAns, McGroupSetupReq
 from fuota.simulation.behaviour import Behaviour
 from fuota.simulation.webhook import Marshaler
+from tests.process.generations import Generation
 from tests.process.live import (
     LOOK,
     Installation,
@@ -63,13 +64,13 @@ ANSWERS = {
 
 @pytest.mark.parametrize(("marshaler", "times"), [("protobuf", 1), ("json", 3)])
 async def test_from_the_order_to_the_image(
-    marshaler: Marshaler, times: int, tmp_path: Path, dsn: str, official_client: Any
+    marshaler: Marshaler, times: int, tmp_path: Path, dsn: str, generation: Generation
 ) -> None:
     """With bearer tokens on both sides, and uplinks that are posted three times at once."""
     devices = quick([Behaviour()] * 5)
-    async with chirpstack(devices) as field:
+    async with chirpstack(devices, generation) as field:
         installation = Installation.make(tmp_path, field.tables(dsn))
-        async with site(installation, field, official_client, marshaler=marshaler, times=times) as running:
+        async with site(installation, field, marshaler=marshaler, times=times) as running:
             deployment_id = await running.create(devices)
             status = await running.end(deployment_id)
             await field.until(lambda: not field.groups)
@@ -125,7 +126,7 @@ def check_log(rows: list[dict[str, Any]]) -> None:
 
 
 async def test_bad_air_and_a_network_that_fails_now_and_then(
-    tmp_path: Path, dsn: str, official_client: Any
+    tmp_path: Path, dsn: str, generation: Generation
 ) -> None:
     """Two deployments at once: one loses 30 % of all frames, the other 20 % of its uplinks.
 
@@ -133,10 +134,10 @@ async def test_bad_air_and_a_network_that_fails_now_and_then(
     """
     lossy, mute = Behaviour(uplink_loss=0.3, downlink_loss=0.3), Behaviour(uplink_loss=0.2)
     devices = quick([lossy] * 3 + [mute] * 5)
-    async with chirpstack(devices) as field:
+    async with chirpstack(devices, generation) as field:
         field.conditions.failing = 0.1
         installation = Installation.make(tmp_path, field.tables(dsn))
-        async with site(installation, field, official_client) as running:
+        async with site(installation, field) as running:
             in_bad_air = await running.create(
                 devices[:3], fragmentationRedundancy=45, unicastTimeout="0.3s", unicastAttemptCount=20
             )
@@ -193,7 +194,7 @@ REFUSALS: dict[str, tuple[str, Behaviour]] = {
 
 
 async def test_devices_that_refuse_fail_alone_and_say_why(
-    tmp_path: Path, dsn: str, official_client: Any
+    tmp_path: Path, dsn: str, generation: Generation
 ) -> None:
     """On the debug endpoint while the deployment runs, and in the log."""
     devices = quick([*(behaviour for _, behaviour in REFUSALS.values()), Behaviour(), Behaviour()])
@@ -201,9 +202,9 @@ async def test_devices_that_refuse_fail_alone_and_say_why(
         str(device.dev_eui): detail for device, (detail, _) in zip(devices, REFUSALS.values(), strict=False)
     }
     last, good = str(devices[-3].dev_eui), devices[-2:]  # with its failure the deployment ends
-    async with chirpstack(devices) as field:
+    async with chirpstack(devices, generation) as field:
         installation = Installation.make(tmp_path, field.tables(dsn))
-        async with site(installation, field, official_client) as running:
+        async with site(installation, field) as running:
             deployment_id = await running.create(
                 devices, unicastAttemptCount=3, multicastTimeout=2, fragmentationRedundancy=5
             )
@@ -231,12 +232,12 @@ def failed(actor: dict[str, Any]) -> dict[str, str]:
     return below
 
 
-async def test_when_nobody_is_left_nothing_is_sent(tmp_path: Path, dsn: str, official_client: Any) -> None:
+async def test_when_nobody_is_left_nothing_is_sent(tmp_path: Path, dsn: str, generation: Generation) -> None:
     """The status ends all the same, and says how far it went."""
     devices = quick([Behaviour(silent=True)] * 2)
-    async with chirpstack(devices) as field:
+    async with chirpstack(devices, generation) as field:
         installation = Installation.make(tmp_path, field.tables(dsn))
-        async with site(installation, field, official_client) as running:
+        async with site(installation, field) as running:
             status = await running.end(await running.create(devices, unicastAttemptCount=2))
             await field.until(lambda: not field.groups)
     assert complete(status) == set()
@@ -244,12 +245,12 @@ async def test_when_nobody_is_left_nothing_is_sent(tmp_path: Path, dsn: str, off
     assert not {"mcSessionCompletedAt", "enqueueCompletedAt"} & status.keys()
 
 
-async def test_chirpstack_is_away_twice(tmp_path: Path, dsn: str, official_client: Any) -> None:
+async def test_chirpstack_is_away_twice(tmp_path: Path, dsn: str, generation: Generation) -> None:
     """For 5 s in the middle of the set-up, and for 5 s in the middle of the transmission."""
     devices = quick([Behaviour()] * 5)
-    async with chirpstack(devices) as field:
+    async with chirpstack(devices, generation) as field:
         installation = Installation.make(tmp_path, field.tables(dsn))
-        async with site(installation, field, official_client) as running:
+        async with site(installation, field) as running:
             deployment_id = await running.create(devices, multicastTimeout=4)
             await field.until(lambda: field.groups)
             field.away()

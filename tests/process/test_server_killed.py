@@ -1,17 +1,15 @@
 """The server is killed again and again, at random moments of one deployment to 200 devices."""
 
-import base64
 import signal
 from pathlib import Path
 from random import Random
-from typing import Any
-from uuid import UUID
 
 import psycopg
 import pytest
 import trio
 
 from fuota.simulation.behaviour import Behaviour
+from tests.process.generations import Generation
 from tests.process.live import Installation, chirpstack, complete, hold_the_image, quick, site
 
 DEVICES = 200
@@ -60,13 +58,13 @@ async def state(dsn: str) -> str:
 
 
 @pytest.mark.timeout(400)
-async def test_a_deployment_outlives_twenty_deaths(tmp_path: Path, dsn: str, official_client: Any) -> None:
+async def test_a_deployment_outlives_twenty_deaths(tmp_path: Path, dsn: str, generation: Generation) -> None:
     random, seen = Random(SEED), set()
     devices = quick([Behaviour()] * DEVICES)
-    async with chirpstack(devices) as field:
+    async with chirpstack(devices, generation) as field:
         field.conditions.latency = 0.02  # of each call, so that every phase takes a while
         installation = Installation.make(tmp_path, field.tables(dsn))
-        async with site(installation, field, official_client) as running:
+        async with site(installation, field) as running:
             deployment_id = await running.create(
                 devices, multicastTimeout=5, unicastTimeout="0.6s", unicastAttemptCount=50
             )
@@ -75,14 +73,14 @@ async def test_a_deployment_outlives_twenty_deaths(tmp_path: Path, dsn: str, off
             async with installation.serving() as server, field.posted_to(server):
                 await die(random, dsn, server.process, death)
             seen.add(await state(dsn))
-        async with site(installation, field, official_client) as running:
+        async with site(installation, field) as running:
             status = await running.end(deployment_id, within=200)
             await field.until(lambda: not field.groups)
             assert await running.server.crashes() == []
             assert await running.server.stop() == 0
     assert len(complete(status)) == DEVICES
     assert hold_the_image(devices)
-    assert field.groups.ever == [f"fuota-{UUID(bytes=base64.b64decode(deployment_id))}"]
+    assert field.groups.ever == [f"fuota-{generation.uuid(deployment_id)}"]
     assert len(seen) >= 3, f"it died only in {seen}"
     check_history(dsn)
     assert "Traceback" not in installation.stderr

@@ -10,11 +10,10 @@ import pytest
 import trio
 
 from fuota.simulation.behaviour import Behaviour
-from fuota.simulation.webhook import open_webhook
 from fuota.uplink import Uplink
 from tests.process.cluster import Cluster
+from tests.process.generations import Generation
 from tests.process.live import (
-    EVENT_TOKEN,
     Field,
     Installation,
     Server,
@@ -30,8 +29,8 @@ from tests.process.live import (
 async def posted_to_both(field: Field, *servers: Server) -> AsyncIterator[None]:
     """ChirpStack's integration has both addresses."""
     async with (
-        open_webhook(servers[0].integration, token=EVENT_TOKEN) as one,
-        open_webhook(servers[1].integration, token=EVENT_TOKEN) as other,
+        field.webhook(servers[0]) as one,
+        field.webhook(servers[1]) as other,
     ):
 
         async def deliver(uplink: Uplink) -> None:
@@ -61,25 +60,27 @@ def runs_nothing(said: Any) -> bool:
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, signal.SIGSTOP], ids=lambda how: how.name)
 async def test_the_second_takes_over(
-    how: signal.Signals, tmp_path: Path, dsn: str, official_client: Any
+    how: signal.Signals, tmp_path: Path, dsn: str, generation: Generation
 ) -> None:
     devices = quick([Behaviour()] * 5)
-    async with chirpstack(devices) as field:
+    async with chirpstack(devices, generation) as field:
         first, second = installations(tmp_path, field, dsn)
         field.conditions.latency = 0.05  # the transmission takes its time
         async with (
             first.serving() as owner,
             second.serving() as standby,
-            official_client(owner.api) as client,
-            official_client(standby.api) as other,
+            generation.client(owner.api) as client,
+            generation.client(standby.api) as other,
             posted_to_both(field, owner, standby),
         ):
             code, said = await standby.says("readyz")
             assert code == 503
             assert f"process {owner.process.pid}" in said["ailments"]["ownership"]
             with pytest.raises(Exception, match=f"run by .*process {owner.process.pid}"):
-                await Site(standby, other).create(devices)
-            deployment_id = await Site(owner, client).create(devices, multicastTimeout=4)
+                await Site(standby, other, generation=generation).create(devices)
+            deployment_id = await Site(owner, client, generation=generation).create(
+                devices, multicastTimeout=4
+            )
             await field.until_sent(3)
             assert runs_nothing(await standby.look("debug/actors?path=/deployments"))
             if how is signal.SIGTERM:
@@ -89,7 +90,7 @@ async def test_the_second_takes_over(
             if how is signal.SIGKILL:
                 await owner.process.wait()  # so that it is gone for the other, too
             await standby.until_it_says("readyz", lambda said: "ownership" not in said["ailments"], within=30)
-            status = await Site(standby, other).end(deployment_id, within=90)
+            status = await Site(standby, other, generation=generation).end(deployment_id, within=90)
             await field.until(lambda: not field.groups)
             calls = field.conditions.calls
             if how is signal.SIGSTOP:

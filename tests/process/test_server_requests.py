@@ -15,7 +15,7 @@ from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from grpclib.reflection.v1alpha.reflection_pb2 import ServerReflectionRequest, ServerReflectionResponse
 
 from fuota.simulation.behaviour import Behaviour
-from tests.process.conftest import OfficialError
+from tests.process.clients import CallFailed
 from tests.process.live import EVENT_TOKEN, Installation, Site, in_base64, quick
 
 NOWHERE = "127.0.0.1:1"
@@ -33,8 +33,8 @@ def installation(folder: Path, dsn: str) -> Installation:
     )
 
 
-async def refusal(call: Any) -> OfficialError:
-    with pytest.raises(OfficialError) as raised:
+async def refusal(call: Any) -> CallFailed:
+    with pytest.raises(CallFailed) as raised:
         await call
     return raised.value
 

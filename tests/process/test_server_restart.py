@@ -1,27 +1,25 @@
 """The server ends in the middle of a deployment, and goes on with it when it is started again."""
 
-import base64
 import signal
 from collections import defaultdict
 from pathlib import Path
-from typing import Any
-from uuid import UUID
 
 import psycopg
 import trio
 
 from fuota.config import Bind
 from fuota.simulation.behaviour import Behaviour
+from tests.process.generations import Generation
 from tests.process.live import Installation, chirpstack, complete, hold_the_image, quick, site
 
 
-async def test_it_ends_four_times(tmp_path: Path, dsn: str, official_client: Any) -> None:
+async def test_it_ends_four_times(tmp_path: Path, dsn: str, generation: Generation) -> None:
     """Asked to and killed, in the set-up and in the transmission."""
     devices = quick([Behaviour()] * 5)
-    async with chirpstack(devices) as field:
+    async with chirpstack(devices, generation) as field:
         field.conditions.latency = 0.05  # the transmission takes its time
         installation = Installation.make(tmp_path, field.tables(dsn))
-        async with site(installation, field, official_client) as running:
+        async with site(installation, field) as running:
             deployment_id = await running.create(devices, multicastTimeout=4)
             await field.until(lambda: any(group.members for group in field.groups.values()))
             assert await running.server.stop() == 0
@@ -34,13 +32,13 @@ async def test_it_ends_four_times(tmp_path: Path, dsn: str, official_client: Any
                 await field.until_sent(sent)
                 assert await server.stop(number) == code
         assert not hold_the_image(devices)
-        async with site(installation, field, official_client) as running:
+        async with site(installation, field) as running:
             status = await running.end(deployment_id)
             await field.until(lambda: not field.groups)
             assert await running.server.stop() == 0
     assert len(complete(status)) == 5
     assert hold_the_image(devices)
-    assert field.groups.ever == [f"fuota-{UUID(bytes=base64.b64decode(deployment_id))}"]
+    assert field.groups.ever == [f"fuota-{generation.uuid(deployment_id)}"]
     assert_gap_free(dsn)
     assert "Traceback" not in installation.stderr
 
@@ -76,15 +74,17 @@ async def test_asked_to_stop_twice_it_stops_at_once(tmp_path: Path, dsn: str) ->
                 assert await server.stop() == 128 + signal.SIGTERM
 
 
-async def test_stops_in_time_though_chirpstack_hangs(tmp_path: Path, dsn: str, official_client: Any) -> None:
+async def test_stops_in_time_though_chirpstack_hangs(
+    tmp_path: Path, dsn: str, generation: Generation
+) -> None:
     """No call to it comes back, while more deployments wait than there may be calls."""
     devices = quick([Behaviour()] * 34)
-    async with chirpstack(devices) as field:
+    async with chirpstack(devices, generation) as field:
         field.conditions.latency = 60
         installation = Installation.make(tmp_path, field.tables(dsn))
-        async with site(installation, field, official_client) as running:
+        async with site(installation, field) as running:
             taken = [await running.create([device]) for device in devices]
             assert await running.server.stop(signal.SIGINT) == 0
-        async with site(installation, field, official_client) as running:
+        async with site(installation, field) as running:
             assert [len((await running.status(each))["deviceStatus"]) for each in taken] == [1] * 34
     assert "Traceback" not in installation.stderr

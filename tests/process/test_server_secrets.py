@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
@@ -14,6 +13,7 @@ from fuota.journal.keyfile import keyring, load_or_create
 from fuota.journal.sealing import Kind
 from fuota.lorawan import keys
 from fuota.simulation.behaviour import Behaviour
+from tests.process.generations import Generation
 from tests.process.live import (
     API_TOKEN,
     EVENT_TOKEN,
@@ -70,10 +70,10 @@ def mc_key(folder: Path, dsn: str) -> bytes:
     return keyring(load_or_create(folder / "master.key")).open(row[1], Kind.MC_KEY, row[0])
 
 
-async def test_no_secret_is_shown(tmp_path: Path, dsn: str, official_client: Any) -> None:
+async def test_no_secret_is_shown(tmp_path: Path, dsn: str, generation: Generation) -> None:
     devices = quick([Behaviour(), Behaviour(), Behaviour(silent=True), Behaviour(wrong_root_key=True)])
     places: dict[str, bytes] = {}
-    async with chirpstack(devices) as field:
+    async with chirpstack(devices, generation) as field:
         field.conditions.failing = 0.1
         installation = Installation.make(tmp_path, field.tables(f"{dsn} password='{PASSWORD}'"))
         installation.tables |= {
@@ -81,7 +81,7 @@ async def test_no_secret_is_shown(tmp_path: Path, dsn: str, official_client: Any
             "debug": {"bind": "127.0.0.1:0", "token": DEBUG_TOKEN},
             "secrets": {"key_file": str(tmp_path / "master.key")},
         }
-        async with site(installation, field, official_client) as running:
+        async with site(installation, field) as running:
             server = running.server
             deployment_id = await running.create(devices)
 
