@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
-from uuid import uuid4
+from uuid import UUID
 
 import attrs
 
@@ -89,6 +89,8 @@ class ChirpStack:
     on_unicast: Callable[[EUI64], None] = attrs.field(repr=False)
     """The same for a device's."""
     groups: dict[str, Group] = attrs.field(factory=dict, init=False)
+    _made: int = attrs.field(default=0, init=False)
+    """Groups, ever."""
     _queues: dict[EUI64, Queue] = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -113,7 +115,8 @@ class ChirpStack:
         """Make a group. ChirpStack gives it an id and minds no second one of the same name."""
         if settings.application_id not in self.applications.values():
             raise ApiError("NOT_FOUND", f"application {settings.application_id} does not exist")
-        group = Group(str(uuid4()), settings, Queue(f_cnt))
+        self._made += 1
+        group = Group(str(UUID(int=self._made, version=4)), settings, Queue(f_cnt))
         self.groups[group.id] = group
         return group
 

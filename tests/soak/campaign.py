@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import partial
+from hashlib import sha256
 from random import Random
 
 import attrs
@@ -60,6 +61,7 @@ class Campaign:
             score.deployments += 1
             score.devices += len(status.devices)
             score.owed += check_deployment(status, asked, self.witness, self.air, self.faults)
+        score.fingerprint = sha256(repr(self.journal.history).encode()).hexdigest()
         return score
 
     async def live(self) -> bool:

@@ -39,6 +39,8 @@ class Score:
     owed: int = 0
     """Devices that had to complete, and did."""
     deaths: int = 0
+    fingerprint: str = ""
+    """Of all that was written, in one campaign."""
 
     def add(self, other: "Score") -> None:
         self.deployments += other.deployments
