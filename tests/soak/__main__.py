@@ -10,9 +10,9 @@ import click
 import hypothesis
 import structlog
 import trio
-from trio.testing import MockClock
 
 from tests.soak.campaign import campaign
+from tests.soak.clock import LeapingClock
 from tests.soak.invariants import Score
 
 
@@ -34,7 +34,7 @@ def soak(seed: int, deployments: int, devices: int) -> Score:
 
     with structlog.testing.capture_logs() as logs:
         try:
-            score = trio.run(run, clock=MockClock(autojump_threshold=0))
+            score = trio.run(run, clock=LeapingClock())
         finally:
             assert not wrong, wrong[0]
     crashed = [str(entry) for entry in logs if entry["event"] == "crashed"]
