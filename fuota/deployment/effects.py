@@ -5,7 +5,7 @@ from typing import assert_never
 
 import attrs
 
-from fuota.deployment.machine import opening
+from fuota.deployment.machine import BATCH, opening
 from fuota.deployment.plan import Plan, StatusRequest
 from fuota.deployment.states import (
     Abandoning,
@@ -24,9 +24,6 @@ from fuota.deployment.states import (
     Transmitting,
 )
 from fuota.device import messages as device
-
-BATCH = 20
-"""Fragments between two commits of the cursor: what a crash may repeat."""
 
 
 @attrs.frozen
@@ -90,8 +87,9 @@ def effects(plan: Plan, state: State) -> tuple[Effect, ...]:
             return (CreateGroup(plan.mc_fcnt(lost)),)
         case ArrangingSession(session=session) | AwaitingStart(session=session):
             return (WakeAt(opening(plan, session)),)
-        case Transmitting(group_id, session, sent):
-            return (Multicast(group_id, sent, min(sent + BATCH, plan.fragments)), WakeAt(session.end))
+        case Transmitting(group_id, session, sent, upto=upto):
+            batch = Multicast(group_id, sent, upto or min(sent + BATCH, plan.fragments))
+            return (batch, WakeAt(session.end))
         case AwaitingEnd(group_id, session):
             return (Watch(group_id, session.end), WakeAt(session.end))
         case Settling(group_id, session):

@@ -2,16 +2,13 @@
 
 from collections.abc import Iterator
 
+from fuota.deployment.pace import FRAGMENT_HEADER, pace
 from fuota.deployment.plan import BEACON_PERIOD, MulticastClass, Plan
 from fuota.deployment.problem import Problem
-from fuota.lorawan.airtime import max_payload, modulation, time_on_air
+from fuota.lorawan.airtime import max_payload
 
 MAX_FRAGMENTS = 16_383
 """N has 14 bits (TS004 section 5.8)."""
-
-FRAGMENT_HEADER = 3
-PHY_OVERHEAD = 13
-"""MHDR, FHDR without options, FPort and MIC, in octets."""
 
 
 def impossible(plan: Plan) -> Iterator[Problem]:
@@ -54,10 +51,7 @@ def _too_long(plan: Plan) -> Iterator[Problem]:
                 f"{plan.fragments} fragments need as many",
             )
         return
-    rate = modulation(plan.frequency, plan.dr, plan.region)
-    if rate is None:
-        return
-    needed = plan.fragments * time_on_air(rate, plan.frag_size + FRAGMENT_HEADER + PHY_OVERHEAD)
+    needed = plan.fragments * pace(plan)
     if needed > plan.window:
         yield Problem(
             "multicast_timeout",

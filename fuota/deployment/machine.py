@@ -5,8 +5,8 @@
 
 Devices go through the unicast steps at their own pace; the deployment only counts them. The start of the
 session is the one barrier: it is fixed when every device is prepared or has failed. A window that closes
-before all fragments are in the queue is followed by another, for all devices alike, which goes on where it
-stopped.
+before all fragments are in the queue, early enough to be heard, is followed by another, for all devices
+alike, which goes on where it stopped.
 """
 
 from datetime import datetime, timedelta
@@ -23,6 +23,7 @@ from fuota.deployment.messages import (
     GroupRefused,
     Tally,
 )
+from fuota.deployment.pace import drained, first, room
 from fuota.deployment.plan import RESTORATIONS, MulticastClass, Plan, StatusRequest
 from fuota.deployment.states import (
     Abandoning,
@@ -52,6 +53,9 @@ A start that nobody has agreed to, or that comes while the network is away, uses
 PATIENT = 10
 """Sessions up to which the start is put off for devices that the network has not been able to ask in time."""
 
+BATCH = 20
+"""Fragments between two commits of the cursor: what a crash may repeat."""
+
 BEACON_ACQUISITION = timedelta(seconds=135)
 """How long before a class B session a device stack begins to look for beacons (SWL2001)."""
 
@@ -79,18 +83,17 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case ArrangingSession(group, session_, sent, lost, used), Counted(tally) if tally.ready and not (tally.prepared or tally.asked):
             return AwaitingStart(group, session_, sent, lost, used)
         case (ArrangingSession(group, session_, sent, lost, used) | AwaitingStart(group, session_, sent, lost, used)), Expired(tally, away) \
-                if away or not tally.ready or now >= session_.end or (tally.prepared and session_.number < PATIENT):
+                if away or not tally.ready or too_late(plan, session_, now) or (tally.prepared and session_.number < PATIENT):
             return ArrangingSession(group, session(plan, session_.number + 1, tally.listening, now), sent, lost, used)
         case (ArrangingSession(group, session_, sent, lost, used) | AwaitingStart(group, session_, sent, lost, used)), Expired():
-            return Transmitting(group, session_, sent, lost, used)
+            return _transmitting(plan, AwaitingStart(group, session_, sent, lost, used), now)
 
-        case Transmitting(group, session_, already, lost, used), FragmentsEnqueued(sent) if already < sent < plan.fragments:
-            return Transmitting(group, session_, sent, lost, used)
-        case Transmitting(), FragmentsEnqueued(sent) if sent == plan.fragments:
-            return _all_enqueued(plan, state)
-        case Transmitting(group, session_, sent, lost, used), Expired() if used + 1 == SESSIONS:
+        case Transmitting(sent=already), FragmentsEnqueued(sent) if already < sent <= plan.fragments:
+            return _enqueued(plan, state, sent, now)
+        case (Transmitting(group, session_, sent, lost, used) | AwaitingEnd(group, session_, sent, lost, used)), Expired() \
+                if sent == plan.fragments or used + 1 == SESSIONS:
             return Settling(group, session_, sent, lost, used)
-        case Transmitting(group, session_, sent, lost, used), Expired(tally):
+        case (Transmitting(group, session_, sent, lost, used) | AwaitingEnd(group, session_, sent, lost, used)), Expired(tally):
             return ArrangingSession(group, session(plan, session_.number + 1, tally.listening, now), sent, lost, used + 1)
         case (Transmitting(_, session_, _, lost, used) | AwaitingEnd(_, session_, _, lost, used) | Settling(_, session_, _, lost, used)), GroupLost() \
                 if lost < RESTORATIONS:
@@ -101,7 +104,6 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
             return ArrangingSession(group, session(plan, session_.number + 1, members, now), 0, lost, used)
         case RestoringGroup(), GroupRefused(detail): return Abandoning(Why.GROUP_LOST, detail)
 
-        case AwaitingEnd(group, session_, sent, lost, used), Expired(): return Settling(group, session_, sent, lost, used)
         case (AwaitingEnd() | Settling()), Counted(tally) if tally.all_settled: return DeletingGroup(Why.DONE, "")
         case Abandoning(why, detail), Counted(tally) if tally.all_settled: return DeletingGroup(why, detail)
         case DeletingGroup(why, detail), GroupDeleted(): return Ended(why, detail)
@@ -140,7 +142,32 @@ def nobody_left(tally: Tally) -> State:
     return DeletingGroup(Why.NOBODY_LEFT, "no device is left to send to")
 
 
-def _all_enqueued(plan: Plan, state: Transmitting) -> State:
-    if plan.status_request is StatusRequest.AFTER_FRAGMENT_ENQUEUE:
-        return Settling(state.group_id, state.session, plan.fragments, state.lost, state.used)
-    return AwaitingEnd(state.group_id, state.session, plan.fragments, state.lost, state.used)
+def too_late(plan: Plan, session: Session, now: datetime) -> bool:
+    """Whether nothing that is sent from now on can be heard any more."""
+    return not room(plan, session, first(plan, session, opening(plan, session), now))
+
+
+def _transmitting(plan: Plan, state: AwaitingStart, now: datetime) -> State:
+    begin = first(plan, state.session, opening(plan, state.session), now)
+    upto = _batch(plan, state.session, state.sent, begin)
+    return Transmitting(state.group_id, state.session, state.sent, state.lost, state.used, upto, begin)
+
+
+def _batch(plan: Plan, session: Session, sent: int, begin: datetime) -> int:
+    """The last fragment of the next batch, which goes out from `begin` on; `sent` if none can be heard."""
+    return min(sent + min(BATCH, room(plan, session, begin)), plan.fragments)
+
+
+def _enqueued(plan: Plan, state: Transmitting, sent: int, now: datetime) -> State:
+    """A batch is in the queue. One that came too late to be heard as a whole is sent again in another session."""
+    group, session, lost, used = state.group_id, state.session, state.lost, state.used
+    begin = drained(plan, state.drained or now, sent - state.sent, now)
+    if begin > session.end:
+        return AwaitingEnd(group, session, state.sent, lost, used)
+    if sent == plan.fragments and plan.status_request is StatusRequest.AFTER_FRAGMENT_ENQUEUE:
+        return Settling(group, session, sent, lost, used)
+    begin = max(begin, now)
+    upto = _batch(plan, session, sent, begin)
+    if upto == sent:
+        return AwaitingEnd(group, session, sent, lost, used)
+    return Transmitting(group, session, sent, lost, used, upto, begin)

@@ -24,9 +24,7 @@ def milestones(plan: Plan, state: State) -> tuple[Milestone, ...]:
             return (Milestone.FRAG_SESSION_SETUP,)
         case AwaitingStart() | Transmitting():
             return (Milestone.MC_SESSION,)
-        case AwaitingEnd():
-            return (Milestone.ENQUEUE,)
-        case Settling(sent=sent) if sent == plan.fragments:
+        case AwaitingEnd(sent=sent) | Settling(sent=sent) if sent == plan.fragments:
             return (Milestone.ENQUEUE,)
         case Ended(why=Why.DONE | Why.NOBODY_LEFT) if plan.status_request is not StatusRequest.NO_REQUEST:
             return (Milestone.FRAG_STATUS,)

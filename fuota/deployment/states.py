@@ -88,6 +88,10 @@ class Transmitting:
     sent: int
     lost: int = 0
     used: int = 0
+    upto: int = 0
+    """The last fragment of the batch that is on its way into the queue; 0: that of a full batch."""
+    drained: datetime | None = None
+    """When what was in the queue before this batch has been on the air, at the earliest."""
 
 
 @attrs.frozen
@@ -101,7 +105,7 @@ class RestoringGroup:
 
 @attrs.frozen
 class AwaitingEnd:
-    """All fragments are in the queue; the devices listen until the window closes."""
+    """All fragments are in the queue, or all that can still be heard; the devices listen until the end."""
 
     group_id: str
     session: Session

@@ -61,6 +61,14 @@ def tally(
     return Tally(group, fragments, prepared, asked, ready, settled, complete=0)
 
 
+def transmitting(
+    state: State, group_id: str, session: Session, sent: int, *, lost: int = 0, used: int = 0
+) -> bool:
+    """Whether that is the state, whatever it says of its batch."""
+    expected = Transmitting(group_id, session, sent, lost, used)
+    return isinstance(state, Transmitting) and attrs.evolve(state, upto=0, drained=None) == expected
+
+
 def test_a_deployment_in_which_all_goes_well(plan: Plan, now: datetime) -> None:
     state: State = CreatingGroup()
     state = step(plan, state, GroupCreated("g"), now)
@@ -73,9 +81,9 @@ def test_a_deployment_in_which_all_goes_well(plan: Plan, now: datetime) -> None:
     state = step(plan, state, Counted(tally(ready=3)), now)
     assert state == AwaitingStart("g", fixed, 0)
     state = step(plan, state, Expired(tally(ready=3)), fixed.start)
-    assert state == Transmitting("g", fixed, 0)
+    assert transmitting(state, "g", fixed, 0)
     state = step(plan, state, FragmentsEnqueued(20), fixed.start)
-    assert state == Transmitting("g", fixed, 20)
+    assert transmitting(state, "g", fixed, 20)
     state = step(plan, state, FragmentsEnqueued(plan.fragments), fixed.start)
     assert state == AwaitingEnd("g", fixed, plan.fragments)
     state = step(plan, state, Expired(tally(ready=3)), fixed.end)
@@ -127,7 +135,7 @@ def test_the_first_fragment_is_sent_a_little_after_the_window_opens(plan: Plan, 
 def test_a_session_is_moved_for_all_or_for_none(plan: Plan, session: Session) -> None:
     arranging = ArrangingSession("g", session, 0)
     some = step(plan, arranging, Expired(tally(asked=1, ready=2)), session.start)
-    assert some == Transmitting("g", session, 0)
+    assert transmitting(some, "g", session, 0)
     none = step(plan, arranging, Expired(tally(prepared=3)), session.start)
     assert isinstance(none, ArrangingSession)
     assert none.session.number == 2
@@ -179,7 +187,7 @@ def test_a_start_is_put_off_for_those_whom_the_network_could_not_ask(
             assert (after.session.number, after.sent, after.lost, after.used) == (number + 1, 20, 1, 2)
             assert after.session.start > due.start
         else:
-            assert after == Transmitting("g", due, 20, 1, 2)
+            assert transmitting(after, "g", due, 20, lost=1, used=2)
 
 
 def test_a_batch_is_committed_once(plan: Plan, session: Session, now: datetime) -> None:

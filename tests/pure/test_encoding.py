@@ -84,6 +84,8 @@ DEPLOYMENTS: list[deployment.State] = [
     deployment.Ended(deployment.Why.DONE, ""),
 ]
 
+BATCH = deployment.Transmitting(GROUP, SESSION, 64, 1, 2, 84, DEADLINE)
+
 DEVICES: list[device.State] = [
     device.Waiting(),
     device.JoiningGroup(GROUP),
@@ -104,6 +106,7 @@ DEVICES: list[device.State] = [
 TEXTS: dict[str, str] = {
     **{f"deployment-{tag}": dump_state(s) for tag, s in zip(DEPLOYMENT_STATES, DEPLOYMENTS, strict=True)},
     **{f"device-{tag}": dump_state(s) for tag, s in zip(DEVICE_STATES, DEVICES, strict=True)},
+    "deployment-transmitting-batch": dump_state(BATCH),
     "plan": dump_plan(PLAN),
     "plan-chirpstack4": dump_plan(PLAN_4),
 }
@@ -125,6 +128,10 @@ def test_every_state_has_a_tag_a_sample_and_a_golden_file() -> None:
 def test_stored_state_of_a_deployment_loads(tag: str, state: deployment.State) -> None:
     assert load_deployment_state(golden(f"deployment-{tag}")) == state
     assert load_deployment_state(dump_state(state)) == state
+
+
+def test_what_is_stored_of_a_batch_loads() -> None:
+    assert load_deployment_state(golden("deployment-transmitting-batch")) == BATCH
 
 
 @pytest.mark.parametrize(("tag", "state"), list(zip(DEVICE_STATES, DEVICES, strict=True)))

@@ -8,7 +8,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from fuota.deployment.effects import BATCH
+from fuota.deployment.machine import BATCH
 from fuota.deployment.order import Order
 from fuota.deployment.plan import MulticastClass
 from fuota.deployment.states import ArrangingSession, AwaitingEnd, Ended, Transmitting, Why

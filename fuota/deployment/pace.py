@@ -1,0 +1,49 @@
+"""A group's queue as it drains: how many fragments can be on the air before a window closes."""
+
+from datetime import datetime, timedelta
+
+from fuota.deployment.plan import BEACON_PERIOD, MulticastClass, Plan
+from fuota.deployment.states import Session
+from fuota.lorawan.airtime import modulation, time_on_air
+
+FRAGMENT_HEADER = 3
+PHY_OVERHEAD = 13
+"""MHDR, FHDR without options, FPort and MIC, in octets."""
+
+LATE = timedelta(seconds=2)
+"""What the network may take for a batch before it counts as away meanwhile."""
+
+
+def pace(plan: Plan) -> timedelta:
+    """From one fragment to the next, at the least: a ping slot (class B) or the time on air (class C).
+
+    0 if nobody knows: no region has the frequency and the data rate.
+    """
+    if plan.mc_class is MulticastClass.B:
+        return BEACON_PERIOD / (1 << 7 - plan.periodicity)
+    rate = modulation(plan.frequency, plan.dr, plan.region)
+    if rate is None:
+        return timedelta(0)
+    return time_on_air(rate, plan.frag_size + FRAGMENT_HEADER + PHY_OVERHEAD)
+
+
+def room(plan: Plan, session: Session, begin: datetime) -> int:
+    """Fragments that can be heard if the first of them goes out at `begin`."""
+    if begin >= session.end:
+        return 0
+    each = pace(plan)
+    return (session.end - begin) // each if each else plan.fragments
+
+
+def first(plan: Plan, session: Session, opening: datetime, now: datetime) -> datetime:
+    """When the first fragment of a session goes out, if it is enqueued now: in time, or as the next one."""
+    return session.start if now <= opening + LATE else now + pace(plan)
+
+
+def drained(plan: Plan, begin: datetime, fragments: int, now: datetime) -> datetime:
+    """When so many fragments have been on the air that were to go out from `begin` on and are enqueued now.
+
+    If that took long they may all have come just now.
+    """
+    done = begin + fragments * pace(plan)
+    return done if now <= done + LATE else now + fragments * pace(plan)

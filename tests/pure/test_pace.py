@@ -1,0 +1,110 @@
+"""What is put into a group's queue can be heard before the window closes, or it does not count."""
+
+from datetime import datetime, timedelta
+
+import attrs
+import pytest
+
+from fuota.deployment.effects import Multicast, effects
+from fuota.deployment.machine import SESSIONS, opening, step
+from fuota.deployment.messages import Expired, FragmentsEnqueued, Tally
+from fuota.deployment.pace import drained, first, pace, room
+from fuota.deployment.plan import MulticastClass, Plan
+from fuota.deployment.record import milestones
+from fuota.deployment.states import (
+    ArrangingSession,
+    AwaitingEnd,
+    AwaitingStart,
+    Session,
+    Settling,
+    State,
+    Transmitting,
+)
+
+SECOND = timedelta(seconds=1)
+READY = Tally(group=0, fragments=0, prepared=0, asked=0, ready=3, settled=0, complete=0)
+
+
+@pytest.fixture
+def class_b(plan: Plan) -> Plan:
+    """A window of two beacon periods with 16 slots each: one in 8 s."""
+    return attrs.evolve(plan, mc_class=MulticastClass.B, time_out=1, periodicity=3, redundancy=0)
+
+
+def opened(plan: Plan, session: Session, now: datetime) -> State:
+    return step(plan, AwaitingStart("g", session, 0), Expired(READY), now)
+
+
+def test_a_fragment_is_as_long_as_its_slot_or_its_time_on_air(plan: Plan, class_b: Plan) -> None:
+    assert pace(class_b) == 8 * SECOND
+    assert timedelta(seconds=0.1) < pace(plan) < timedelta(seconds=0.13)
+    assert not pace(attrs.evolve(plan, frequency=100)), "nobody knows the region"
+
+
+def test_as_many_fragments_have_room_as_slots_are_left(class_b: Plan, now: datetime) -> None:
+    session = Session(1, now, now + class_b.window)
+    assert room(class_b, session, session.start) == 32
+    assert room(class_b, session, session.end - 17 * SECOND) == 2
+    assert room(class_b, session, session.end) == 0
+
+
+def test_a_session_that_begins_late_begins_with_the_next_slot(class_b: Plan, now: datetime) -> None:
+    session = Session(1, now, now + class_b.window)
+    begins = [first(class_b, session, now, now + late * SECOND) for late in (0, 2, 3)]
+    assert begins == [now, now, now + 11 * SECOND]
+
+
+def test_a_batch_that_took_long_may_have_come_just_now(plan: Plan, now: datetime) -> None:
+    on_air = 20 * pace(plan)
+    assert drained(plan, now, 20, now + SECOND) == now + on_air
+    assert drained(plan, now, 20, now + 10 * SECOND) == now + 10 * SECOND + on_air
+
+
+def test_a_batch_is_no_longer_than_what_can_be_heard(class_b: Plan, now: datetime) -> None:
+    session = Session(1, now, now + class_b.window)
+    state = opened(class_b, session, session.end - 50 * SECOND)
+    assert isinstance(state, Transmitting)
+    assert effects(class_b, state)[0] == Multicast("g", 0, 5)
+    state = step(class_b, state, FragmentsEnqueued(5), session.end - 49 * SECOND)
+    assert state == AwaitingEnd("g", session, 5)
+    assert milestones(class_b, state) == ()
+    state = step(class_b, state, Expired(READY), session.end)
+    assert isinstance(state, ArrangingSession)
+    assert (state.session.number, state.sent, state.used) == (2, 5, 1)
+
+
+def test_a_start_after_which_nothing_can_be_heard_is_put_off(class_b: Plan, now: datetime) -> None:
+    session = Session(40, now, now + class_b.window)
+    state = opened(class_b, session, session.end - 10 * SECOND)
+    assert isinstance(state, ArrangingSession)
+    assert (state.session.number, state.used) == (41, 0)
+
+
+def test_a_batch_that_came_too_late_does_not_count(plan: Plan, session: Session) -> None:
+    state = opened(plan, session, opening(plan, session))
+    state = step(plan, state, FragmentsEnqueued(20), session.start + 3 * SECOND)
+    assert isinstance(state, Transmitting)
+    state = step(plan, state, FragmentsEnqueued(40), session.end - SECOND)
+    assert state == AwaitingEnd("g", session, 20)
+
+
+def test_a_plan_that_fills_its_window_is_sent_in_one_session(class_b: Plan, now: datetime) -> None:
+    full = attrs.evolve(class_b, firmware_size=32 * class_b.frag_size)
+    session = Session(1, now, now + full.window)
+    state = opened(full, session, now + SECOND)
+    state = step(full, state, FragmentsEnqueued(20), now + 2 * SECOND)
+    assert isinstance(state, Transmitting)
+    assert effects(full, state)[0] == Multicast("g", 20, 32)
+    assert step(full, state, FragmentsEnqueued(32), now + 3 * SECOND) == AwaitingEnd("g", session, 32)
+
+
+def test_the_last_session_is_settled_for_whatever_was_sent(plan: Plan, session: Session) -> None:
+    state = AwaitingEnd("g", session, 20, used=SESSIONS - 1)
+    assert step(plan, state, Expired(READY), session.end) == Settling("g", session, 20, used=SESSIONS - 1)
+
+
+def test_a_state_that_an_older_version_has_stored_goes_on(plan: Plan, session: Session) -> None:
+    old = Transmitting("g", session, 20)
+    state = step(plan, old, FragmentsEnqueued(40), session.start + 10 * SECOND)
+    assert isinstance(state, Transmitting)
+    assert (state.sent, state.upto) == (40, plan.fragments)
