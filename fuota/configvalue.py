@@ -33,7 +33,12 @@ class Bind:
         found = re.fullmatch(r"(?:\[([^\[\]]+)\]|([^\[\]:/\s]*)):([0-9]{1,5})", text)
         if found is None or int(found[3]) > 65535:
             raise ValueError("must be HOST:PORT, such as 0.0.0.0:8070, [::]:8070 or :8070")
-        return cls(found[1] or found[2] or "", int(found[3]))
+        host = found[1] or found[2] or ""
+        try:
+            host.encode("idna")  # as it is when the address is looked up
+        except UnicodeError:
+            raise ValueError("must be HOST:PORT with a host name that DNS allows") from None
+        return cls(host, int(found[3]))
 
     @property
     def loopback(self) -> bool:
@@ -53,6 +58,8 @@ def text(raw: object) -> str:
         raise ValueError("must be text in quotes")
     if any("\ud800" <= character <= "\udfff" for character in raw):
         raise ValueError("must be UTF-8")
+    if "\0" in raw:
+        raise ValueError("must be text without NUL")
     return raw
 
 
@@ -110,7 +117,10 @@ def server(raw: object) -> Bind:
 
 def file(raw: object) -> Path | None:
     """A file, or None for empty text; `~` is the home directory."""
-    return Path(text(raw)).expanduser() if raw != "" else None
+    try:
+        return Path(text(raw)).expanduser() if raw != "" else None
+    except RuntimeError:
+        raise ValueError("must be a path; there is no home directory of that user") from None
 
 
 def data_home() -> Path:

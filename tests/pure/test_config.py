@@ -225,6 +225,19 @@ def test_the_default_file_loads_to_the_defaults(file: Path) -> None:
             'fuota_server.api.tls_cert = "/x.pem": '
             "must be a file that can be read: No such file or directory",
         ),
+        (
+            "[postgresql]\ndata_dir = '~nobody-of-that-name/x'",
+            'postgresql.data_dir = "~nobody-of-that-name/x": '
+            "must be a path; there is no home directory of that user",
+        ),
+        (
+            '[debug]\nbind = "a..b:1"',
+            'debug.bind = "a..b:1": must be HOST:PORT with a host name that DNS allows',
+        ),
+        (
+            '[postgresql]\ndata_dir = "/a\\u0000"',
+            'postgresql.data_dir = "/a\\u0000": must be text without NUL',
+        ),
         ("[general\n", "must be TOML: Expected ']' at the end of a table declaration (at line 1, column 9)"),
     ],
 )
