@@ -77,6 +77,8 @@ def duration(event: dict[str, Any], name: str) -> tuple[int, int]:
 
 def _kind(value: object) -> str:
     kinds = {str: "string", dict: "object", list: "array", bool: "boolean", type(None): "null"}
+    if isinstance(value, int) and value.bit_length() > 64:
+        return f"a number of {value.bit_length()} bits"  # which a float may not hold
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f"{value:.12g}"
     return kinds.get(type(value), type(value).__name__)

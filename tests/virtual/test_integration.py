@@ -202,6 +202,12 @@ async def test_only_the_ports_of_the_packages_are_passed_on(
         (plain_json(fPort=-1), JSON, "fPort: wanted a number from 0 to 4294967295, got -1"),
         (plain_json(fPort=True), JSON, "fPort: wanted a number from 0 to 4294967295, got boolean"),
         (plain_json(fCnt=1 << 32), JSON, "fCnt: wanted a number from 0 to 4294967295, got 4294967296"),
+        (
+            plain_json(fCnt=10**400),
+            JSON,
+            "fCnt: wanted a number from 0 to 4294967295, got a number of 1329 bits",
+        ),
+        (plain_json(devEUI=-(10**400)), JSON, "devEUI: wanted base64, got a number of 1329 bits"),
         (plain_json(fCnt="seven"), JSON, "fCnt: wanted a number from 0 to 4294967295, got string"),
         (plain_json(data="*"), JSON, "data: wanted base64, got '*'"),
         (plain_json(data=["AgA="]), JSON, "data: wanted base64, got array"),
