@@ -105,7 +105,7 @@ class Reassembly:
         session = self.sessions.get(fragment.frag_index)
         if session is None or (group_id is not None and not session.setup.mc_group_bit_mask & 1 << group_id):
             return
-        if len(fragment.data) != session.setup.frag_size:
+        if fragment.n == 0 or len(fragment.data) != session.setup.frag_size:
             return
         if session.take(fragment.n, fragment.data, self._behaviour.max_lost):
             block = session.decoder.block()

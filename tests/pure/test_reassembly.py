@@ -1,14 +1,18 @@
 """Devices with little memory, against the runs of a real stack with its own limits (decode.json)."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fuota.lorawan.decoder import Decoder
-from fuota.lorawan.fragmentation import FragSessionSetupReq
+from fuota.lorawan.eui import EUI64
+from fuota.lorawan.fragmentation import FragSessionSetupReq, package
 from fuota.lorawan.parity import encode, split
+from fuota.simulation.device import Device
+from fuota.simulation.frames import Payload
 from fuota.simulation.reassembly import Session
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "decode.json").read_text())
@@ -38,3 +42,20 @@ def test_a_device_gives_up_where_the_real_one_does(case: dict[str, Any]) -> None
     assert session.lost == seen["frag_nb_lost"]
     assert session.out_of_memory == bool(seen["matrix_error"])
     assert session.decoder.complete == seen["block_correct"]
+
+
+def test_a_fragment_that_no_sender_numbers_so_is_passed_over() -> None:
+    device = Device(dev_eui=EUI64(bytes(8)), mc_root_key=bytes(16))
+    setup = FragSessionSetupReq(
+        frag_index=0,
+        mc_group_bit_mask=1,
+        nb_frag=1,
+        frag_size=2,
+        frag_algo=0,
+        block_ack_delay=0,
+        padding=0,
+        descriptor=bytes(4),
+    )
+    for octets in (package.write(setup, version=1), b"\x08\0\0ab", b"\x08\1\0ab"):
+        device.take(Payload(201, octets), datetime.now(UTC))
+    assert device.image == b"ab"
