@@ -8,11 +8,8 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 
 import trio
-from h11 import LocalProtocolError
-from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework
@@ -40,21 +37,10 @@ async def serve(
     context = WorkerContext(max_requests=None)
     places = Places("http", CONNECTIONS)
 
-    async def plain(scope: Any, receive: Any, send: Any) -> None:
-        async def say(event: Any) -> None:
-            with suppress(LocalProtocolError):  # the peer has broken HTTP's rules since it asked
-                await send(event)
-
-        if not scope["path"].startswith("/"):  # `*`, nothing, or what may be no URL: Quart expects neither
-            await say({"type": "http.response.start", "status": 400, "headers": []})
-            await say({"type": "http.response.body", "body": b"the path must begin with /\n"})
-        else:
-            await app(scope, receive, say)
-
     async def connect(stream: trio.SocketStream) -> None:
         async with stream:
             with suppress(OSError):  # the peer has gone already
-                await Connection(ASGIWrapper(plain), config, context, stream).serve_at(places)
+                await Connection(app, config, context, stream).serve_at(places)
 
     listeners = await _listen(bind)
     try:

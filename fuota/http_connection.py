@@ -6,10 +6,11 @@ make it turn in circles for good (docs/decisions/0010-http-1-only.md).
 """
 
 from contextlib import suppress
+from typing import Any
 
 import structlog
 import trio
-from h11 import Request
+from h11 import LocalProtocolError, Request
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
@@ -17,7 +18,7 @@ from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import ConnectionState
+from hypercorn.typing import ASGIFramework, ConnectionState
 from hypercorn.utils import parse_socket_addr
 
 from fuota.places import Place, Places, Standing
@@ -44,9 +45,10 @@ class Connection(TCPServer):
     _place: Place
 
     def __init__(
-        self, app: ASGIWrapper, config: Config, context: WorkerContext, stream: trio.SocketStream
+        self, app: ASGIFramework, config: Config, context: WorkerContext, stream: trio.SocketStream
     ) -> None:
-        super().__init__(app, config, context, ConnectionState({}), stream)  # type: ignore[arg-type]  # no TLS
+        super().__init__(ASGIWrapper(self._answer), config, context, ConnectionState({}), stream)  # type: ignore[arg-type]  # no TLS
+        self._app = app
         self._asked = False
         self._reading = trio.CancelScope()
         self._read = trio.Event()
@@ -86,9 +88,29 @@ class Connection(TCPServer):
             places.leave(place)
             await self._close()
 
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        """The application, as far as the peer has kept to the rules: it is served when all of it is here."""
+
+        async def received() -> Any:
+            message = await receive()
+            if message["type"] == "http.request" and not message["more_body"]:
+                self._places.move(self._place, Standing.SERVED)
+            return message
+
+        async def say(event: Any) -> None:
+            with suppress(LocalProtocolError):  # it has broken HTTP's rules since it asked
+                await send(event)
+
+        if not scope["path"].startswith("/"):  # `*`, nothing, or what may be no URL: Quart expects neither
+            await say({"type": "http.response.start", "status": 400, "headers": []})
+            await say({"type": "http.response.body", "body": b"the path must begin with /\n"})
+        else:
+            await self._app(scope, received, say)
+
     async def protocol_send(self, event: Event) -> None:
         if isinstance(event, Updated):
-            self._places.move(self._place, Standing.KNOWN if event.idle else Standing.SERVED)
+            if event.idle:
+                self._places.move(self._place, Standing.KNOWN)
             if not self._read.is_set():  # or there is nothing to idle for
                 with trio.CancelScope(shield=True):  # Quart cancels this task, for it has answered
                     await super().protocol_send(event)

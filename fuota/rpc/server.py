@@ -32,6 +32,8 @@ Answer: TypeAlias = Callable[[Exception], GRPCError | None]
 
 CONNECTIONS = 500
 """Open at a time, so that the process does not run out of file descriptors."""
+AT_ONCE = 16
+"""Newcomers that are let in before those who are there have their turn."""
 HANDSHAKE = 10.0
 """Seconds a new connection has for that of TLS."""
 GRACE = 4.0
@@ -101,15 +103,19 @@ class _Server(Server):
         return Served(calls, made.config, made.h2_config, self._connections, self._places, self._memory)
 
     async def listen(self, bind: Bind, tls: ssl.SSLContext | None) -> None:
-        """As `start`, which has no limit for the handshake, and a short queue."""
+        """As `start`, which knows no limit for the handshake, and lets in as many at once as may queue."""
         self._server = await self._loop.create_server(
             self._protocol_factory,
             bind.host or None,
             bind.port,
             ssl=tls,
             ssl_handshake_timeout=HANDSHAKE if tls else None,
-            backlog=CONNECTIONS,
+            backlog=AT_ONCE,
         )
+        assert isinstance(self._server, asyncio.Server)
+        for listener in self._server.sockets:
+            with listener.dup() as queue:
+                queue.listen(CONNECTIONS)
 
     def address(self) -> str:
         assert isinstance(self._server, asyncio.Server)

@@ -2,14 +2,15 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from random import Random
 
 import click
 import trio
 
-from tests.fuzz import codecs, configuration, coverage, grpc, http
+from tests.fuzz import codecs, configuration, coverage, crowd, floods, grpc, http
+from tests.fuzz.watch import Watch
 
 Fuzz = Callable[[Random, int], str]
 
@@ -24,21 +25,20 @@ def _configuration(random: Random, inputs: int) -> str:
     return f"{inputs} inputs"
 
 
-def _http(two: bool, random: Random, inputs: int) -> str:
-    return trio.run(partial(http.fuzz, random, inputs, two=two)).summary()
-
-
-def _grpc(random: Random, inputs: int) -> str:
-    return trio.run(grpc.fuzz, random, inputs).summary()
+def _server(fuzz: Callable[[Random, int], Awaitable[Watch]], random: Random, inputs: int) -> str:
+    return trio.run(fuzz, random, inputs).summary()
 
 
 TARGETS: dict[str, tuple[Fuzz, float]] = {
-    **{name: (partial(_codec, name), 0.14) for name in codecs.TARGETS},
+    **{name: (partial(_codec, name), 0.08) for name in codecs.TARGETS},
     "configuration": (_configuration, 0.03),
-    "HTTP/1.1": (partial(_http, False), 0.07),
-    "h2c": (partial(_http, True), 0.03),
-    "gRPC": (_grpc, 0.06),
-    "coverage": (lambda random, inputs: coverage.fuzz(inputs), 0.25),
+    "events over HTTP/1.1": (partial(_server, partial(http.fuzz, "events over HTTP/1.1")), 0.07),
+    "pages over HTTP/1.1": (partial(_server, partial(http.fuzz, "pages over HTTP/1.1")), 0.03),
+    "HTTP/2 without TLS": (partial(_server, partial(http.fuzz, "HTTP/2 without TLS")), 0.03),
+    "gRPC": (partial(_server, grpc.fuzz), 0.06),
+    "floods": (partial(_server, floods.fuzz), 0.005),
+    "crowd": (partial(_server, crowd.fuzz), 0.01),  # to each of two ports
+    "coverage": (lambda random, inputs: coverage.fuzz(inputs), 0.115),
 }
 """Each with its part of all inputs."""
 

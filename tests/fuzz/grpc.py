@@ -1,30 +1,14 @@
 """The gRPC API: frames, messages and paths of every kind."""
 
-from functools import partial
 from random import Random
-from uuid import UUID, uuid4
 
-import trio
 from grpclib.const import Status
 from hpack import Decoder, Encoder
 from hyperframe.frame import DataFrame, Frame, HeadersFrame, RstStreamFrame, SettingsFrame
 
-from fuota.api.errors import answer
-from fuota.api.orders import Orders
-from fuota.api.service3 import FuotaServerService
-from fuota.bridge import open_loop
-from fuota.clock import SystemClock
-from fuota.config import Bind
 from fuota.generated.chirpstack3 import fuota_pb2 as pb
-from fuota.generated.chirpstack3.fuota_grpc import FUOTAServerServiceStub
-from fuota.journal.memory import MemoryJournal
-from fuota.rpc.client import call, connect
-from fuota.rpc.errors import RpcError
-from fuota.rpc.health import HealthService
-from fuota.rpc.reflection import with_reflection
-from fuota.rpc.server import serve
 from tests.fuzz import http
-from tests.fuzz.codecs import TARGETS
+from tests.fuzz.codecs import ORDER3
 from tests.fuzz.mutate import mutated
 from tests.fuzz.sockets import feed
 from tests.fuzz.watch import Watch, watched
@@ -42,8 +26,12 @@ PATHS = (
 )
 TIMEOUTS = ("1S", "0n", "99999999H", "x")
 MESSAGES = [
-    b"\x0a" + bytes([0x80 | len(order) & 0x7F, len(order) >> 7]) + order for order in TARGETS["orders"][1]
-] + [pb.GetDeploymentStatusRequest(id=bytes(16)).SerializeToString(), b"", b"\x0a\x00"]
+    pb.CreateDeploymentRequest(deployment=pb.Deployment.FromString(ORDER3)).SerializeToString(),
+    pb.GetDeploymentStatusRequest(id=bytes(16)).SerializeToString(),
+    pb.GetDeploymentDeviceLogsRequest(deployment_id=bytes(16), dev_eui=bytes(8)).SerializeToString(),
+    b"",
+    b"\x0a\x00",
+]
 STATUSES = {str(status.value) for status in Status} - {str(Status.INTERNAL.value), str(Status.UNKNOWN.value)}
 
 
@@ -55,7 +43,7 @@ def calls(random: Random) -> bytes:
         frames += _call(random, encoder, stream)
     wire = b"".join(frame.serialize() for frame in frames)
     if random.random() < 0.1:
-        return http.h2c(random)
+        return http.http2(random)
     return http.PREFACE + (mutated(random, [wire], most=2) if random.random() < 0.4 else wire)
 
 
@@ -106,26 +94,6 @@ def check(sent: bytes, answer: bytes) -> None:
 
 
 async def fuzz(random: Random, inputs: int) -> Watch:
-    journal = MemoryJournal()
-
-    async def begin(deployment_id: UUID) -> None:
-        pass
-
-    service = FuotaServerService(Orders(journal, SystemClock(), begin), journal)
-    services = with_reflection([service, HealthService([service], lambda: True)])
-    async with open_loop(), trio.open_nursery() as nursery:
-        address: str = await nursery.start(partial(serve, services, Bind("127.0.0.1", 0), answer=answer))
-        async with connect(Bind.parse(address)) as channel:
-            stub = FUOTAServerServiceStub(channel)
-
-            async def behave() -> None:
-                request = pb.GetDeploymentStatusRequest(id=uuid4().bytes)
-                try:
-                    await call(stub.GetDeploymentStatus, request, timeout=5)
-                except RpcError as error:
-                    assert error.status is Status.NOT_FOUND, error
-
-            async with watched(behave) as watch:
-                await feed(address, random, inputs, calls, check, watch)
-        nursery.cancel_scope.cancel()
+    async with watched() as watch:
+        await feed(watch.victim.api, random, inputs, calls, check, watch)
     return watch

@@ -1,11 +1,10 @@
-"""The endpoint for ChirpStack's events, over HTTP/1.1 and h2c."""
+"""The endpoints for ChirpStack's events and for operators, over HTTP/1.1 and, in vain, HTTP/2."""
 
+import json
 import re
-from datetime import UTC, datetime
-from functools import partial
+from collections.abc import Callable, Mapping
 from random import Random
 
-import trio
 from hpack import Encoder
 from hyperframe.frame import (
     ContinuationFrame,
@@ -20,31 +19,16 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
-from fuota import http
-from fuota.actor import Child, Ref, Registry, open_tree
-from fuota.clock import SystemClock
 from fuota.config import Bind
-from fuota.dispatcher import Dispatcher, Route
-from fuota.integration import chirpstack3
-from fuota.integration.endpoint import endpoint
-from fuota.lorawan.eui import EUI64
-from fuota.network.simulated import SimulatedNetwork
-from fuota.ownership import Ownership
-from fuota.simulation.post import Poster
-from fuota.simulation.webhook import event
-from fuota.simulation.world import World
-from fuota.uplink import Uplink
-from tests.fuzz.codecs import JSON
+from tests.fuzz.codecs import EVENT3, JSON3
 from tests.fuzz.mutate import mutated
 from tests.fuzz.sockets import feed
+from tests.fuzz.victim import Victim
 from tests.fuzz.watch import Watch, watched
 
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3})")
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-UPLINK = Uplink(
-    dev_eui=EUI64(bytes(range(8))), f_port=201, f_cnt=7, data=b"\x02\x01", received_at=datetime.now(UTC)
-)
-BODY = event(UPLINK, "1").SerializeToString()
+BODY = EVENT3
 
 
 def _request(head: bytes, body: bytes = b"", kind: bytes = b"application/octet-stream") -> bytes:
@@ -58,7 +42,7 @@ def _chunked(body: bytes) -> bytes:
 
 ONE = [
     _request(b"POST /?event=up HTTP/1.1", BODY),
-    _request(b"POST /a/b?event=up HTTP/1.1", JSON, b"application/json"),
+    _request(b"POST /a/b?event=up HTTP/1.1", json.dumps(JSON3).encode(), b"application/json"),
     _request(b"POST /?event=up HTTP/1.1\r\nTransfer-Encoding: chunked", _chunked(BODY)),
     _request(b"POST /?event=up HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 3", _chunked(BODY)),
     _request(b"POST /?event=up HTTP/1.1\r\nExpect: 100-continue", BODY),
@@ -76,14 +60,31 @@ ONE = [
     b"POST /?event=up HTTP/1.1\r\n" + b"X: %s\r\n" % (b"y" * 9000) + b"\r\n",
     b"POST /?event=up HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 400 + b"\r\n",
 ]
+PAGES = [
+    b"GET %s HTTP/1.1\r\nHost: x\r\nCookie: fuota-debug=00\r\nIf-None-Match: *\r\nRange: bytes=0-1\r\n\r\n"
+    % path
+    for path in (
+        b"/",
+        b"/?path=/deployments&limit=5&token=x",
+        b"/debug/actors?path=/dispatcher&depth=3&limit=10",
+        b"/healthz",
+        b"/readyz",
+        b"/metrics",
+        b"/static/../%2e%2e/etc/passwd",
+    )
+] + [b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n", b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"]
 PIPELINED = [ONE[0] * 3, ONE[0] + ONE[1] + ONE[2]]
 
 
-def one_one(random: Random) -> bytes:
+def events(random: Random) -> bytes:
     return mutated(random, ONE + PIPELINED)
 
 
-def h2c(random: Random) -> bytes:
+def pages(random: Random) -> bytes:
+    return mutated(random, PAGES)
+
+
+def http2(random: Random) -> bytes:
     """Frames of a request, and others, in the wrong order, number and shape."""
     encoder = Encoder()
     frames: list[Frame] = [SettingsFrame(0)]
@@ -136,23 +137,16 @@ def check(sent: bytes, answer: bytes) -> None:
         assert statuses <= {400}, statuses
 
 
-async def fuzz(random: Random, inputs: int, *, two: bool) -> Watch:
-    """`two`: HTTP/2 without TLS, as hypercorn takes it."""
-    world = World([], clock=SystemClock())
-    devices, network = Registry[EUI64, object](), SimulatedNetwork(world)
-    dispatcher = Child("dispatcher", lambda: Dispatcher(devices, network, Ownership.sole()), room=1024)  # type: ignore[arg-type]
-    async with open_tree([dispatcher]) as tree, trio.open_nursery() as nursery:
-        ref: Ref[Route] | None = tree.find("/dispatcher")
-        assert ref is not None
-        app = endpoint(chirpstack3, ref, SystemClock(), marshaler="protobuf", token="")
-        address: str = await nursery.start(partial(http.serve, app, Bind("127.0.0.1", 0)))
-        poster = Poster(f"http://{address}/?event=up")
+KINDS: Mapping[str, tuple[Callable[[Random], bytes], Callable[[Victim], Bind]]] = {
+    "events over HTTP/1.1": (events, lambda victim: victim.integration),
+    "pages over HTTP/1.1": (pages, lambda victim: victim.debug),
+    "HTTP/2 without TLS": (http2, lambda victim: victim.integration),
+}
 
-        async def behave() -> None:
-            assert await poster.post(BODY, {"Content-Type": "application/octet-stream"}) == 200
 
-        async with watched(behave) as watch:
-            await feed(address, random, inputs, h2c if two else one_one, check, watch)
-        await poster.aclose()
-        nursery.cancel_scope.cancel()
+async def fuzz(kind: str, random: Random, inputs: int) -> Watch:
+    """`kind` is a key of `KINDS`."""
+    make, port = KINDS[kind]
+    async with watched() as watch:
+        await feed(port(watch.victim), random, inputs, make, check, watch)
     return watch

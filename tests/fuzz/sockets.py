@@ -1,65 +1,79 @@
 """Inputs on their way to a server: each on a connection of its own, many connections at a time."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from contextlib import suppress
 from random import Random
 
 import trio
 
+from fuota.config import Bind
 from tests.fuzz.watch import Watch
 
 AT_ONCE = 24
-ANSWER = 20.0
+ANSWER = 60.0
 """Seconds in which a server has to have ended a connection whose other end has nothing more to say."""
+DEAF = 0.5
+"""Seconds that a peer stays which reads nothing."""
+HALVES, PATIENT, HASTY = 0.2, 0.85, 0.98
+"""Below these are the manners: to send in two halves, at once, to hang up then, and to read nothing."""
 
 Check = Callable[[bytes, bytes], None]
 """Of what was sent and what was answered."""
 
 
 async def feed(
-    address: str, random: Random, inputs: int, make: Callable[[Random], bytes], check: Check, watch: Watch
+    bind: Bind, random: Random, inputs: int, make: Callable[[Random], bytes], check: Check, watch: Watch
 ) -> None:
     """Send so many inputs, some of them in pieces, some without waiting for an answer."""
-    host, _, port = address.rpartition(":")
-    places = trio.CapacityLimiter(AT_ONCE)
+    given, taken = trio.open_memory_channel[tuple[bytes, float]](0)
 
-    async def one(sent: bytes, manner: float) -> None:
-        async with places:
-            answer = await exchange(host, int(port), sent, manner)
-        try:
-            check(sent, answer)
-        except AssertionError as error:
-            error.add_note(f"input {sent.hex()}")
-            raise
+    async def work(taken: trio.MemoryReceiveChannel[tuple[bytes, float]]) -> None:
+        async with taken:
+            async for sent, manner in taken:
+                answer = await exchange(bind, sent, manner)
+                try:
+                    check(sent, answer)
+                except AssertionError as error:
+                    error.add_note(f"input {sent[:4000].hex()}")
+                    raise
 
-    async with trio.open_nursery() as nursery:
+    async with trio.open_nursery() as nursery, given, taken:
+        for _ in range(AT_ONCE):
+            nursery.start_soon(work, taken.clone())
         for number in range(inputs):
-            while places.available_tokens == 0:  # noqa: ASYNC110  # no more than these are in memory
-                await trio.sleep(0.0005)
-            nursery.start_soon(one, make(random), random.random())
+            made = make(random)
+            await given.send((made, random.random()))
             watch.inputs += 1
+            watch.sent += len(made)
             if number == inputs // 10:
                 watch.mark()
-            await trio.lowlevel.checkpoint()
 
 
-async def exchange(host: str, port: int, sent: bytes, manner: float) -> bytes:
-    received = bytearray()
-    try:
-        async with await trio.open_tcp_stream(host, port) as stream:
-            middle = len(sent) // 2 if manner < 0.2 else len(sent)
+async def exchange(bind: Bind, sent: bytes, manner: float) -> bytes:
+    """What is answered; by `manner`, some send in two halves, hang up when all is sent, or read nothing."""
+    received, said = bytearray(), trio.Event()
+
+    async def say(stream: trio.SocketStream) -> None:
+        middle = len(sent) // 2 if manner < HALVES else 0
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await stream.send_all(sent[:middle])
-            if middle < len(sent):
-                await trio.lowlevel.checkpoint()
-                await stream.send_all(sent[middle:])
-            if manner > 0.9:
-                return b""  # and hang up at once
-            await stream.send_eof()
-            with trio.fail_after(ANSWER):
-                async for piece in stream:
-                    received += piece
-    except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
+            await trio.lowlevel.checkpoint()
+            await stream.send_all(sent[middle:])
+            if manner < PATIENT:
+                await stream.send_eof()
+        said.set()
+
+    try:
+        async with await trio.open_tcp_stream(bind.host, bind.port) as stream, trio.open_nursery() as nursery:
+            nursery.start_soon(say, stream)
+            if manner < PATIENT:
+                with trio.fail_after(ANSWER):
+                    async for piece in stream:
+                        received += piece
+            else:
+                with trio.move_on_after(DEAF):
+                    await (trio.sleep_forever if manner > HASTY else said.wait)()
+            nursery.cancel_scope.cancel()
+    except* (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
         pass  # the server has hung up on it
     return bytes(received)
-
-
-Fuzz = Callable[[Random, int], Awaitable[Watch]]

@@ -1,93 +1,123 @@
-"""What must hold while a server is fuzzed: memory stays, nothing is logged as an error, others are served."""
+"""What must hold while a server is fuzzed: it lives, grows no more, tells little, and serves others."""
 
-import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
+from uuid import uuid4
 
 import attrs
 import trio
-from structlog.testing import capture_logs
+from grpclib.const import Status
 
-GROWTH = 64 << 20
-"""Octets that the process may grow by after the first tenth of the inputs."""
-PATIENCE = 5.0
-"""Seconds in which a well-behaved client has to be served."""
+from fuota.bridge import open_loop
+from fuota.generated.chirpstack3 import fuota_pb2 as pb
+from fuota.generated.chirpstack3.fuota_grpc import FUOTAServerServiceStub
+from fuota.rpc.client import call, connect
+from fuota.rpc.errors import RpcError
+from fuota.simulation.post import Poster
+from tests.fuzz.codecs import EVENT3
+from tests.fuzz.victim import Victim, open_victim
+
+GROWTH = 32 << 20
+"""Octets that the server may grow by after the first tenth of the inputs."""
+PATIENCE = 20.0
+"""Seconds in which a well-behaved client has to be served, on a machine that does other things as well."""
 PAUSE = 0.05
-LINES = 2.0
-"""Lines of log for each input, at most: a hostile peer must not fill the disk either."""
+LINES, A_SECOND = 200, 1.0
+"""Lines of log at most, however many inputs: a hostile peer must not fill the disk either."""
+BAD = re.compile(r"\[(error|critical)\s*\]|Traceback")
 
 
 @attrs.define
 class Watch:
     """What was seen so far."""
 
+    victim: Victim
     inputs: int = 0
+    sent: int = 0
+    """Octets."""
     served: int = 0
-    """Requests of the well-behaved client."""
+    """Requests of well-behaved clients."""
     longest: float = 0.0
     """Seconds that one of them took."""
     resident: int = 0
     """Octets, when a tenth was done."""
     growth: int = 0
+    lines: int = 0
+    """Of log."""
+    processor: float = 0.0
+    """Seconds."""
 
     def mark(self) -> None:
-        self.resident = resident()
+        self.resident = self.victim.resident()
 
     def summary(self) -> str:
         return (
-            f"{self.inputs} inputs; beside them {self.served} requests of a well-behaved client, "
-            f"the slowest in {self.longest:.1f} s; memory {self.growth / 2**20:+.0f} MiB"
+            f"{self.inputs} inputs, {self.sent / 2**20:.0f} MiB; beside them {self.served} requests of "
+            f"well-behaved clients, the slowest in {self.longest:.1f} s; "
+            f"memory {self.growth / 2**20:+.0f} MiB; {self.lines} lines of log; "
+            f"{self.processor:.0f} s of the processor"
         )
 
 
-class _Tracebacks(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[str] = []
+@asynccontextmanager
+async def watched() -> AsyncIterator[Watch]:
+    """A server to be fuzzed by the block, which others use meanwhile; everything is checked at the end."""
+    async with open_loop(), open_victim() as victim:
+        watch, over, began = Watch(victim), trio.Event(), trio.current_time()
+        watch.mark()
+        async with _clients(victim) as requests, trio.open_nursery() as nursery:
+            for request in requests:
+                nursery.start_soon(_behave, request, watch, over)
+            yield watch
+            over.set()
+        lasted = trio.current_time() - began
+        watch.growth = victim.resident() - watch.resident
+        watch.processor = victim.processor()
+        said = victim.said()
+        watch.lines = len(said)
+        bad = [line for line in said if BAD.search(line)]
+        assert not bad, "\n".join(said[-60:])
+        assert len(said) <= LINES + A_SECOND * lasted, said[-5:]
+        assert watch.growth < GROWTH, watch.summary()
+        assert watch.served >= len(requests)
 
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.exc_info or record.levelno >= logging.ERROR:
-            self.found.append(self.format(record))
+
+async def _behave(request: Callable[[], Awaitable[None]], watch: Watch, over: trio.Event) -> None:
+    while not over.is_set():
+        began = trio.current_time()
+        with trio.fail_after(PATIENCE):
+            await request()
+        watch.served += 1
+        watch.longest = max(watch.longest, trio.current_time() - began)
+        await trio.sleep(PAUSE)
 
 
 @asynccontextmanager
-async def watched(request: Callable[[], Awaitable[None]]) -> AsyncIterator[Watch]:
-    """Make `request` all the time while the block fuzzes; check everything at its end."""
-    watch, handler, over = Watch(), _Tracebacks(), trio.Event()
+async def _clients(victim: Victim) -> AsyncIterator[list[Callable[[], Awaitable[None]]]]:
+    """One of each of the three ports."""
+    poster, page = Poster(f"http://{victim.integration}/?event=up"), Poster(f"http://{victim.debug}/healthz")
+    async with connect(victim.api) as channel:
+        stub = FUOTAServerServiceStub(channel)
 
-    async def behave() -> None:
-        while not over.is_set():
-            began = trio.current_time()
-            with trio.fail_after(PATIENCE):
-                await request()
-            watch.served += 1
-            watch.longest = max(watch.longest, trio.current_time() - began)
-            await trio.sleep(PAUSE)
+        async def post_an_event() -> None:
+            assert await poster.post(EVENT3, {"Content-Type": "application/octet-stream"}) == 200
 
-    logging.getLogger().addHandler(handler)
-    try:
-        with capture_logs() as logs:
+        async def look_at_the_page() -> None:
+            assert await page.post(b"", {}) == 405, "it may only be read, which is an answer"
+
+        async def ask_for_a_deployment() -> None:
             try:
-                async with trio.open_nursery() as nursery:
-                    nursery.start_soon(behave)
-                    yield watch
-                    over.set()
-            except BaseException as error:
-                error.add_note(f"after {watch.inputs} inputs; last in the log: {logs[-5:]}")
-                raise
-    finally:
-        logging.getLogger().removeHandler(handler)
-    watch.growth = resident() - watch.resident
-    bad = [line for line in logs if line["log_level"] in ("error", "critical") or line.get("exc_info")]
-    bad = [line for line in bad if line["log_level"] != "debug"]
-    assert not bad, bad[0]
-    assert not handler.found, handler.found[0]
-    said = [line for line in logs if line["log_level"] != "debug"]
-    assert len(said) <= LINES * watch.inputs + 20, f"{len(said)} lines of log"
-    assert watch.growth < GROWTH, watch.summary()
-    assert watch.served > 0
+                await call(
+                    stub.GetDeploymentStatus,
+                    pb.GetDeploymentStatusRequest(id=uuid4().bytes),
+                    timeout=PATIENCE,
+                )
+            except RpcError as error:
+                assert error.status is Status.NOT_FOUND, error
 
-
-def resident() -> int:
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+        try:
+            yield [post_an_event, look_at_the_page, ask_for_a_deployment]
+        finally:
+            for each in (poster, page):
+                await each.aclose()

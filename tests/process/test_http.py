@@ -198,14 +198,22 @@ async def test_more_connections_than_there_is_room_for(
     nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize(
+    "half",
+    [
+        b"",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: ",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf",
+    ],
+)
 async def test_a_stranger_makes_room_for_who_comes_later(
-    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, half: bytes
 ) -> None:
     monkeypatch.setattr(http, "CONNECTIONS", 2)
     address = await nursery.start(http.serve, application(), Bind("127.0.0.1", 0))
     async with await connect(address) as served, await connect(address) as stranger:
         await served.send_all(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        await stranger.send_all(b"GET / HTTP/1.1\r\nHost: x\r\nX: ")
+        await stranger.send_all(half)
         await trio.testing.wait_all_tasks_blocked(0.01)
         assert await works(address)
         with trio.fail_after(5):
