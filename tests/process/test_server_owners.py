@@ -95,8 +95,10 @@ async def test_the_second_takes_over(
             calls = field.conditions.calls
             if how is signal.SIGSTOP:
                 owner.process.send_signal(signal.SIGCONT)
-                await owner.until_it_says("readyz", lambda said: "ownership" in said["ailments"])
-                assert runs_nothing(await owner.look("debug/actors?path=/deployments"))
+                await owner.until_it_says(
+                    "readyz", lambda said: "run by" in said["ailments"].get("ownership", "")
+                )
+                await owner.until_it_says("debug/actors?path=/deployments", runs_nothing)
                 assert await owner.crashes() == []
                 assert await owner.stop() == 0
             assert await standby.crashes() == []
