@@ -57,6 +57,13 @@ class Accepting:
     async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
         await trio.lowlevel.checkpoint()
 
+    async def waiting(self, group: KnownGroup) -> int:
+        await trio.lowlevel.checkpoint()
+        return 0
+
+    async def flush(self, group: KnownGroup) -> None:
+        await trio.lowlevel.checkpoint()
+
     async def delete_group(self, group: Group) -> None:
         await trio.lowlevel.checkpoint()
 

@@ -12,6 +12,7 @@ from fuota.deployment.effects import (
     CreateGroup,
     DeleteGroup,
     Effect,
+    Flush,
     Leave,
     Multicast,
     WakeAt,
@@ -27,6 +28,7 @@ from fuota.deployment.messages import (
     Fact,
     Message,
     Tally,
+    Waiting,
 )
 from fuota.deployment.outside import Outside
 from fuota.deployment.record import ended, milestones
@@ -109,6 +111,8 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
             case Expired():
                 away = PART in self.services.health.ailments()
                 await self.advance(Expired(self.tally(), away))
+            case Waiting(left):
+                await self.advance(Waiting(left, self.tally().listening))
             case _:
                 await self.advance(message)
 
@@ -187,6 +191,8 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
                 self.call(self.outside.multicast, effect)
             case Watch(group_id, until):
                 self.call(self.outside.watch, group_id, until)
+            case Flush(group_id):
+                self.call(self.outside.flush, group_id)
             case WakeAt(at):
                 self.wake_at(at, Expired(self.tally()))
             case DeleteGroup():

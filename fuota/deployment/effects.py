@@ -49,13 +49,20 @@ class Multicast:
 
 @attrs.frozen
 class Watch:
-    """Look for the group from time to time, for as long as its queue may hold fragments.
+    """Look for the group from time to time until the window closes, and then at its queue.
 
-    `GroupLost` comes back if it is gone.
+    `GroupLost` or `Waiting` comes back.
     """
 
     group_id: str
     until: datetime
+
+
+@attrs.frozen
+class Flush:
+    """Empty the group's queue; `Flushed` comes back."""
+
+    group_id: str
 
 
 @attrs.frozen
@@ -75,7 +82,7 @@ class Leave:
     """The actor has nothing left to do."""
 
 
-Effect = CreateGroup | Multicast | Watch | WakeAt | DeleteGroup | Leave
+Effect = CreateGroup | Multicast | Watch | Flush | WakeAt | DeleteGroup | Leave
 
 
 def effects(plan: Plan, state: State) -> tuple[Effect, ...]:
@@ -83,16 +90,16 @@ def effects(plan: Plan, state: State) -> tuple[Effect, ...]:
     match state:
         case CreatingGroup() | CreatingGroupInVain():
             return (CreateGroup(),)
-        case RestoringGroup(lost=lost):
-            return (CreateGroup(plan.mc_fcnt(lost)),)
+        case RestoringGroup(_, lost, used):
+            return (CreateGroup(plan.mc_fcnt(lost, used)),)
+        case ArrangingSession(group_id, session, used=used) if used:
+            return (Flush(group_id), WakeAt(opening(plan, session)))
         case ArrangingSession(session=session) | AwaitingStart(session=session):
             return (WakeAt(opening(plan, session)),)
         case Transmitting(group_id, session, sent, upto=upto):
             batch = Multicast(group_id, sent, upto or min(sent + BATCH, plan.fragments))
             return (batch, WakeAt(session.end))
-        case AwaitingEnd(group_id, session):
-            return (Watch(group_id, session.end), WakeAt(session.end))
-        case Settling(group_id, session):
+        case AwaitingEnd(group_id, session) | Settling(group_id, session):
             return (Watch(group_id, session.end),)
         case DeletingGroup():
             return (DeleteGroup(),)

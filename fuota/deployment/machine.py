@@ -5,8 +5,9 @@
 
 Devices go through the unicast steps at their own pace; the deployment only counts them. The start of the
 session is the one barrier: it is fixed when every device is prepared or has failed. A window that closes
-before all fragments are in the queue, early enough to be heard, is followed by another, for all devices
-alike, which goes on where it stopped.
+before all fragments have left the queue, early enough to be heard, is followed by another, for all devices
+alike, which goes on where it stopped. (A queue of which nothing at all has left is no reason: another window
+would not help it.)
 """
 
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ from fuota.deployment.messages import (
     GroupLost,
     GroupRefused,
     Tally,
+    Waiting,
 )
 from fuota.deployment.pace import drained, first, room
 from fuota.deployment.plan import RESTORATIONS, MulticastClass, Plan, StatusRequest
@@ -46,7 +48,7 @@ from fuota.deployment.states import (
 from fuota.lorawan.gpstime import next_beacon
 
 SESSIONS = 5
-"""How many windows may close before all is sent; then the deployment settles for what its devices have received.
+"""How many windows may close before all has left the queue; then the deployment settles for what its devices have received.
 
 A start that nobody has agreed to, or that comes while the network is away, uses none."""
 
@@ -90,11 +92,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
 
         case Transmitting(sent=already), FragmentsEnqueued(sent) if already < sent <= plan.fragments:
             return _enqueued(plan, state, sent, now)
-        case (Transmitting(group, session_, sent, lost, used) | AwaitingEnd(group, session_, sent, lost, used)), Expired() \
-                if sent == plan.fragments or used + 1 == SESSIONS:
-            return Settling(group, session_, sent, lost, used)
-        case (Transmitting(group, session_, sent, lost, used) | AwaitingEnd(group, session_, sent, lost, used)), Expired(tally):
-            return ArrangingSession(group, session(plan, session_.number + 1, tally.listening, now), sent, lost, used + 1)
+        case Transmitting(group, session_, sent, lost, used), Expired(): return AwaitingEnd(group, session_, sent, lost, used)
         case (Transmitting(_, session_, _, lost, used) | AwaitingEnd(_, session_, _, lost, used) | Settling(_, session_, _, lost, used)), GroupLost() \
                 if lost < RESTORATIONS:
             return RestoringGroup(session_, lost + 1, used)
@@ -104,6 +102,10 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
             return ArrangingSession(group, session(plan, session_.number + 1, members, now), 0, lost, used)
         case RestoringGroup(), GroupRefused(detail): return Abandoning(Why.GROUP_LOST, detail)
 
+        case (AwaitingEnd(group, session_, sent, lost, used) | Settling(group, session_, sent, lost, used)), Waiting(left, listening) \
+                if used + 1 < SESSIONS and (sent < plan.fragments or 0 < left < sent):
+            return ArrangingSession(group, session(plan, session_.number + 1, listening, now), max(sent - left, 0), lost, used + 1)
+        case AwaitingEnd(group, session_, sent, lost, used), Waiting(): return Settling(group, session_, sent, lost, used)
         case (AwaitingEnd() | Settling()), Counted(tally) if tally.all_settled: return DeletingGroup(Why.DONE, "")
         case Abandoning(why, detail), Counted(tally) if tally.all_settled: return DeletingGroup(why, detail)
         case DeletingGroup(why, detail), GroupDeleted(): return Ended(why, detail)

@@ -82,6 +82,20 @@ class Expired:
 
 
 @attrs.frozen
+class Waiting:
+    """The window has closed; `left` fragments have not left the group's queue."""
+
+    left: int
+    listening: int = 0
+    """Devices that would have to be told of another session."""
+
+
+@attrs.frozen
+class Flushed:
+    """Nothing waits in the group's queue any more."""
+
+
+@attrs.frozen
 class GroupDeleted:
     """The network does not have the group any more."""
 
@@ -99,7 +113,18 @@ class Announced:
     standing: Standing
 
 
-Fact = GroupCreated | GroupRefused | GroupLost | Counted | FragmentsEnqueued | Expired | GroupDeleted | Cancel
+Fact = (
+    GroupCreated
+    | GroupRefused
+    | GroupLost
+    | Counted
+    | FragmentsEnqueued
+    | Expired
+    | Waiting
+    | Flushed
+    | GroupDeleted
+    | Cancel
+)
 """What the machine understands."""
 
 Message = Fact | Announced

@@ -10,7 +10,15 @@ import trio
 
 from fuota.deployment.air import Air
 from fuota.deployment.effects import Multicast
-from fuota.deployment.messages import FragmentsEnqueued, GroupCreated, GroupDeleted, GroupLost, GroupRefused
+from fuota.deployment.messages import (
+    Flushed,
+    FragmentsEnqueued,
+    GroupCreated,
+    GroupDeleted,
+    GroupLost,
+    GroupRefused,
+    Waiting,
+)
 from fuota.journal.port import StoredDeployment
 from fuota.journal.retry import patiently
 from fuota.lorawan import fragmentation, keys
@@ -81,10 +89,11 @@ class Outside:
             return GroupRefused(str(error))
         return FragmentsEnqueued(batch.upto)
 
-    async def watch(self, group_id: str, until: datetime) -> GroupLost:
+    async def watch(self, group_id: str, until: datetime) -> GroupLost | Waiting:
         """Look for the group now and then, for what waits in its queue goes with it."""
         group = self._known(group_id)
         while True:
+            remaining = (until - self._clock.now()).total_seconds()
             try:
                 there = await persistently(partial(self._network.has_group, group), trouble=self._troubled)
             except Refused as error:
@@ -92,9 +101,27 @@ class Outside:
             else:
                 if not there:
                     return GroupLost(group_id, f"multicast group {group_id} does not exist any more")
-            if self._clock.now() >= until:
-                await trio.sleep_forever()
-            await trio.sleep(LOOK)
+            if remaining <= 0:
+                return await self._left_in_queue(group)
+            await trio.sleep(min(LOOK, remaining))
+
+    async def _left_in_queue(self, group: KnownGroup) -> GroupLost | Waiting:
+        try:
+            return Waiting(await persistently(partial(self._network.waiting, group), trouble=self._troubled))
+        except GroupGone as error:
+            return GroupLost(group.id, str(error))
+        except Refused as error:
+            log.warning("what waits in a queue is not known", group=group.name, error=str(error))
+            return Waiting(0)
+
+    async def flush(self, group_id: str) -> Flushed:
+        """So that what devices have not heard is not sent twice in the next window."""
+        try:
+            flush = partial(self._network.flush, self._known(group_id))
+            await persistently(flush, trouble=self._troubled)
+        except (Refused, GroupGone) as error:
+            self._troubled(error)
+        return Flushed()
 
     def _known(self, group_id: str) -> KnownGroup:
         return KnownGroup(group_id, self._group.name, self._group.application_id)

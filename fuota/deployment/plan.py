@@ -114,10 +114,22 @@ class Plan:
         unit = BEACON_PERIOD if self.mc_class is MulticastClass.B else timedelta(seconds=1)
         return (1 << self.time_out) * unit
 
-    def mc_fcnt(self, lost: int) -> int:
+    @property
+    def max_mc_fcnt(self) -> int:
+        """maxMcFCount, that of all groups of the deployment together.
+
+        With 16383 fragments it stays below 65536; there device stacks lose count of the upper bits.
+        """
+        return (RESTORATIONS + 1) * self._stride
+
+    def mc_fcnt(self, lost: int, used: int = 0) -> int:
         """The frame counter with which a group begins that was lost so often: above all used before.
 
-        With 16383 fragments it stays below 65536 after all RESTORATIONS; there device stacks lose count of
-        the upper bits.
+        `used`: windows that have closed early; what they left in the queue has been sent again. All fragments
+        have to fit below `max_mc_fcnt` once more.
         """
-        return lost * (self.fragments + REPEATS)
+        return min(lost * self._stride + used * self.fragments, self.max_mc_fcnt - self.fragments)
+
+    @property
+    def _stride(self) -> int:
+        return self.fragments + REPEATS

@@ -61,11 +61,11 @@ class ArrangingSession:
     group_id: str
     session: Session
     sent: int
-    """Fragments that earlier sessions have brought into the group's queue."""
+    """Fragments that earlier sessions have sent."""
     lost: int = 0
     """How often the group had to be made again."""
     used: int = 0
-    """Windows that have closed before everything was sent."""
+    """Windows that have closed before everything had left the group's queue."""
 
 
 @attrs.frozen
@@ -105,7 +105,10 @@ class RestoringGroup:
 
 @attrs.frozen
 class AwaitingEnd:
-    """All fragments are in the queue, or all that can still be heard; the devices listen until the end."""
+    """All fragments are in the queue, or all that can still be heard; the devices listen until the end.
+
+    Then the queue is looked at.
+    """
 
     group_id: str
     session: Session

@@ -5,7 +5,7 @@ from typing import assert_never
 
 import attrs
 
-from fuota.deployment.plan import RESTORATIONS, MulticastClass, Plan
+from fuota.deployment.plan import MulticastClass, Plan
 from fuota.deployment.states import Session
 from fuota.device.states import (
     AskingStatus,
@@ -114,7 +114,7 @@ def _group_setup(assignment: Assignment) -> multicast.McGroupSetupReq:
         mc_addr=plan.mc_addr,
         mc_key_encrypted=assignment.mc_key_encrypted,
         min_mc_fcnt=0,
-        max_mc_fcnt=plan.mc_fcnt(RESTORATIONS + 1),
+        max_mc_fcnt=plan.max_mc_fcnt,
     )
 
 

@@ -82,6 +82,16 @@ class ApplicationServer(ChirpStack):
         request = pb.EnqueueMulticastQueueItemRequest(multicast_queue_item=item)
         await self._calls(self._groups.Enqueue, request)
 
+    async def _counters(self, group_id: str) -> Collection[int]:
+        request = pb.ListMulticastGroupQueueItemsRequest(multicast_group_id=group_id)
+        return [
+            item.f_cnt for item in (await self._calls(self._groups.ListQueue, request)).multicast_queue_items
+        ]
+
+    async def _flush(self, group_id: str) -> None:
+        request = pb.FlushMulticastGroupQueueItemsRequest(multicast_group_id=group_id)
+        await self._calls(self._groups.FlushQueue, request, fine=(Status.NOT_FOUND,))
+
     async def _delete(self, group_id: str) -> None:
         request = pb.DeleteMulticastGroupRequest(id=group_id)
         await self._calls(self._groups.Delete, request, fine=(Status.NOT_FOUND,))

@@ -62,6 +62,13 @@ class ChirpStack:
         async with self._about(group):
             await self._send(group.id, f_port, data)
 
+    async def waiting(self, group: KnownGroup) -> int:
+        async with self._about(group):
+            return len(set(await self._counters(group.id)))
+
+    async def flush(self, group: KnownGroup) -> None:
+        await self._flush(group.id)
+
     async def delete_group(self, group: Group) -> None:
         for group_id in await self._ids(group):
             await self._delete(group_id)
@@ -132,6 +139,14 @@ class ChirpStack:
 
     async def _send(self, group_id: str, f_port: int, data: bytes) -> None:
         """Put a downlink into the group's queue."""
+        raise NotImplementedError
+
+    async def _counters(self, group_id: str) -> Collection[int]:
+        """Frame counters of what waits in the group's queue; with several gateways, each several times."""
+        raise NotImplementedError
+
+    async def _flush(self, group_id: str) -> None:
+        """Take everything out of the group's queue; that the group is gone already is fine."""
         raise NotImplementedError
 
     async def _delete(self, group_id: str) -> None:

@@ -88,6 +88,14 @@ class ChirpStack4(ChirpStack):
         item = pb.MulticastGroupQueueItem(multicast_group_id=group_id, f_port=f_port, data=data)
         await self._calls(self._groups.Enqueue, pb.EnqueueMulticastGroupQueueItemRequest(queue_item=item))
 
+    async def _counters(self, group_id: str) -> Collection[int]:
+        request = pb.ListMulticastGroupQueueRequest(multicast_group_id=group_id)
+        return [item.f_cnt for item in (await self._calls(self._groups.ListQueue, request)).items]
+
+    async def _flush(self, group_id: str) -> None:
+        request = pb.FlushMulticastGroupQueueRequest(multicast_group_id=group_id)
+        await self._calls(self._groups.FlushQueue, request, fine=(Status.NOT_FOUND,))
+
     async def _delete(self, group_id: str) -> None:
         request = pb.DeleteMulticastGroupRequest(id=group_id)
         await self._calls(self._groups.Delete, request, fine=(Status.NOT_FOUND,))

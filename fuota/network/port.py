@@ -118,5 +118,11 @@ class Network(Protocol):
     async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
         """Put a downlink behind those already in the group's queue. Raises `GroupGone` like `add_device`."""
 
+    async def waiting(self, group: KnownGroup) -> int:
+        """How many downlinks wait in the group's queue. Raises `GroupGone` where that is said."""
+
+    async def flush(self, group: KnownGroup) -> None:
+        """Empty the group's queue. May be repeated; that the group is gone is fine."""
+
     async def delete_group(self, group: Group) -> None:
         """Delete the group of this name with all that is queued for it. May be repeated."""

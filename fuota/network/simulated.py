@@ -84,6 +84,15 @@ class SimulatedNetwork:
         async with self._call(group):
             self._chirpstack.multicast(group.id, f_port, data)
 
+    async def waiting(self, group: KnownGroup) -> int:
+        async with self._call(group):
+            return len(self._chirpstack.group(group.id).queue.items)
+
+    async def flush(self, group: KnownGroup) -> None:
+        async with self._call():
+            if group.id in self._chirpstack.groups:
+                self._chirpstack.group(group.id).queue.items.clear()
+
     async def delete_group(self, group: Group) -> None:
         async with self._call():
             for group_id in self._ids(group):

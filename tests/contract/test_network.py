@@ -333,6 +333,21 @@ async def test_multicast_downlinks_wait_in_their_order_and_twice_if_put_in_twice
     assert opened.waiting(group) == [(201, b"\x01"), (201, b"\x02"), (201, b"\x02")]
 
 
+async def test_what_waits_for_a_group_is_counted_and_flushed(opened: Opened) -> None:
+    group = await opened.make()
+    assert await opened.network.waiting(group) == 0
+    for data in (b"\x01", b"\x02", b"\x02"):
+        await opened.network.multicast(group, 201, data)
+    assert await opened.network.waiting(group) == 3
+    for _ in range(2):
+        await opened.network.flush(group)
+        assert await opened.network.waiting(group) == 0
+    assert opened.waiting(group) == []
+    await opened.network.multicast(group, 201, b"\x03")
+    assert opened.world.chirpstack.group(group.id).queue.items[0].f_cnt == 3, "the counter goes on"
+    await opened.network.flush(opened.unknown_group)
+
+
 async def test_what_makes_no_sense_is_refused(opened: Opened) -> None:
     with pytest.raises(Refused):
         await opened.network.downlink(opened.device, 0, b"\x00", unless_pending=False)
@@ -367,6 +382,8 @@ CALLS: dict[str, Call] = {
         opened.device, 200, b"\x00", unless_pending=True
     ),
     "multicast": lambda opened, group: opened.network.multicast(group, 201, b"\x00"),
+    "waiting": lambda opened, group: opened.network.waiting(group),
+    "flush": lambda opened, group: opened.network.flush(group),
     "delete_group": lambda opened, group: opened.network.delete_group(opened.group),
 }
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from fuota.deployment.effects import (
     CreateGroup,
     DeleteGroup,
+    Flush,
     Leave,
     Multicast,
     WakeAt,
@@ -23,12 +24,14 @@ from fuota.deployment.messages import (
     Counted,
     Expired,
     Fact,
+    Flushed,
     FragmentsEnqueued,
     GroupCreated,
     GroupDeleted,
     GroupLost,
     GroupRefused,
     Tally,
+    Waiting,
 )
 from fuota.deployment.plan import RESTORATIONS, MulticastClass, Plan, StatusRequest
 from fuota.deployment.record import ended, milestones
@@ -86,8 +89,9 @@ def test_a_deployment_in_which_all_goes_well(plan: Plan, now: datetime) -> None:
     assert transmitting(state, "g", fixed, 20)
     state = step(plan, state, FragmentsEnqueued(plan.fragments), fixed.start)
     assert state == AwaitingEnd("g", fixed, plan.fragments)
-    state = step(plan, state, Expired(tally(ready=3)), fixed.end)
+    state = step(plan, state, Waiting(0, 3), fixed.end)
     assert state == Settling("g", fixed, plan.fragments)
+    assert step(plan, state, Waiting(0, 3), fixed.end) is state
     state = step(plan, state, Counted(tally(settled=3)), fixed.end)
     assert state == DeletingGroup(Why.DONE, "")
     assert step(plan, state, GroupDeleted(), fixed.end) == Ended(Why.DONE, "")
@@ -145,21 +149,54 @@ def test_a_session_is_moved_for_all_or_for_none(plan: Plan, session: Session) ->
 def test_a_window_that_passed_while_the_server_was_away_is_followed_by_another(
     plan: Plan, session: Session
 ) -> None:
-    for state in (AwaitingStart("g", session, 0), Transmitting("g", session, 20)):
-        after = step(plan, state, Expired(tally(ready=3)), session.end + timedelta(hours=1))
+    late = session.end + timedelta(hours=1)
+    after = step(plan, AwaitingStart("g", session, 0), Expired(tally(ready=3)), late)
+    assert isinstance(after, ArrangingSession)
+    assert (after.session.number, after.sent, after.used) == (2, 0, 0)
+    after = step(plan, Transmitting("g", session, 20), Expired(tally(ready=3)), late)
+    assert after == AwaitingEnd("g", session, 20)
+    assert milestones(plan, after) == ()
+    after = step(plan, after, Waiting(0, 3), late)
+    assert isinstance(after, ArrangingSession)
+    assert (after.session.number, after.sent, after.used) == (2, 20, 1)
+    assert after.session.start > late
+
+
+@pytest.mark.parametrize("kind", [AwaitingEnd, Settling])
+@pytest.mark.parametrize(
+    ("sent", "left", "goes_on_at"),
+    [(51, 0, None), (51, 1, 50), (51, 50, 1), (51, 51, None), (51, 70, None), (20, 0, 20), (20, 30, 0)],
+)
+def test_what_still_waits_when_the_window_closes_is_sent_in_another(
+    kind: type[AwaitingEnd | Settling],
+    sent: int,
+    left: int,
+    goes_on_at: int | None,
+    plan: Plan,
+    session: Session,
+) -> None:
+    """Unless it is all of it: a queue of which nothing is sent is not helped by another window."""
+    assert plan.fragments == 51
+    closed = kind("g", session, sent, used=2)
+    after = step(plan, closed, Waiting(left, 3), session.end)
+    if goes_on_at is None:
+        assert after == Settling("g", session, sent, used=2)
+    else:
         assert isinstance(after, ArrangingSession)
-        assert after.session.number == 2
-        assert after.sent == state.sent
+        assert (after.session.number, after.sent, after.used) == (2, goes_on_at, 3)
+        assert effects(plan, after)[0] == Flush("g")
+    last = attrs.evolve(closed, used=SESSIONS - 1)
+    assert step(plan, last, Waiting(left, 3), session.end) == Settling("g", session, sent, used=SESSIONS - 1)
 
 
 def test_there_are_only_so_many_sessions(plan: Plan, session: Session) -> None:
     """That is, windows in which something was sent: a start that nobody could be told of uses none."""
     last = Transmitting("g", attrs.evolve(session, number=40), 20, used=SESSIONS - 1)
-    after = step(plan, last, Expired(tally(ready=3)), session.end)
+    after = step(plan, step(plan, last, Expired(tally(ready=3)), session.end), Waiting(0, 3), session.end)
     assert after == Settling("g", last.session, 20, used=SESSIONS - 1)
     assert milestones(plan, after) == ()
     before = Transmitting("g", session, 20, used=SESSIONS - 2)
-    after = step(plan, before, Expired(tally(ready=3)), session.end)
+    after = step(plan, step(plan, before, Expired(tally(ready=3)), session.end), Waiting(0, 3), session.end)
     assert isinstance(after, ArrangingSession)
     assert after.used == SESSIONS - 1
 
@@ -215,7 +252,7 @@ def test_when_the_devices_are_asked(
     assert isinstance(state, after)
     assert isinstance(instruction(plan, state), told)
     if isinstance(state, AwaitingEnd):
-        state = step(plan, state, Expired(tally(ready=1)), session.end)
+        state = step(plan, state, Waiting(0, 1), session.end)
         no_request = request_ is StatusRequest.NO_REQUEST
         assert isinstance(instruction(plan, state), device.Release if no_request else device.Verify)
 
@@ -232,6 +269,11 @@ def test_a_group_that_was_deleted_by_hand(plan: Plan, session: Session, now: dat
     state = step(plan, Transmitting("g", session, 20), GroupLost("g", "not found"), now)
     assert state == RestoringGroup(session, 1)
     assert effects(plan, state) == (CreateGroup(plan.fragments + 512),)
+    resent = RestoringGroup(session, 1, used=1)
+    assert effects(plan, resent) == (CreateGroup(2 * plan.fragments + 512),)
+    for lost in range(1, RESTORATIONS + 1):
+        for used in range(SESSIONS):
+            assert plan.mc_fcnt(lost, used) + plan.fragments <= plan.max_mc_fcnt == 3 * (plan.fragments + 512)
     state = step(plan, state, GroupCreated("h", members=3), now)
     assert isinstance(state, ArrangingSession)
     assert (state.group_id, state.session.number, state.sent, state.lost) == ("h", 2, 0, 1)
@@ -326,6 +368,8 @@ facts = st.one_of(
     st.builds(Counted, tallies),
     st.builds(Expired, tallies),
     st.builds(FragmentsEnqueued, st.integers(0, 60)),
+    st.builds(Waiting, st.integers(0, 60), st.integers(0, 2)),
+    st.just(Flushed()),
     st.just(GroupDeleted()),
     st.just(Cancel()),
 )
@@ -336,8 +380,9 @@ facts = st.one_of(
     request_=st.sampled_from(StatusRequest),
 )
 def test_laws(history: list[tuple[Fact, int]], request_: StatusRequest, plan: Plan, now: datetime) -> None:
-    """An end state never changes, the cursor never goes back, a session never moves, whatever waits for an
-    instant wakes up by itself, and once the devices have settled every history ends."""
+    """An end state never changes, the cursor only goes back to what has not left the queue, a session never
+    moves, whatever waits for an instant wakes up by itself, and once the devices have settled every history
+    ends."""
     plan = attrs.evolve(plan, status_request=request_)
     state: State = CreatingGroup()
     for fact, seconds in history:
@@ -346,12 +391,15 @@ def test_laws(history: list[tuple[Fact, int]], request_: StatusRequest, plan: Pl
         if ended(before):
             assert state is before
         sent = getattr(before, "sent", 0)
-        assert getattr(state, "sent", sent) >= sent
+        left = fact.left if isinstance(fact, Waiting) else 0
+        assert getattr(state, "sent", sent) >= max(sent - left, 0)
         old, new = getattr(before, "session", None), getattr(state, "session", None)
         if old is not None and new is not None and old.number == new.number:
             assert old == new
-        wakes = [effect for effect in effects(plan, state) if isinstance(effect, WakeAt)]
-        assert bool(wakes) == isinstance(state, ArrangingSession | AwaitingStart | Transmitting | AwaitingEnd)
+        wakes = [effect for effect in effects(plan, state) if isinstance(effect, WakeAt | Watch)]
+        assert bool(wakes) == isinstance(
+            state, ArrangingSession | AwaitingStart | Transmitting | AwaitingEnd | Settling
+        )
     gone = tally(settled=3)
     over: list[Fact] = [Counted(gone), Expired(gone)]
     ending: list[Fact] = [GroupCreated("g"), *over, *over, GroupDeleted()]

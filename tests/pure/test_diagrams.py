@@ -153,6 +153,8 @@ def deployment_facts(plan: Plan, state: object, now: datetime) -> list[deploymen
         deployment.GroupDeleted(),
         deployment.Cancel(),
         *map(deployment.FragmentsEnqueued, (1, plan.fragments, plan.fragments + 1)),
+        *map(deployment.Waiting, (0, 1)),
+        deployment.Flushed(),
         *map(deployment.Counted, tallies),
         *map(deployment.Expired, tallies),
     ]

@@ -7,7 +7,7 @@ import pytest
 
 from fuota.deployment.effects import Multicast, effects
 from fuota.deployment.machine import SESSIONS, opening, step
-from fuota.deployment.messages import Expired, FragmentsEnqueued, Tally
+from fuota.deployment.messages import Expired, FragmentsEnqueued, Tally, Waiting
 from fuota.deployment.pace import drained, first, pace, room
 from fuota.deployment.plan import MulticastClass, Plan
 from fuota.deployment.record import milestones
@@ -68,7 +68,7 @@ def test_a_batch_is_no_longer_than_what_can_be_heard(class_b: Plan, now: datetim
     state = step(class_b, state, FragmentsEnqueued(5), session.end - 49 * SECOND)
     assert state == AwaitingEnd("g", session, 5)
     assert milestones(class_b, state) == ()
-    state = step(class_b, state, Expired(READY), session.end)
+    state = step(class_b, state, Waiting(0, 3), session.end)
     assert isinstance(state, ArrangingSession)
     assert (state.session.number, state.sent, state.used) == (2, 5, 1)
 
@@ -100,7 +100,7 @@ def test_a_plan_that_fills_its_window_is_sent_in_one_session(class_b: Plan, now:
 
 def test_the_last_session_is_settled_for_whatever_was_sent(plan: Plan, session: Session) -> None:
     state = AwaitingEnd("g", session, 20, used=SESSIONS - 1)
-    assert step(plan, state, Expired(READY), session.end) == Settling("g", session, 20, used=SESSIONS - 1)
+    assert step(plan, state, Waiting(0, 3), session.end) == Settling("g", session, 20, used=SESSIONS - 1)
 
 
 def test_a_state_that_an_older_version_has_stored_goes_on(plan: Plan, session: Session) -> None:

@@ -132,6 +132,24 @@ async def test_an_outage_in_the_middle_of_a_class_b_session(
     assert {device.image for device in devices} == {IMAGE}
 
 
+@pytest.mark.parametrize("asked", StatusRequest)
+async def test_a_network_that_takes_fragments_quicker_than_it_sends_them(
+    asked: StatusRequest, autojump_clock: MockClock
+) -> None:
+    """As ChirpStack does, with a pause between two downlinks of a group: what still waits in its queue when
+    the window closes is sent in another, and nothing is sent while nobody listens."""
+    devices = simulated(4)
+    radio = Radio(fragment_interval=timedelta(seconds=3))  # 21 of 61 in each window of 64 s
+    async with server(devices, radio=radio) as running:
+        result = await running.carry_out(order(devices, request_fragmentation_session_status=asked))
+        rows = await running.journal.logs(result.status.id, devices[0].dev_eui)
+    assert rows is not None
+    sessions = {row.fields["session_time"] for row in rows if row.command == "McClassCSessionReq"}
+    assert 2 <= len(sessions) <= 3
+    assert {device.image for device in devices} == {IMAGE}
+    assert result.why is Why.DONE
+
+
 async def test_devices_are_asked_early_when_the_order_says_so(autojump_clock: MockClock) -> None:
     devices = simulated(3)
     async with server(devices) as running:

@@ -58,6 +58,12 @@ class Queues:
     async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
         raise NotImplementedError
 
+    async def waiting(self, group: KnownGroup) -> int:
+        raise NotImplementedError
+
+    async def flush(self, group: KnownGroup) -> None:
+        raise NotImplementedError
+
     async def delete_group(self, group: Group) -> None:
         raise NotImplementedError
 

@@ -18,12 +18,16 @@ from fuota.journal.port import Transition
 from fuota.lorawan.eui import EUI64
 from fuota.network.port import Group, KnownGroup
 from fuota.network.simulated import SimulatedNetwork
+from fuota.simulation.radio import Radio
 from fuota.simulation.world import World
 from fuota.uplink import Uplink
 from tests.campaign import IMAGE, Surroundings, order, serving, simulated, surroundings
 
 DOWN = timedelta(seconds=20)
 """Until the process is started again."""
+QUICK = Radio()
+SLOW = Radio(fragment_interval=timedelta(seconds=3))
+"""21 of 61 fragments in a window."""
 
 
 class MortalJournal(MemoryJournal):
@@ -103,9 +107,12 @@ async def live(
     return deployment_id
 
 
-async def deploy(journal: MortalJournal, mc_class: MulticastClass) -> None:
+async def deploy(
+    journal: MortalJournal, mc_class: MulticastClass, radio: Radio = QUICK
+) -> tuple[list[int], int]:
+    """The claims of what was sent when a window closed, and the fragments that were put into the queue."""
     devices = simulated(2)
-    around = surroundings(devices, journal=journal)
+    around = surroundings(devices, journal=journal, radio=radio)
     around.network = network = WitnessNetwork(around.world, journal)
     in_b = mc_class is MulticastClass.B
     asked = order(devices, multicast_group_type=mc_class, multicast_timeout=2 if in_b else 6)
@@ -126,12 +133,13 @@ async def deploy(journal: MortalJournal, mc_class: MulticastClass) -> None:
     assert sum(network.created.values()) == 1
     check_history(journal)
     claimed = [each.state.sent for each in journal.history if isinstance(each.state, AwaitingEnd)]
-    assert claimed == [61]
-    assert 61 <= network.multicasts <= 61 + BATCH
+    return claimed, network.multicasts
 
 
 COMMITS = 28
 """Of a deployment to two devices in which nothing is lost; the first test says so."""
+MORE_COMMITS = 45
+"""With three windows, for the network is slow."""
 
 
 @pytest.mark.parametrize("mc_class", MulticastClass)
@@ -147,7 +155,27 @@ async def test_as_many_commits_as_below(mc_class: MulticastClass, autojump_clock
 async def test_the_process_dies(
     die_at: int, after: bool, mc_class: MulticastClass, autojump_clock: MockClock
 ) -> None:
-    await deploy(MortalJournal(die_at, after=after), mc_class)
+    claimed, multicasts = await deploy(MortalJournal(die_at, after=after), mc_class)
+    assert claimed == [61]
+    assert 61 <= multicasts <= 61 + BATCH
+
+
+async def test_as_many_commits_where_the_network_is_slow(autojump_clock: MockClock) -> None:
+    journal = MortalJournal(0, after=False)
+    claimed, _ = await deploy(journal, MulticastClass.C, SLOW)
+    assert claimed == [61, 61, 61]
+    assert journal.commits == MORE_COMMITS
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("die_at", range(1, MORE_COMMITS + 1))
+async def test_the_process_dies_where_the_network_is_slow(
+    die_at: int, after: bool, autojump_clock: MockClock
+) -> None:
+    """What still waits in the queue when a window closes is sent again, whatever happens to the process."""
+    claimed, _ = await deploy(MortalJournal(die_at, after=after), MulticastClass.C, SLOW)
+    assert 2 <= len(claimed) <= 4
+    assert set(claimed) == {61}
 
 
 async def test_a_start_is_put_off_for_those_whose_answers_were_lost(autojump_clock: MockClock) -> None:
