@@ -8,6 +8,7 @@ database goes last.
 
 import gc
 import os
+import resource
 import signal
 import ssl
 import sys
@@ -63,6 +64,10 @@ there is.
 TURN = 0.001
 """Seconds after which a busy thread lets another run: the journal's and the event loop's take turns often."""
 
+FILES = 8192
+"""More than 500 connections to each of three ports, newcomers that are being refused, and what the database
+needs. By default, many systems allow 1024."""
+
 MISTAKES = (JournalError, EmbeddedPostgresqlError, CertificateError, OSError)
 """What the operator has to mend; everything else that ends the server is a bug."""
 
@@ -84,6 +89,7 @@ def run(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT; the exit code."""
     gc.set_threshold(*GARBAGE)
     sys.setswitchinterval(TURN)
+    allow_files()
     try:
         trio.run(_main, settings)
     except BaseExceptionGroup as group:
@@ -99,6 +105,14 @@ def run(settings: Settings) -> int:
         bare = isinstance(error, OSError) and error.filename is None and error.strerror
         print(f"fuota: {bare or error}", file=sys.stderr)
     return 1
+
+
+def allow_files() -> None:
+    """Allow this process as many open files as it may allow itself, up to `FILES`: a socket is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 async def _main(settings: Settings) -> None:
