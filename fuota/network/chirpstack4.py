@@ -20,7 +20,7 @@ from fuota.lorawan.region import Region
 from fuota.network.calls import Calls
 from fuota.network.chirpstack import PAGE, ChirpStack, Page
 from fuota.network.gate import Gate
-from fuota.network.port import Group, KnownGroup
+from fuota.network.port import Group, KnownGroup, Refused
 from fuota.rpc.client import connect
 from fuota.rpc.tls import client_context
 
@@ -48,10 +48,12 @@ class ChirpStack4(ChirpStack):
         await self._calls.bare(self._groups.List, request)
 
     async def _create(self, group: Group) -> str:
+        if group.region is None:
+            raise Refused("INVALID_ARGUMENT", "ChirpStack 4 has to be told the region of a group")
         message = pb.MulticastGroup(
             name=group.name,
             application_id=group.application_id,
-            region=REGIONS[group.region or Region.EU868],
+            region=REGIONS[group.region],
             mc_addr=f"{group.mc_addr:08x}",
             mc_nwk_s_key=group.mc_nwk_s_key.hex(),
             mc_app_s_key=group.mc_app_s_key.hex(),

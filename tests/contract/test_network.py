@@ -210,6 +210,17 @@ async def test_a_group_is_found_by_its_whole_name_among_many(opened: Opened) -> 
     assert len(opened.group_ids) == 131
 
 
+async def test_chirpstack_4_is_given_no_region_that_nobody_has_chosen(opened: Opened) -> None:
+    group = attrs.evolve(opened.group, region=None)
+    if opened.generation == 4:
+        with pytest.raises(Refused, match="region"):
+            await opened.network.ensure_group(group)
+        assert opened.group_ids == []
+    else:
+        made = await opened.network.ensure_group(group)
+        assert opened.group_ids == [made]
+
+
 async def test_a_group_of_an_unknown_application_is_not_found(opened: Opened) -> None:
     with pytest.raises(NotFound):
         await opened.network.ensure_group(attrs.evolve(opened.group, application_id=opened.other))
