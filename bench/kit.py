@@ -19,7 +19,8 @@ from fuota.actor import Alarms, Child, Ref, Registry, Tree, open_tree
 from fuota.api.orders import Orders
 from fuota.clock import SystemClock
 from fuota.deployments import Begin, Deployments, Message
-from fuota.dispatcher import Dispatcher, Route
+from fuota.dispatcher import Dispatcher
+from fuota.dispatcher import Message as DispatcherMessage
 from fuota.health import Health
 from fuota.journal.port import Journal
 from fuota.journal.postgres import PostgresJournal
@@ -50,9 +51,9 @@ class Accepting:
 
     async def downlink(
         self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
-    ) -> bool:
+    ) -> str | None:
         await trio.lowlevel.checkpoint()
-        return True
+        return "0"
 
     async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
         await trio.lowlevel.checkpoint()
@@ -74,7 +75,7 @@ class Server:
 
     services: Services
     orders: Orders
-    dispatcher: Ref[Route]
+    dispatcher: Ref[DispatcherMessage]
     tree: Tree
 
 
@@ -86,7 +87,7 @@ async def serving(memory: Journal, network: Network) -> AsyncIterator[Server]:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(services.alarms.run)
         async with open_tree() as tree:
-            dispatcher: Ref[Route] = await tree.start(
+            dispatcher: Ref[DispatcherMessage] = await tree.start(
                 Child(
                     "dispatcher",
                     lambda: Dispatcher(services.devices, network, memory.ownership),

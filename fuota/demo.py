@@ -133,7 +133,7 @@ async def _everything(world: World, generation: Literal[3, 4]) -> AsyncIterator[
                 ) as webhook,
                 connect(Bind.parse(addresses.api)) as channel,
             ):
-                nursery.start_soon(world.run, webhook.deliver)
+                nursery.start_soon(world.run, webhook.deliver, webhook.tell)
                 yield addresses, customer(channel)
                 nursery.cancel_scope.cancel()
 

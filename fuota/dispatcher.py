@@ -12,6 +12,7 @@ from fuota import clock_answers
 from fuota.actor import Actor, Me, Ref, Registry, Reply
 from fuota.device.messages import ClockAnswered, Heard
 from fuota.device.messages import Message as DeviceMessage
+from fuota.fate import Dropped, Fate, OnAir
 from fuota.lorawan import clocksync, fragmentation, multicast
 from fuota.lorawan.eui import EUI64
 from fuota.network.port import Network, NetworkError
@@ -48,6 +49,10 @@ class Route:
     reply: Reply[Outcome] = attrs.field(eq=False, repr=False)
 
 
+Message = Route | OnAir | Dropped
+"""What the dispatcher understands."""
+
+
 @attrs.frozen
 class _Kept:
     """An uplink that is in the hands of device actors."""
@@ -66,11 +71,12 @@ class Counts:
     unconcerned: int = 0
     busy: int = 0
     elsewhere: int = 0
+    fates: int = 0
     clock_answers: int = 0
     clock_failures: int = 0
 
 
-class Dispatcher(Actor[Route]):
+class Dispatcher(Actor[Message]):
     """Keeps nothing that a restart would lose: who is concerned is in the registry."""
 
     def __init__(
@@ -91,10 +97,23 @@ class Dispatcher(Actor[Route]):
         self._recently = clock_answers.Recently()
         self._answering = 0
 
-    async def started(self, me: Me[Route]) -> None:
+    async def started(self, me: Me[Message]) -> None:
         self._nursery = me.nursery
 
-    async def receive(self, route: Route) -> None:
+    async def receive(self, message: Message) -> None:
+        match message:
+            case Route():
+                self._route(message)
+            case OnAir() | Dropped():
+                self._tell(message)
+
+    def _tell(self, fate: Fate) -> None:
+        """A device that has no room does without."""
+        self._counts.fates += 1
+        for ref in self._devices[fate.dev_eui]:
+            ref.offer(fate)
+
+    def _route(self, route: Route) -> None:
         match route.uplink.f_port:
             case multicast.package.port | fragmentation.package.port:
                 self._deliver(route)

@@ -32,7 +32,8 @@ from fuota.config import FuotaServerApi, Settings
 from fuota.database import database_in_turn, journal_in
 from fuota.debug.app import debug_app
 from fuota.deployments import Begin, Deployments, Message
-from fuota.dispatcher import Dispatcher, Route
+from fuota.dispatcher import Dispatcher
+from fuota.dispatcher import Message as DispatcherMessage
 from fuota.endpoint import Endpoint, Serve, check
 from fuota.generations import GENERATIONS, Generation
 from fuota.health import Health
@@ -185,7 +186,7 @@ async def grow(
     async def listen(name: str, serve: Serve) -> None:
         await start(name, lambda: Endpoint(serve, partial(setattr, addresses, name)))
 
-    dispatcher: Ref[Route] = await start(
+    dispatcher: Ref[DispatcherMessage] = await start(
         "dispatcher",
         lambda: Dispatcher(
             services.devices, network, services.journal.ownership, clock_sync=settings.clock_sync

@@ -19,6 +19,7 @@ from fuota.deployment.plan import MulticastClass, StatusRequest
 from fuota.deployment.states import Ended, Why
 from fuota.deployments import Begin, Deployments
 from fuota.dispatcher import Dispatcher, Route
+from fuota.fate import Fate
 from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import DeploymentStatus, Journal
 from fuota.lorawan.eui import EUI64
@@ -118,15 +119,21 @@ class Surroundings:
     journal: MemoryJournal
     deliver: Callable[[Uplink], Awaitable[None]] | None = None
     """Where uplinks go while a server runs; without one they are lost."""
+    tell: Callable[[Fate], object] | None = None
+    """The same for word of downlinks."""
     random: Random = attrs.field(factory=SystemRandom)
     """Where the server has ids, addresses and keys from."""
 
     async def run(self) -> None:
-        await self.world.run(self.post)
+        await self.world.run(self.post, self.tell_of)
 
     async def post(self, uplink: Uplink) -> None:
         if self.deliver is not None:
             await self.deliver(uplink)
+
+    async def tell_of(self, fate: Fate) -> None:
+        if self.tell is not None:
+            self.tell(fate)
 
 
 def surroundings(
@@ -138,10 +145,13 @@ def surroundings(
 
 
 @asynccontextmanager
-async def serving(around: Surroundings, uplinks: Uplinks = lambda uplink: (uplink,)) -> AsyncIterator[Server]:
+async def serving(
+    around: Surroundings, uplinks: Uplinks = lambda uplink: (uplink,), *, told: bool = True
+) -> AsyncIterator[Server]:
     """Everything of a server that needs no socket; it can be cancelled and started again.
 
     `uplinks` says what becomes of an uplink on its way from the network: nothing, one, or several.
+    `told`: whether the network says what became of a downlink.
     """
     network, clock = around.network, around.clock
     services = Services(around.journal, network, clock, Alarms(clock), Registry(), network.health)
@@ -166,12 +176,12 @@ async def serving(around: Surroundings, uplinks: Uplinks = lambda uplink: (uplin
             async def begin(deployment_id: UUID) -> None:
                 await deployments.tell(Begin(deployment_id))
 
-            around.deliver = deliver
+            around.deliver, around.tell = deliver, dispatcher.offer if told else None
             try:
                 orders = Orders(services.journal, clock, begin, around.random)
                 yield Server(around.world, services.journal, network, orders, tree, clock, services)
             finally:
-                around.deliver = None
+                around.deliver = around.tell = None
         nursery.cancel_scope.cancel()
 
 
@@ -182,12 +192,13 @@ async def server(
     radio: Radio | None = None,
     journal: MemoryJournal | None = None,
     uplinks: Uplinks = lambda uplink: (uplink,),
+    told: bool = True,
 ) -> AsyncIterator[Server]:
     """A server and its surroundings; call it under `autojump_clock`."""
     around = surroundings(devices, radio=radio, journal=journal)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(around.run)
-        async with serving(around, uplinks) as running:
+        async with serving(around, uplinks, told=told) as running:
             yield running
         nursery.cancel_scope.cancel()
 

@@ -16,9 +16,11 @@ from fuota.deployment.messages import Message as DeploymentMessage
 from fuota.device.effects import VERSION, Ask, Assignment, Effect, Join, WakeAt, effects
 from fuota.device.machine import CLOCK_TOLERANCE, step
 from fuota.device.messages import Answered, Expired, Fact, HandedOver, Heard, Joined, Message, Refused
-from fuota.device.record import concerns, ended, log_row, milestones
+from fuota.device.outstanding import Outstanding
+from fuota.device.record import cause, concerns, ended, log_row, milestones
 from fuota.device.standing import Standing, standing
 from fuota.device.states import Failed, State
+from fuota.fate import Dropped, Fate, OnAir
 from fuota.journal.port import ActorId, LogRow, Transition
 from fuota.lorawan import fragmentation, multicast
 from fuota.lorawan.package import Command, Package
@@ -57,6 +59,8 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         """The same for as long as it has no row."""
         self.trouble = ""
         self.recent: tuple[tuple[int, int, bytes], ...] = ()
+        self.outstanding = Outstanding()
+        self.patience = timedelta(0)
 
     async def started(self, me: Me[Message]) -> None:
         self.services.devices.register(self.assignment.dev_eui, me.ref)
@@ -71,6 +75,8 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
                 done()
             case HandedOver():
                 await self.handed_over(message)
+            case OnAir() | Dropped():
+                await self.learn(message)
             case _:
                 await self.advance(message)
 
@@ -106,9 +112,25 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         if message.ask not in self.asking:
             return
         rows = self.rows_of_requests()
-        if message.sent and rows:
-            await self.services.journal.record(rows)
+        self.patience = message.patience
         self.wake_at(self.clock.now() + message.patience, Expired())
+        if message.item is None:
+            return
+        if rows:
+            await self.services.journal.record(rows)
+        if (fate := self.outstanding.handed_over(message.ask.command, message.item)) is not None:
+            await self.learn(fate)
+
+    async def learn(self, fate: Fate) -> None:
+        """Patience begins anew when the request is on air, and ends when it was dropped."""
+        if not self.outstanding.settled(fate, self.asking[0].command if self.asking else None):
+            return
+        match fate:
+            case OnAir():
+                self.wake_at(self.clock.now() + self.patience, Expired())
+            case Dropped(reason=reason):
+                log.warning("downlink dropped", dev_eui=str(fate.dev_eui), reason=reason)
+                await self.advance(fate)
 
     def rows_of_requests(self) -> list[LogRow]:
         """Of what is asked and has no row yet; it counts as having one from here on."""
@@ -117,8 +139,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         return rows
 
     def row(self, package: Package, command: Command) -> LogRow:
-        dev_eui = self.assignment.dev_eui
-        return log_row(self.id.deployment_id, dev_eui, self.clock.now(), package, command)
+        return log_row(self.id.deployment_id, self.assignment.dev_eui, self.clock.now(), package, command)
 
     async def advance(self, fact: Fact, *rows: LogRow) -> bool:
         """Take the fact, and tell the deployment if that changed what it needs to know."""
@@ -154,7 +175,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
                 actor=self.id,
                 version=version,
                 at=at,
-                cause=type(fact.command if isinstance(fact, Answered) else fact).__name__,
+                cause=cause(fact),
                 state=after,
                 live=not ended(after),
                 milestones=milestones(after),
@@ -216,10 +237,10 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
                 unless_pending=ask.again,
                 application_id=self.assignment.plan.application_id,
             )
-            sent = await persistently(enqueue, trouble=self.troubled)
+            item = await persistently(enqueue, trouble=self.troubled)
         except network.Refused as error:
             return _refused(error)
-        return HandedOver(ask, sent, patience)
+        return HandedOver(ask, item, patience)
 
     def troubled(self, error: network.NetworkError) -> None:
         self.trouble = str(error)

@@ -4,8 +4,8 @@
         ─ SettingUpSession (─ CorrectingClock) ─ Listening ─ AskingStatus (─ StillListening)
         ─ Complete | Unconfirmed | Released | Failed
 
-Every request is repeated until it is answered or `unicast_attempts` are used up; whatever is late,
-early or repeated changes nothing. Each `case` is one transition; what takes more than a line to decide
+Every request is repeated until it is answered or `unicast_attempts` are used up, at once where the network
+has dropped it; whatever is late, early or repeated changes nothing. Each `case` is one transition; what takes more than a line to decide
 has a name below.
 """
 
@@ -45,6 +45,7 @@ from fuota.device.states import (
     Unconfirmed,
     Waiting,
 )
+from fuota.fate import Dropped
 from fuota.lorawan.fragmentation import FragSessionSetupAns, FragSessionStatusAns
 from fuota.lorawan.multicast import McClassBSessionAns, McClassCSessionAns, McGroupSetupAns
 
@@ -70,13 +71,13 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
 
         case SettingUpGroup(), Answered(McGroupSetupAns() as answer) if answer.mc_group_id == plan.mc_group_id:
             return _group_answered(plan, answer, now)
-        case SettingUpGroup(attempt, _, group_id), Expired() if attempt < plan.unicast_attempts:
+        case SettingUpGroup(attempt, _, group_id), Expired() | Dropped() if attempt < plan.unicast_attempts:
             return SettingUpGroup(attempt + 1, patience(plan, now), group_id)
         case SettingUpGroup(), Expired(): return Failed(Reason.NO_ANSWER, "to McGroupSetupReq")
 
         case SettingUpFragments(), Answered(FragSessionSetupAns() as answer) if answer.frag_index == plan.frag_index:
             return _fragments_answered(answer)
-        case SettingUpFragments(attempt), Expired() if attempt < plan.unicast_attempts:
+        case SettingUpFragments(attempt), Expired() | Dropped() if attempt < plan.unicast_attempts:
             return SettingUpFragments(attempt + 1, patience(plan, now))
         case SettingUpFragments(), Expired(): return Failed(Reason.NO_ANSWER, "to FragSessionSetupReq")
 
@@ -90,7 +91,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
             return _session_answered(plan, state, answer, at, now)
         case CorrectingClock(session, attempt, _, otherwise), ClockAnswered():
             return SettingUpSession(session, attempt, patience(plan, now), otherwise)
-        case (SettingUpSession(session, attempt, _, otherwise) | CorrectingClock(session, attempt, _, otherwise)), Expired() \
+        case (SettingUpSession(session, attempt, _, otherwise) | CorrectingClock(session, attempt, _, otherwise)), Expired() | Dropped() \
                 if attempt < plan.unicast_attempts:
             return SettingUpSession(session, attempt + 1, patience(plan, now), otherwise)
         case (SettingUpSession() | CorrectingClock()), Expired() | Close() | Verify() | Release(): return state.otherwise
@@ -103,7 +104,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case (AskingStatus() | StillListening()), Answered(FragSessionStatusAns() as answer, at) \
                 if answer.frag_index == plan.frag_index and at >= state.session.start:
             return _status_answered(plan, state, answer, at, now)
-        case AskingStatus(session, attempt), Expired() if attempt < plan.unicast_attempts:
+        case AskingStatus(session, attempt), Expired() | Dropped() if attempt < plan.unicast_attempts:
             return AskingStatus(session, attempt + 1, status_patience(plan, attempt + 1, now))
         case AskingStatus(session), Expired() if now < session.end: return _ask_later(plan, session, now)
         case AskingStatus(), Expired(): return Failed(Reason.NO_ANSWER, "to FragSessionStatusReq")

@@ -7,6 +7,7 @@ import attrs
 
 from fuota.deployment.states import Session
 from fuota.device.effects import Ask
+from fuota.fate import Dropped, OnAir
 from fuota.lorawan.package import Command
 from fuota.uplink import Uplink
 
@@ -94,7 +95,7 @@ class Heard:
 Instruction = Begin | Arrange | Close | Verify | Release | Abandon
 """What a deployment tells all its devices alike."""
 
-Fact = Instruction | Joined | Refused | Answered | ClockAnswered | Expired
+Fact = Instruction | Joined | Refused | Answered | ClockAnswered | Expired | Dropped
 """What the machine understands."""
 
 
@@ -103,10 +104,10 @@ class HandedOver:
     """The network has the request of the present state in hand."""
 
     ask: Ask
-    sent: bool
-    """False: the same request of an earlier attempt still waits in the device's queue."""
+    item: str | None
+    """What the network calls it; None: the same of an earlier attempt still waits in the device's queue."""
     patience: timedelta
 
 
-Message = Fact | Heard | HandedOver
+Message = Fact | Heard | HandedOver | OnAir
 """What the actor understands."""

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fuota.deployment.plan import Plan
 from fuota.device.effects import VERSION
+from fuota.device.messages import Answered, Fact
 from fuota.device.states import (
     Complete,
     Failed,
@@ -16,6 +17,7 @@ from fuota.device.states import (
     State,
     Unconfirmed,
 )
+from fuota.fate import Dropped
 from fuota.journal.port import LogRow, Milestone
 from fuota.lorawan.eui import EUI64
 from fuota.lorawan.package import Command, Package
@@ -78,3 +80,14 @@ def _text(name: str, value: object) -> str:
     if name == "mc_addr" and isinstance(value, int):
         return f"{value:08x}"
     return str(value)
+
+
+def cause(fact: Fact) -> str:
+    """What a transition is put down to in the history."""
+    match fact:
+        case Answered(command):
+            return type(command).__name__
+        case Dropped(reason=reason):
+            return f"Dropped: {reason}"
+        case _:
+            return type(fact).__name__

@@ -1,19 +1,27 @@
-"""The UplinkEvent of the ChirpStack Application Server v3, as protobuf and as JSON.
+"""Events of the ChirpStack Application Server v3, as protobuf and as JSON.
 
 JSON comes from its marshaler `json` (the protobuf JSON mapping, octets in base64) or from the older
 `json_v3` (DevEUI in hexadecimal).
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from google.protobuf.message import DecodeError
 
-from fuota.generated.chirpstack3.integration_pb2 import UplinkEvent
+from fuota.fate import Dropped, Fate, OnAir
+from fuota.generated.chirpstack3.integration_pb2 import ErrorEvent, ErrorType, TxAckEvent, UplinkEvent
 from fuota.integration import protojson
-from fuota.integration.event import Malformed, from_gps, from_unix, received_at
+from fuota.integration.event import LONGEST_REASON, Malformed, from_gps, from_unix, received_at
 from fuota.lorawan.eui import EUI64
 from fuota.uplink import Uplink
+
+FATES: Final = frozenset({"txack", "error"})
+TYPES: Final = dict(ErrorType.items())
+DROPS: Final = frozenset(
+    {ErrorType.DOWNLINK_PAYLOAD_SIZE, ErrorType.DOWNLINK_FCNT, ErrorType.DOWNLINK_GATEWAY}
+)
+"""Errors that are about a downlink; its FCntDown names it."""
 
 
 def from_protobuf(body: bytes, now: datetime) -> Uplink:
@@ -50,10 +58,42 @@ def from_json(body: bytes, now: datetime) -> Uplink:
     )
 
 
+def fate_from_protobuf(kind: str, body: bytes) -> Fate | None:
+    """Read an `integration.TxAckEvent` or `ErrorEvent`; raises `Malformed`."""
+    try:
+        if kind == "txack":
+            sent = TxAckEvent.FromString(body)
+            return OnAir(dev_eui=_eui(sent.dev_eui), item=str(sent.f_cnt))
+        event = ErrorEvent.FromString(body)
+    except DecodeError as error:
+        raise Malformed(f"not an event of kind {kind} in protobuf") from error
+    return _dropped(event.dev_eui, event.f_cnt, event.type, event.error)
+
+
+def fate_from_json(kind: str, body: bytes) -> Fate | None:
+    """Read the JSON of the same; raises `Malformed`."""
+    event = protojson.read(body)
+    dev_eui, f_cnt = _dev_eui(event), protojson.unsigned(event, "fCnt", 32)
+    if kind == "txack":
+        return OnAir(dev_eui=_eui(dev_eui), item=str(f_cnt))
+    return _dropped(dev_eui, f_cnt, protojson.enum(event, "type", TYPES), str(event.get("error") or ""))
+
+
+def _dropped(dev_eui: bytes, f_cnt: int, kind: int, text: str) -> Dropped | None:
+    if kind not in DROPS:
+        return None
+    name = ErrorType.Name(ErrorType.ValueType(kind))
+    return Dropped(dev_eui=_eui(dev_eui), item=str(f_cnt), reason=f"{name} {text}".strip()[:LONGEST_REASON])
+
+
+def _eui(octets: bytes) -> EUI64:
+    if len(octets) != 8:
+        raise Malformed(f"devEUI: wanted 8 octets, got {len(octets)}")
+    return EUI64(octets)
+
+
 def _uplink(dev_eui: bytes, f_port: int, f_cnt: int, data: bytes, at: datetime) -> Uplink:
-    if len(dev_eui) != 8:
-        raise Malformed(f"devEUI: wanted 8 octets, got {len(dev_eui)}")
-    return Uplink(dev_eui=EUI64(dev_eui), f_port=f_port, f_cnt=f_cnt, data=data, received_at=at)
+    return Uplink(dev_eui=_eui(dev_eui), f_port=f_port, f_cnt=f_cnt, data=data, received_at=at)
 
 
 def _dev_eui(event: dict[str, Any]) -> bytes:

@@ -1,14 +1,24 @@
-"""The UplinkEvent of ChirpStack 4, as protobuf and as JSON."""
+"""Events of ChirpStack 4, as protobuf and as JSON."""
 
 from datetime import datetime
+from typing import Final
 
 from google.protobuf.message import DecodeError
 
-from fuota.generated.chirpstack4.integration_pb2 import UplinkEvent
+from fuota.fate import Dropped, Fate, OnAir
+from fuota.generated.chirpstack4.integration_pb2 import LogCode, LogEvent, TxAckEvent, UplinkEvent
 from fuota.integration import protojson
-from fuota.integration.event import Malformed, from_gps, from_unix, received_at
+from fuota.integration.event import LONGEST_REASON, Malformed, from_gps, from_unix, received_at
 from fuota.lorawan.eui import EUI64
 from fuota.uplink import Uplink
+
+FATES: Final = frozenset({"txack", "log"})
+CODES: Final = dict(LogCode.items())
+DROPS: Final = frozenset({LogCode.DOWNLINK_PAYLOAD_SIZE, LogCode.F_CNT_DOWN, LogCode.EXPIRED})
+"""What is logged of a downlink that leaves the queue, named by its queue_item_id.
+
+One that a gateway could not send (DOWNLINK_GATEWAY) is not named, and stays: ChirpStack sends it again.
+"""
 
 
 def from_protobuf(body: bytes, now: datetime) -> Uplink:
@@ -36,9 +46,8 @@ def from_json(body: bytes, now: datetime) -> Uplink:
         *(protojson.timestamp(info, name) for info in rx_info for name in ("gwTime", "nsTime")),
         protojson.timestamp(event, "time"),
     ]
-    device = event.get("deviceInfo")
     return _uplink(
-        device.get("devEui") if isinstance(device, dict) else None,
+        protojson.member(event, "deviceInfo").get("devEui"),
         protojson.unsigned(event, "fPort", 32),
         protojson.unsigned(event, "fCnt", 32),
         protojson.octets(event, "data"),
@@ -46,11 +55,48 @@ def from_json(body: bytes, now: datetime) -> Uplink:
     )
 
 
-def _uplink(dev_eui: object, f_port: int, f_cnt: int, data: bytes, at: datetime) -> Uplink:
+def fate_from_protobuf(kind: str, body: bytes) -> Fate | None:
+    """Read an `integration.TxAckEvent` or `LogEvent`; raises `Malformed`."""
     try:
-        device = EUI64.parse(dev_eui) if isinstance(dev_eui, str) else None
+        if kind == "txack":
+            sent = TxAckEvent.FromString(body)
+            return _on_air(sent.device_info.dev_eui, sent.queue_item_id)
+        event = LogEvent.FromString(body)
+    except DecodeError as error:
+        raise Malformed(f"not an event of kind {kind} in protobuf") from error
+    item = event.context.get("queue_item_id", "")
+    return _dropped(event.device_info.dev_eui, item, event.code, event.description)
+
+
+def fate_from_json(kind: str, body: bytes) -> Fate | None:
+    """Read the JSON of the same; raises `Malformed`."""
+    event = protojson.read(body)
+    dev_eui = protojson.member(event, "deviceInfo").get("devEui")
+    if kind == "txack":
+        return _on_air(dev_eui, event.get("queueItemId"))
+    item = protojson.member(event, "context").get("queue_item_id")
+    return _dropped(dev_eui, item, protojson.enum(event, "code", CODES), str(event.get("description") or ""))
+
+
+def _on_air(dev_eui: object, item: object) -> OnAir | None:
+    return OnAir(dev_eui=_eui(dev_eui), item=item) if item and isinstance(item, str) else None
+
+
+def _dropped(dev_eui: object, item: object, code: int, text: str) -> Dropped | None:
+    if code not in DROPS or not item or not isinstance(item, str):
+        return None
+    name = LogCode.Name(LogCode.ValueType(code))
+    return Dropped(dev_eui=_eui(dev_eui), item=item, reason=f"{name} {text}".strip()[:LONGEST_REASON])
+
+
+def _eui(text: object) -> EUI64:
+    try:
+        if isinstance(text, str):
+            return EUI64.parse(text)
     except ValueError:
-        device = None
-    if device is None:
-        raise Malformed("deviceInfo.devEui: wanted 16 hexadecimal digits")
-    return Uplink(dev_eui=device, f_port=f_port, f_cnt=f_cnt, data=data, received_at=at)
+        pass
+    raise Malformed("deviceInfo.devEui: wanted 16 hexadecimal digits")
+
+
+def _uplink(dev_eui: object, f_port: int, f_cnt: int, data: bytes, at: datetime) -> Uplink:
+    return Uplink(dev_eui=_eui(dev_eui), f_port=f_port, f_cnt=f_cnt, data=data, received_at=at)

@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 from fuota import bearer
 from fuota.actor import Crashed, Ref, Stopped, TooLate
 from fuota.clock import Clock
-from fuota.dispatcher import Outcome, Route
+from fuota.dispatcher import Message, Outcome, Route
 from fuota.integration.event import Generation, Malformed
 from fuota.lorawan import clocksync, firmware, fragmentation, multicast
 
@@ -43,9 +43,9 @@ MARSHALERS: dict[str, Marshaler] = {"application/octet-stream": "protobuf", "app
 
 
 def endpoint(
-    generation: Generation, dispatcher: Ref[Route], clock: Clock, *, marshaler: Marshaler, token: str
+    generation: Generation, dispatcher: Ref[Message], clock: Clock, *, marshaler: Marshaler, token: str
 ) -> QuartTrio:
-    """The ASGI application: `POST` to any path, with `?event=up`.
+    """The ASGI application: `POST` to any path, with `?event=up`, or an event about a downlink.
 
     `marshaler` is what a body without a Content-Type is taken for. When `token` is not empty, a request
     needs it as its bearer token.
@@ -68,17 +68,28 @@ def endpoint(
                 body = await received()
         else:
             return said(503, "too busy")
-        if request.args.get("event") != "up":
+        kind = request.args.get("event", "")
+        if kind != "up" and kind not in generation.FATES:
             return said(200, "not of interest")
         form = MARSHALERS.get(request.mimetype) if request.mimetype else marshaler
         if form is None:
             return said(415, f"Content-Type: wanted {' or '.join(MARSHALERS)}")
-        read = generation.from_protobuf if form == "protobuf" else generation.from_json
         try:
-            uplink = read(body, clock.now())
+            return await (hear(form, body) if kind == "up" else tell(kind, form, body))
         except Malformed as malformed:
             log.warning("malformed event", reason=str(malformed), peer=request.remote_addr)
             return said(400, str(malformed))
+
+    async def tell(kind: str, form: Marshaler, body: bytes) -> Response:
+        """Nothing is lost with it that would not be found out without."""
+        read = generation.fate_from_protobuf if form == "protobuf" else generation.fate_from_json
+        if (fate := read(kind, body)) is not None:
+            dispatcher.offer(fate)
+        return said(200, "taken")
+
+    async def hear(form: Marshaler, body: bytes) -> Response:
+        read = generation.from_protobuf if form == "protobuf" else generation.from_json
+        uplink = read(body, clock.now())
         if uplink.f_port not in PORTS:
             return said(200, "not of interest")
         try:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from fuota.fate import Fate
 from fuota.lorawan import gpstime
 from fuota.uplink import Uplink
 
@@ -11,6 +12,9 @@ AHEAD = timedelta(seconds=5)
 """How far a gateway's clock may be ahead of ours."""
 BEHIND = timedelta(days=1)
 """How old an uplink may be that a gateway has kept through an outage."""
+
+LONGEST_REASON = 200
+"""Characters of what a network says of a downlink that it has dropped."""
 
 _GPS_AHEAD = 60
 """Seconds; above what UTC and GPS time differ by, so that no instant in question is left out."""
@@ -21,14 +25,22 @@ class Malformed(ValueError):
 
 
 class Generation(Protocol):
-    """How one generation of ChirpStack writes an UplinkEvent; a module of this package.
+    """How one generation of ChirpStack writes its events; a module of this package.
 
-    Both raise `Malformed`. `now` is when the event reached us, in UTC.
+    All raise `Malformed`. `now` is when the event reached us, in UTC.
     """
+
+    @property
+    def FATES(self) -> frozenset[str]:
+        """Kinds of events that may tell what became of a downlink."""
 
     def from_protobuf(self, body: bytes, now: datetime) -> Uplink: ...
 
     def from_json(self, body: bytes, now: datetime) -> Uplink: ...
+
+    def fate_from_protobuf(self, kind: str, body: bytes) -> Fate | None: ...
+
+    def fate_from_json(self, kind: str, body: bytes) -> Fate | None: ...
 
 
 def received_at(candidates: Iterable[datetime | None], now: datetime) -> datetime:

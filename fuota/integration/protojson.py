@@ -8,6 +8,7 @@ import json
 import re
 from base64 import b64decode
 from binascii import Error as NotBase64
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,6 +52,20 @@ def unsigned(event: dict[str, Any], name: str, bits: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << bits:
         raise Malformed(f"{name}: wanted a number from 0 to {(1 << bits) - 1}, got {_kind(value)}")
     return value
+
+
+def member(event: dict[str, Any], name: str) -> dict[str, Any]:
+    """A message field; empty when it is absent or something else."""
+    value = event.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def enum(event: dict[str, Any], name: str, names: Mapping[str, int]) -> int:
+    """An enum field, by its name or its number; 0 for a name that is none of its."""
+    value = event.get(name)
+    if isinstance(value, str) and not value.isdigit():
+        return names.get(value, 0)
+    return unsigned(event, name, 31)
 
 
 def objects(event: dict[str, Any], name: str) -> list[dict[str, Any]]:

@@ -72,10 +72,11 @@ class ApplicationServer(ChirpStack):
         pending = await self._calls(self._queues.List, request, good=self._good(application_id))
         return {(item.f_port, item.data) for item in pending.device_queue_items}
 
-    async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, application_id: str) -> None:
+    async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, application_id: str) -> str:
         item = queue.DeviceQueueItem(dev_eui=str(dev_eui), f_port=f_port, data=data)
         request = queue.EnqueueDeviceQueueItemRequest(device_queue_item=item)
-        await self._calls(self._queues.Enqueue, request, good=self._good(application_id))
+        queued = await self._calls(self._queues.Enqueue, request, good=self._good(application_id))
+        return str(queued.f_cnt)
 
     async def _send(self, group_id: str, f_port: int, data: bytes) -> None:
         item = pb.MulticastQueueItem(multicast_group_id=group_id, f_port=f_port, data=data)

@@ -52,11 +52,10 @@ class ChirpStack:
 
     async def downlink(
         self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
-    ) -> bool:
+    ) -> str | None:
         if unless_pending and (f_port, data) in await self._pending(dev_eui, application_id):
-            return False
-        await self._push(dev_eui, f_port, data, application_id)
-        return True
+            return None
+        return await self._push(dev_eui, f_port, data, application_id)
 
     async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
         async with self._about(group):
@@ -133,8 +132,8 @@ class ChirpStack:
         """Port and payload of what waits in the device's queue."""
         raise NotImplementedError
 
-    async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, application_id: str) -> None:
-        """Put a downlink into the device's queue."""
+    async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, application_id: str) -> str:
+        """Put a downlink into the device's queue; by what its events name it."""
         raise NotImplementedError
 
     async def _send(self, group_id: str, f_port: int, data: bytes) -> None:

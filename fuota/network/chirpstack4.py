@@ -81,10 +81,10 @@ class ChirpStack4(ChirpStack):
         pending = await self._calls(self._devices.GetQueue, request, good=self._good(application_id))
         return {(item.f_port, item.data) for item in pending.result}
 
-    async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, application_id: str) -> None:
+    async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, application_id: str) -> str:
         item = queue.DeviceQueueItem(dev_eui=str(dev_eui), f_port=f_port, data=data)
         request = queue.EnqueueDeviceQueueItemRequest(queue_item=item)
-        await self._calls(self._devices.Enqueue, request, good=self._good(application_id))
+        return (await self._calls(self._devices.Enqueue, request, good=self._good(application_id))).id
 
     async def _send(self, group_id: str, f_port: int, data: bytes) -> None:
         item = pb.MulticastGroupQueueItem(multicast_group_id=group_id, f_port=f_port, data=data)

@@ -106,13 +106,13 @@ class Network(Protocol):
 
     async def downlink(
         self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
-    ) -> bool:
-        """Put a unicast downlink into the device's queue.
+    ) -> str | None:
+        """Put a unicast downlink into the device's queue; what is returned names it in a `Fate`.
 
         `application_id`: of the device, where it is known; see `TokenRefused.own`.
 
         `unless_pending`: not if the same payload still waits there, as it does when a request is
-        repeated to a device that has not been heard since. False: that was so.
+        repeated to a device that has not been heard since. None: that was so.
         """
 
     async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:

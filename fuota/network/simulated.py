@@ -72,13 +72,12 @@ class SimulatedNetwork:
 
     async def downlink(
         self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
-    ) -> bool:
+    ) -> str | None:
         async with self._call():
             queue = self._chirpstack.queue(dev_eui)
             if unless_pending and any((item.f_port, item.data) == (f_port, data) for item in queue.items):
-                return False
-            queue.push(f_port, data)
-            return True
+                return None
+            return str(queue.push(f_port, data).f_cnt)
 
     async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
         async with self._call(group):

@@ -40,6 +40,8 @@ class Behaviour:
     """Share of its uplinks that no gateway hears, beside those that the radio loses for everybody."""
     downlink_loss: float = 0.0
     """Share of downlinks that it does not hear, unicast and multicast, beside those lost for everybody."""
+    dropped: int = 0
+    """Unicast downlinks that the network drops, the first ones: they are too large for its data rate."""
     memory: int = 1 << 20
     """Octets that all its fragments may take; a larger FragSessionSetupReq is refused."""
     max_lost: int | None = None

@@ -14,6 +14,7 @@ import trio
 
 from fuota.clock import Clock
 from fuota.deployment.plan import MulticastClass
+from fuota.fate import Dropped, Fate, OnAir
 from fuota.lorawan.airtime import max_payload
 from fuota.lorawan.eui import EUI64
 from fuota.simulation import frames
@@ -25,6 +26,7 @@ from fuota.simulation.timeline import Timeline
 from fuota.uplink import Uplink
 
 Deliver = Callable[[Uplink], Awaitable[None]]
+Tell = Callable[[Fate], Awaitable[None]]
 
 SENSOR_READING = Payload(2, b"\x01\x67\x00\xe1")
 """What a device sends of its own accord."""
@@ -38,6 +40,11 @@ class Station:
     next_uplink: datetime | None = None
     """None: it sends when there is a reason to."""
     f_cnt: int = 0
+    dropped: int = 0
+
+
+async def nobody(fate: Fate) -> None:
+    """Takes word of downlinks from a network that tells none."""
 
 
 class World:
@@ -63,6 +70,7 @@ class World:
         )
         self._timeline = Timeline(clock)
         self._post: Callable[[Uplink], None]
+        self._tell: Callable[[Fate], None]
         self._on_air: set[str] = set()
         """Ids of the groups that have a transmission under way or planned."""
 
@@ -70,13 +78,18 @@ class World:
     def devices(self) -> list[Device]:
         return [station.device for station in self.stations.values()]
 
-    async def run(self, deliver: Deliver) -> None:
-        """Let the world go on, for ever. `deliver` is called in a task of its own for each uplink."""
+    async def run(self, deliver: Deliver, tell: Tell = nobody) -> None:
+        """Let the world go on, for ever.
+
+        In a task of its own, `deliver` is called for each uplink, and `tell` for each unicast downlink when
+        it is sent or dropped.
+        """
         if self.chatty:
             for station in self.stations.values():
                 self._plan_some_uplink(station)
         async with trio.open_nursery() as nursery:
             self._post = lambda uplink: nursery.start_soon(deliver, uplink)
+            self._tell = lambda fate: nursery.start_soon(tell, fate)
             await self._timeline.run()
 
     # Class A: an uplink, and a downlink in its receive window
@@ -119,6 +132,12 @@ class World:
         if not queue.items:
             return
         item = queue.items.popleft()
+        name = str(item.f_cnt)
+        if station.dropped < device.behaviour.dropped:
+            station.dropped += 1
+            self._tell(Dropped(dev_eui=device.dev_eui, item=name, reason="too large"))
+            return
+        self._tell(OnAir(dev_eui=device.dev_eui, item=name))
         if self._lost(device, device.behaviour.downlink_loss):
             return
         now = self.clock.now()

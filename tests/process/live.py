@@ -15,6 +15,7 @@ import trio
 
 from fuota.bridge import open_loop
 from fuota.clock import SystemClock
+from fuota.fate import Fate
 from fuota.simulation.behaviour import Behaviour
 from fuota.simulation.chirpstack import Group
 from fuota.simulation.conditions import ApiConditions
@@ -88,11 +89,17 @@ class Field:
     generation: Generation
     deliver: Callable[[Uplink], Awaitable[None]] | None = None
     """Where uplinks go while a server runs; without one they are lost."""
+    tell: Callable[[Fate], Awaitable[None]] | None = None
+    """The same for word of downlinks."""
     groups: Groups = attrs.field(factory=Groups)
 
     async def post(self, uplink: Uplink) -> None:
         if self.deliver is not None:
             await self.deliver(uplink)
+
+    async def tell_of(self, fate: Fate) -> None:
+        if self.tell is not None:
+            await self.tell(fate)
 
     def tables(self, dsn: str) -> dict[str, dict[str, object]]:
         """What a server beside it has to be told."""
@@ -126,11 +133,11 @@ class Field:
                     for _ in range(times):
                         nursery.start_soon(webhook.deliver, uplink)
 
-            self.deliver = deliver
+            self.deliver, self.tell = deliver, webhook.tell
             try:
                 yield webhook
             finally:
-                self.deliver = None
+                self.deliver = self.tell = None
 
     def away(self) -> None:
         """Let all calls to the API fail for 5 s."""
@@ -158,7 +165,7 @@ async def chirpstack(
         api = partial(generation.serve_api, world, LOOPBACK, token=API_TOKEN, conditions=conditions)
         field = Field(world, conditions, await nursery.start(api), generation)
         world.chirpstack.groups = field.groups
-        nursery.start_soon(world.run, field.post)
+        nursery.start_soon(world.run, field.post, field.tell_of)
         yield field
         nursery.cancel_scope.cancel()
 

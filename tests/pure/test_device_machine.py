@@ -46,6 +46,7 @@ from fuota.device.states import (
     Unconfirmed,
     Waiting,
 )
+from fuota.fate import Dropped
 from fuota.lorawan.eui import EUI64
 from fuota.lorawan.fragmentation import FragSessionSetupAns, FragSessionStatusAns
 from fuota.lorawan.multicast import McClassCSessionAns, McGroupSetupAns
@@ -151,6 +152,19 @@ def test_a_request_is_repeated_until_the_attempts_are_used_up(
     after = step(plan, state, Expired(), now)
     assert isinstance(after, Failed)
     assert after.reason is Reason.NO_ANSWER
+
+
+@pytest.mark.parametrize("asking", [SettingUpGroup, SettingUpFragments])
+def test_a_request_that_is_dropped_is_repeated_at_once_and_the_last_one_may_still_be_answered(
+    asking: type[SettingUpGroup | SettingUpFragments], plan: Plan, now: datetime
+) -> None:
+    dropped = Dropped(dev_eui=EUI64(bytes(8)), item="7", reason="too large")
+    state: State = asking(1, now + plan.unicast_timeout)
+    for attempt in (2, 3):
+        state = step(plan, state, dropped, now)
+        assert state == asking(attempt, now + plan.unicast_timeout)
+    assert step(plan, state, dropped, now) is state
+    assert isinstance(step(plan, state, Expired(), now), Failed)
 
 
 def test_every_refusing_bit_of_the_fragmentation_setup_fails_with_its_name(plan: Plan, now: datetime) -> None:
@@ -364,6 +378,7 @@ facts = st.one_of(
     st.builds(Refused, st.booleans(), st.text(max_size=3)),
     st.just(ClockAnswered()),
     st.just(Expired()),
+    st.just(Dropped(dev_eui=EUI64(bytes(8)), item="7", reason="too large")),
     st.builds(group_answer, id_error=st.booleans(), mc_group_id=st.integers(0, 3)),
     st.builds(fragments_answer, not_enough_memory=st.booleans()),
     st.builds(session_answer, st.integers(0, 200), mc_group_id=st.integers(0, 3)),

@@ -22,6 +22,8 @@ from fuota.deployment.plan import Plan, StatusRequest
 from fuota.deployment.states import CreatingGroup, Session
 from fuota.device import messages as device
 from fuota.device.states import Waiting
+from fuota.fate import Dropped
+from fuota.lorawan.eui import EUI64
 from fuota.lorawan.fragmentation import FragSessionSetupAns, FragSessionStatusAns
 from fuota.lorawan.multicast import McClassBSessionAns, McClassCSessionAns, McGroupSetupAns
 from fuota.lorawan.package import Command
@@ -168,6 +170,7 @@ def device_facts(plan: Plan, state: object, now: datetime) -> list[device.Fact]:
         device.Joined(),
         device.ClockAnswered(),
         device.Expired(),
+        Dropped(dev_eui=EUI64(bytes(8)), item="7", reason="too large"),
         *map(device.Arrange, (session, following)),
         device.Close(session),
         device.Verify(session),

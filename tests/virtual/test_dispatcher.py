@@ -37,14 +37,14 @@ class Queues:
 
     async def downlink(
         self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
-    ) -> bool:
+    ) -> str | None:
         self.attempts += 1
         await self.works.wait()
         if self.errors:
             raise self.errors.pop(0)
         assert unless_pending
         self.downlinks.append((dev_eui, f_port, data))
-        return True
+        return str(len(self.downlinks))
 
     async def ensure_group(self, group: Group) -> str:
         raise NotImplementedError

@@ -67,7 +67,7 @@ class WitnessNetwork(SimulatedNetwork):
 
     async def downlink(
         self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
-    ) -> bool:
+    ) -> str | None:
         states = [each.state for each in self.journal.history if each.actor.dev_eui == dev_eui]
         assert states, "nothing is sent for a state that is not written"
         return await super().downlink(dev_eui, f_port, data, unless_pending=unless_pending)

@@ -1,0 +1,67 @@
+"""Devices whose downlinks are dropped, or are on air late; and a network that tells of it or does not."""
+
+from datetime import timedelta
+
+from trio.testing import MockClock
+
+from fuota.device.outstanding import REMEMBERED, Outstanding
+from fuota.device.states import Complete, Failed, Reason
+from fuota.fate import OnAir
+from fuota.lorawan.eui import EUI64
+from fuota.lorawan.multicast import McGroupStatusReq
+from fuota.simulation.behaviour import Behaviour
+from fuota.simulation.radio import Radio
+from tests.campaign import IMAGE, Result, order, server, simulated
+
+OFTEN = Radio(uplink_interval=timedelta(seconds=5))
+SELDOM = Radio(uplink_interval=timedelta(seconds=9))
+LATE = Behaviour(answer_delay=timedelta(seconds=4))
+"""Within a patience of ten seconds from when it is asked, but not from when the network is told to ask."""
+
+
+async def carried_out(
+    behaviour: Behaviour, radio: Radio, patience: int, attempts: int, *, told: bool
+) -> Result:
+    devices = simulated(3, lambda _: behaviour)
+    async with server(devices, radio=radio, told=told) as running:
+        result = await running.carry_out(
+            order(devices, unicast_timeout=timedelta(seconds=patience), unicast_attempt_count=attempts)
+        )
+    if result.states() == {Complete}:
+        assert {device.image for device in devices} == {IMAGE}
+    return result
+
+
+async def test_what_is_dropped_is_asked_again_at_once(autojump_clock: MockClock) -> None:
+    told = await carried_out(Behaviour(dropped=2), OFTEN, 60, 3, told=True)
+    untold = await carried_out(Behaviour(dropped=2), OFTEN, 60, 3, told=False)
+    assert told.states() == untold.states() == {Complete}
+    asked = [result.at - result.status.created_at for result in (told, untold)]
+    assert asked[1] - asked[0] > timedelta(seconds=90)  # two waits of a minute, less the devices' pauses
+
+
+async def test_patience_begins_when_the_request_is_on_air(autojump_clock: MockClock) -> None:
+    result = await carried_out(LATE, SELDOM, 10, 1, told=True)
+    assert result.states() == {Complete}
+
+
+async def test_without_word_of_it_when_the_network_has_the_request(autojump_clock: MockClock) -> None:
+    result = await carried_out(LATE, SELDOM, 10, 1, told=False)
+    failed = [device.state for device in result.status.devices if isinstance(device.state, Failed)]
+    assert failed
+    assert {state.reason for state in failed} == {Reason.NO_ANSWER}
+
+
+def test_an_event_may_be_quicker_than_the_answer_to_the_call_and_counts_once() -> None:
+    command, dev_eui = McGroupStatusReq(req_group_mask=1), EUI64(bytes(8))
+    outstanding, early = Outstanding(), OnAir(dev_eui=dev_eui, item="7")
+    assert not outstanding.settled(early, command)
+    assert outstanding.handed_over(command, "7") == early
+    assert outstanding.settled(early, command)
+    assert not outstanding.settled(early, command)
+    assert outstanding.handed_over(command, "8") is None
+    for other in (OnAir(dev_eui=dev_eui, item="9"), OnAir(dev_eui=dev_eui, item="8")):
+        assert outstanding.settled(other, None) is False
+    for number in range(REMEMBERED):
+        outstanding.settled(OnAir(dev_eui=dev_eui, item=f"1{number}"), command)
+    assert outstanding.handed_over(command, "7") is None
