@@ -37,7 +37,7 @@ TARGETS: dict[str, tuple[Fuzz, float]] = {
     "HTTP/2 without TLS": (partial(_server, partial(http.fuzz, "HTTP/2 without TLS")), 0.03),
     "gRPC": (partial(_server, grpc.fuzz), 0.06),
     "floods": (partial(_server, floods.fuzz), 0.005),
-    "crowd": (partial(_server, crowd.fuzz), 0.01),  # to each of two ports
+    "crowd": (partial(_server, crowd.fuzz), 0.01),  # twice to each of two ports
     "coverage": (lambda random, inputs: coverage.fuzz(inputs), 0.115),
 }
 """Each with its part of all inputs."""

@@ -38,4 +38,4 @@ async def test_floods() -> None:
 
 async def test_three_times_as_many_strangers_as_there_are_places() -> None:
     watch = await crowd.fuzz(Random(0), 1500)
-    assert watch.inputs == 3000
+    assert watch.inputs == 6000
