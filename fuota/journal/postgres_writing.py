@@ -116,6 +116,7 @@ class _Batch:
         self._epoch = epoch
         self._fenced: set[Version] = set()
         self.xid: str | None = None
+        """From when on it may be committed."""
 
     def settle(self) -> None:
         for pending in self._batch:
@@ -125,7 +126,7 @@ class _Batch:
                 pending.settle()
 
     def write(self, connection: Connection) -> None:
-        self.xid = begin_writing(connection, self._epoch)
+        xid = begin_writing(connection, self._epoch)
         entries = [pending.entry for pending in self._batch]
         given = {_version(entry): entry for entry in entries if isinstance(entry, Step)}
         written = _insert(connection, given)
@@ -137,6 +138,7 @@ class _Batch:
         for entry in entries:
             if isinstance(entry, Withdrawal):
                 connection.execute(queries()["delete_deployment"], [entry.deployment_id])
+        self.xid = xid
 
 
 def begin_writing(connection: Connection, epoch: int | None) -> str:

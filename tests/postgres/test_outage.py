@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from fuota.device import states as device
 from fuota.health import Health
@@ -161,7 +162,7 @@ async def test_what_the_operator_can_mend_is_waited_for(
 ) -> None:
     new = order(1)
     await journal.create(new)
-    with psycopg.connect(dsn, autocommit=True) as connection:
+    with capture_logs() as said, psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(FULL.format(errcode).encode())
         with trio.fail_after(30):
             async with trio.open_nursery() as nursery:
@@ -174,6 +175,7 @@ async def test_what_the_operator_can_mend_is_waited_for(
     [stored] = await journal.devices(new.id)
     assert (stored.state, stored.version) == (device.Prepared(), 2)
     assert health.ailments() == {}
+    assert [each["event"] for each in said].count("recovered") == 1, "and it was ill all the time until then"
 
 
 async def test_connections_that_ended_while_idle_are_never_used(line: Any, health: Health) -> None:
