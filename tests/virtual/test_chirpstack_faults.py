@@ -42,9 +42,11 @@ async def test_an_outage_costs_time_and_nothing_else(
 
 async def test_a_refused_token_is_waited_for_however_long_it_takes(autojump_clock: MockClock) -> None:
     devices = simulated(2)
-    async with server(devices) as running:
+    async with server(devices, radio=Radio(uplink_interval=timedelta(minutes=10))) as running:
         running.network.conditions.outage(timedelta(days=3), "UNAUTHENTICATED")
-        result = await running.carry_out(order(devices), within=timedelta(days=4))
+        deployment_id = await running.orders.take(order(devices, unicast_timeout=timedelta(minutes=15)))
+        await trio.sleep(timedelta(days=3).total_seconds())
+        result = await running.end_of(deployment_id)
     assert result.states() == {Complete}
 
 

@@ -82,7 +82,10 @@ async def test_all_that_ever_came_comes_again(autojump_clock: MockClock) -> None
 
 async def test_they_are_hours_late(autojump_clock: MockClock) -> None:
     """As those of a gateway that has kept them; each says when it was received."""
-    late, patient = Radio(latency=timedelta(hours=3)), timedelta(hours=4)
+    late, patient = (
+        Radio(latency=timedelta(hours=3), uplink_interval=timedelta(minutes=1)),
+        timedelta(hours=4),
+    )
     log = await log_of(simulated(3), lambda uplink: (uplink,), radio=late, unicast_timeout=patient)
     assert log.count("McClassCSessionReq") == log.count("McClassCSessionAns") == 1
 
