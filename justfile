@@ -10,9 +10,9 @@ demo *ARGS:
 # everything that has to hold before a change lands
 test: check
 
-# format, lint, types, import rules, generated code, tests
+# format, lint, types, import rules, generated code, tests: four at a time, for those with processes mostly wait
 check: lint types imports (generate "--check")
-    pytest
+    pytest -n 4 --maxschedchunk 1
 
 lint:
     ruff format --check .

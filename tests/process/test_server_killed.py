@@ -61,7 +61,7 @@ async def state(dsn: str) -> str:
     return await trio.to_thread.run_sync(read)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 async def test_a_deployment_outlives_twenty_deaths(tmp_path: Path, dsn: str, generation: Generation) -> None:
     random, seen = Random(SEED), set()
     devices = quick([Behaviour()] * DEVICES)
@@ -78,7 +78,7 @@ async def test_a_deployment_outlives_twenty_deaths(tmp_path: Path, dsn: str, gen
                 await die(random, dsn, server.process, death)
             seen.add(await state(dsn))
         async with site(installation, field) as running:
-            status = await running.end(deployment_id, within=200)
+            status = await running.end(deployment_id, within=300)
             await field.until(lambda: not field.groups)
             assert await running.server.crashes() == []
             assert await running.server.stop() == 0
