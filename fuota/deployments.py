@@ -1,12 +1,13 @@
 """The actor above all deployments: begins those that are ordered, and resumes those that were left."""
 
+from collections.abc import Callable
 from uuid import UUID
 
 import attrs
 import structlog
 import trio
 
-from fuota.actor import Actor, Child, Me
+from fuota.actor import Actor, Child, Me, Ref
 from fuota.actor.durable import Position
 from fuota.deployment.actor import DeploymentActor
 from fuota.deployment.messages import Message as DeploymentMessage
@@ -27,6 +28,14 @@ class Begin:
 
 
 @attrs.frozen
+class Find:
+    """Who runs this deployment? None: nobody here."""
+
+    deployment_id: UUID
+    answer: Callable[[Ref[DeploymentMessage] | None], None]
+
+
+@attrs.frozen
 class Gained:
     """This server runs the deployments from now on."""
 
@@ -36,7 +45,7 @@ class Lost:
     """Another server has taken over."""
 
 
-Message = Begin | Gained | Lost
+Message = Begin | Find | Gained | Lost
 
 
 class Deployments(Actor[Message]):
@@ -70,6 +79,8 @@ class Deployments(Actor[Message]):
                 child = await self.child(deployment_id)
                 if child is not None and self.ownership.epoch is not None:
                     self.me.spawn(child.name, child.factory, room=child.room)
+            case Find(deployment_id, answer):
+                answer(self.me.child(str(deployment_id)))
             case Gained():
                 await self.resume()
             case Lost():

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from fuota.api import service3, service4
+from fuota.api import service3, service4, spelling
+from fuota.api.ordering import Terms
 from fuota.api.orders import Orders
 from fuota.config import ChirpStackApi
 from fuota.health import Health
@@ -28,9 +29,20 @@ class Generation:
     connected: Callable[[ChirpStackApi, Health], AbstractAsyncContextManager[ChirpStack]]
     events: event.Generation
     service: "Callable[[Orders, Journal], IServable]"
+    terms: Terms
 
 
 GENERATIONS: Mapping[int, Generation] = {
-    3: Generation(application_server.connected, events3, service3.FuotaServerService),
-    4: Generation(chirpstack4.connected, events4, service4.FuotaServerService),
+    3: Generation(
+        application_server.connected,
+        events3,
+        service3.FuotaServerService,
+        Terms(spelling.number, "the number of an application", choosing=False),
+    ),
+    4: Generation(
+        chirpstack4.connected,
+        events4,
+        service4.FuotaServerService,
+        Terms(spelling.uuid, "the UUID of an application", choosing=True),
+    ),
 }

@@ -17,7 +17,6 @@ from contextlib import AsyncExitStack
 from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING, TypeVar
-from uuid import UUID
 
 import attrs
 import structlog
@@ -27,11 +26,13 @@ from fuota import bridge, http
 from fuota.actor import Actor, Alarms, Child, Policy, Ref, Registry, Tree, open_tree
 from fuota.api.errors import answer
 from fuota.api.orders import Orders
+from fuota.api.running import Running
+from fuota.api.service import DeploymentService
 from fuota.clock import SystemClock
 from fuota.config import FuotaServerApi, Settings
 from fuota.database import database_in_turn, journal_in
 from fuota.debug.app import debug_app
-from fuota.deployments import Begin, Deployments, Message
+from fuota.deployments import Deployments, Message
 from fuota.dispatcher import Dispatcher
 from fuota.dispatcher import Message as DispatcherMessage
 from fuota.endpoint import Endpoint, Serve, check
@@ -214,11 +215,12 @@ def _tls(api: FuotaServerApi) -> ssl.SSLContext | None:
 def _grpc_services(
     generation: Generation, services: Services, deployments: Ref[Message]
 ) -> list["IServable"]:
-    async def begin(deployment_id: UUID) -> None:
-        await deployments.tell(Begin(deployment_id))
-
-    orders = Orders(services.journal, services.clock, begin)
-    ours = [generation.service(orders, services.journal)]
+    running = Running(deployments)
+    orders = Orders(services.journal, services.clock, running.begin)
+    ours = [
+        generation.service(orders, services.journal),
+        DeploymentService(orders, services.journal, running, generation.terms),
+    ]
     health = HealthService(ours, lambda: not services.health.ailments())
     return with_reflection([*ours, health])
 

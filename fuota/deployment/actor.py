@@ -23,9 +23,12 @@ from fuota.deployment.effects import (
 from fuota.deployment.machine import step
 from fuota.deployment.messages import (
     Announced,
+    Cancel,
+    Cancellation,
     Counted,
     Expired,
     Fact,
+    Inquiry,
     Message,
     Tally,
     Waiting,
@@ -108,6 +111,11 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
                 if self.told is not None and stands.stage in WAITING:
                     self.devices[dev_eui].offer(self.told)
                 await self.count()
+            case Cancellation(answer):
+                await self.advance(Cancel())
+                answer(self.position.state)
+            case Inquiry(say):
+                say(self.trouble())
             case Expired():
                 away = PART in self.services.health.ailments()
                 await self.advance(Expired(self.tally(), away))
@@ -135,8 +143,12 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
             "state": self.position.state,
             "devices": {**self.tally().under_way(), **self.roster.outcomes()},
             "fragments": self.plan.fragments,
-            "trouble": self.outside.trouble or self.services.health.ailments().get(PART, ""),
+            "trouble": self.trouble(),
         }
+
+    def trouble(self) -> str:
+        """What the network says, if it does not do what it is asked."""
+        return self.outside.trouble or self.services.health.ailments().get(PART, "")
 
     def report(self, state: State) -> None:
         """Tell the operator what the deployment goes on to, and how it has ended."""

@@ -1,7 +1,10 @@
 """What a deployment actor is told."""
 
+from collections.abc import Callable
+
 import attrs
 
+from fuota.deployment.states import State
 from fuota.device.standing import Standing
 from fuota.lorawan.eui import EUI64
 
@@ -127,5 +130,20 @@ Fact = (
 )
 """What the machine understands."""
 
-Message = Fact | Announced
+
+@attrs.frozen
+class Cancellation:
+    """`Cancel`, from somebody who waits for the state that the deployment is in then; it is written."""
+
+    answer: Callable[[State], None]
+
+
+@attrs.frozen
+class Inquiry:
+    """What does the network say, if it does not do what it is asked?"""
+
+    answer: Callable[[str], None]
+
+
+Message = Fact | Announced | Cancellation | Inquiry
 """What the actor understands."""

@@ -11,7 +11,7 @@ import trio
 from fuota.simulation.behaviour import Behaviour
 from tests.process.generations import FOUR, IMAGE, THREE, Generation
 from tests.process.installation import Installation
-from tests.process.live import chirpstack, quick
+from tests.process.live import chirpstack, quick, site
 
 EXAMPLES = Path(__file__).parents[2] / "docs/examples"
 
@@ -58,3 +58,33 @@ async def test_an_example_creates_a_deployment(
                     await process.wait()
             await field.until(lambda: any(len(group.members) == 3 for group in field.groups.values()))
     assert said.startswith(b"deployment ")
+
+
+@pytest.mark.parametrize("generation", [THREE, FOUR], ids=["v3", "v4"])
+async def test_deployments_are_listed_shown_and_cancelled(
+    generation: Generation, tmp_path: Path, dsn: str
+) -> None:
+    devices = quick([Behaviour(silent=True)] * 2)
+    async with chirpstack(devices, generation) as field:
+        installation = Installation.make(tmp_path, field.tables(dsn))
+        async with site(installation, field) as running:
+            api = running.server.api
+            told = await running.create(devices, unicastTimeout="60s")
+            deployment_id = str(generation.uuid(told))
+            await field.until(lambda: any(len(group.members) == 2 for group in field.groups.values()))
+            assert (await say(api)).startswith(f"{deployment_id}  20")
+            assert "2 SETTING_UP_GROUP" in await say(api, deployment_id)
+            await say(api, deployment_id, "cancel")
+            await field.until(lambda: not field.groups)
+            shown = await say(api, deployment_id)
+            assert shown.startswith("ENDED CANCELLED since ")
+            assert f"{devices[0].dev_eui}  ABANDONED: cancelled" in shown
+            assert "ENDED CANCELLED" in await say(api)
+            assert await running.server.stop() == 0
+
+
+async def say(*arguments: str) -> str:
+    """What docs/examples/deployments.py prints."""
+    command = [sys.executable, str(EXAMPLES / "deployments.py"), *arguments]
+    ended = await trio.run_process(command, capture_stdout=True)
+    return ended.stdout.decode()

@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -196,10 +197,11 @@ async def test_the_server_describes_itself(tmp_path: Path, dsn: str) -> None:
     made = installation(tmp_path, dsn)
     async with made.serving() as server:
         health, services, files = await trio.to_thread.run_sync(described, server.api)
-        assert health == [HealthCheckResponse.SERVING] * 2
-        assert "fuota.FUOTAServerService" in services
+        assert health == [HealthCheckResponse.SERVING] * 3
+        assert {"fuota.FUOTAServerService", "fuota.v1.DeploymentService"} <= {*services}
         assert b"CreateDeployment" in files
         assert b"GetDeploymentDeviceLogs" in files
+        assert b"CancelDeployment" in files
         assert await server.look("healthz") == {"ailments": {}}
         assert await server.look("readyz") == {"ailments": {}, "started": True}
         tree = await server.look("debug/actors")
@@ -208,7 +210,7 @@ async def test_the_server_describes_itself(tmp_path: Path, dsn: str) -> None:
 
 
 def described(address: str) -> tuple[list[int], list[str], bytes]:
-    """Health of all and of ours, names of the services, and the file that declares ours."""
+    """Health of all and of ours, names of the services, and the files that declare ours."""
     with grpc.insecure_channel(address) as channel:
         check = channel.unary_unary(
             "/grpc.health.v1.Health/Check",
@@ -220,15 +222,16 @@ def described(address: str) -> tuple[list[int], list[str], bytes]:
             request_serializer=ServerReflectionRequest.SerializeToString,
             response_deserializer=ServerReflectionResponse.FromString,
         )
-        ours = "fuota.FUOTAServerService"
-        health = [check(HealthCheckRequest(service=name), timeout=5).status for name in ("", ours)]
+        ours = ("fuota.FUOTAServerService", "fuota.v1.DeploymentService")
+        health = [check(HealthCheckRequest(service=name), timeout=5).status for name in ("", *ours)]
         questions = [
             ServerReflectionRequest(list_services=""),
-            ServerReflectionRequest(file_containing_symbol=ours),
+            *(ServerReflectionRequest(file_containing_symbol=name) for name in ours),
         ]
-        listed, declared = reflect(iter(questions), timeout=5)
+        listed, *declared = reflect(iter(questions), timeout=5)
         services = [service.name for service in listed.list_services_response.service]
-        return health, services, b"".join(declared.file_descriptor_response.file_descriptor_proto)
+        files = [each.file_descriptor_response.file_descriptor_proto for each in declared]
+        return health, services, b"".join(chain(*files))
 
 
 async def test_the_number_of_connections_is_bounded_as_configured(

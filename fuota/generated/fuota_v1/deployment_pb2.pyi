@@ -270,18 +270,16 @@ class _DeviceStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeviceSta
     """FragSessionStatusReq is out."""
     DEVICE_STATE_STILL_LISTENING: _DeviceState.ValueType  # 11
     """It had not everything yet, and is asked again later."""
-    DEVICE_STATE_WITHDRAWING: _DeviceState.ValueType  # 12
-    """The deployment does not go on: its request is taken back."""
-    DEVICE_STATE_COMPLETE: _DeviceState.ValueType  # 13
+    DEVICE_STATE_COMPLETE: _DeviceState.ValueType  # 12
     """The ends.
 
     It has the whole image.
     """
-    DEVICE_STATE_UNCONFIRMED: _DeviceState.ValueType  # 14
+    DEVICE_STATE_UNCONFIRMED: _DeviceState.ValueType  # 13
     """It has received enough, and reports some fragments as missing: it may well be complete."""
-    DEVICE_STATE_RELEASED: _DeviceState.ValueType  # 15
+    DEVICE_STATE_RELEASED: _DeviceState.ValueType  # 14
     """The fragments were sent, and nobody was to ask."""
-    DEVICE_STATE_FAILED: _DeviceState.ValueType  # 16
+    DEVICE_STATE_FAILED: _DeviceState.ValueType  # 15
     """It will not get the image in this deployment."""
 
 class DeviceState(_DeviceState, metaclass=_DeviceStateEnumTypeWrapper):
@@ -310,18 +308,16 @@ DEVICE_STATE_ASKING_STATUS: DeviceState.ValueType  # 10
 """FragSessionStatusReq is out."""
 DEVICE_STATE_STILL_LISTENING: DeviceState.ValueType  # 11
 """It had not everything yet, and is asked again later."""
-DEVICE_STATE_WITHDRAWING: DeviceState.ValueType  # 12
-"""The deployment does not go on: its request is taken back."""
-DEVICE_STATE_COMPLETE: DeviceState.ValueType  # 13
+DEVICE_STATE_COMPLETE: DeviceState.ValueType  # 12
 """The ends.
 
 It has the whole image.
 """
-DEVICE_STATE_UNCONFIRMED: DeviceState.ValueType  # 14
+DEVICE_STATE_UNCONFIRMED: DeviceState.ValueType  # 13
 """It has received enough, and reports some fragments as missing: it may well be complete."""
-DEVICE_STATE_RELEASED: DeviceState.ValueType  # 15
+DEVICE_STATE_RELEASED: DeviceState.ValueType  # 14
 """The fragments were sent, and nobody was to ask."""
-DEVICE_STATE_FAILED: DeviceState.ValueType  # 16
+DEVICE_STATE_FAILED: DeviceState.ValueType  # 15
 """It will not get the image in this deployment."""
 Global___DeviceState: _TypeAlias = DeviceState  # noqa: Y015
 
