@@ -55,6 +55,12 @@ class Accepting:
         await trio.lowlevel.checkpoint()
         return "0"
 
+    async def withdraw(
+        self, dev_eui: EUI64, ours: Callable[[int, bytes], bool], *, application_id: str = ""
+    ) -> bool:
+        await trio.lowlevel.checkpoint()
+        return True
+
     async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
         await trio.lowlevel.checkpoint()
 

@@ -108,7 +108,7 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
         match message:
             case Announced(dev_eui, stands):
                 self.roster.note(dev_eui, stands)
-                if self.told is not None and stands.stage in WAITING:
+                if self.told is not None and _may_wait(stands.stage, self.told):
                     self.devices[dev_eui].offer(self.told)
                 await self.count()
             case Cancellation(answer):
@@ -226,3 +226,8 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
                     await trio.lowlevel.checkpoint()
             waiting = full
             await trio.sleep(OFFER_AGAIN)
+
+
+def _may_wait(stage: Stage, told: device.Instruction) -> bool:
+    """Whether a device that says where it stands may not have heard what it was told."""
+    return stage in WAITING or (isinstance(told, device.Abandon) and stage < Stage.LEAVING)

@@ -18,13 +18,17 @@ class Tally:
     prepared: int
     asked: int
     ready: int
+    leaving: int
     settled: int
     complete: int
     """Of those settled."""
 
     def under_way(self) -> dict[str, int]:
         """How many devices are at each stage, without those that have settled and without zeros."""
-        stages = {name: getattr(self, name) for name in ("group", "fragments", "prepared", "asked", "ready")}
+        stages = {
+            name: getattr(self, name)
+            for name in ("group", "fragments", "prepared", "asked", "ready", "leaving")
+        }
         return {name: number for name, number in stages.items() if number}
 
     @property
@@ -34,7 +38,7 @@ class Tally:
 
     @property
     def all_settled(self) -> bool:
-        return not (self.group or self.fragments or self.listening)
+        return not (self.group or self.fragments or self.listening or self.leaving)
 
 
 @attrs.frozen

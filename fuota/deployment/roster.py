@@ -37,6 +37,7 @@ class Roster:
             prepared=stages[Stage.PREPARED],
             asked=stages[Stage.ASKED],
             ready=stages[Stage.READY],
+            leaving=stages[Stage.LEAVING],
             settled=stages[Stage.SETTLED],
             complete=complete,
         )
@@ -46,7 +47,7 @@ class Roster:
         return {each.outcome: count for each, count in self._counts.items() if each.outcome and count}
 
     def beyond(self, stage: Stage) -> list[EUI64]:
-        """The devices that are further than `stage`, and have not settled."""
+        """The devices that are further than `stage`, and stay."""
         return [
-            dev_eui for dev_eui, standing in self._standings.items() if stage < standing.stage < Stage.SETTLED
+            dev_eui for dev_eui, standing in self._standings.items() if stage < standing.stage < Stage.LEAVING
         ]

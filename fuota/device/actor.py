@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
-from functools import partial
 from uuid import UUID
 
 import structlog
@@ -13,9 +12,10 @@ from fuota.actor import Me, Ref, Stopped
 from fuota.actor.durable import Durable, Position
 from fuota.deployment.messages import Announced, GroupLost
 from fuota.deployment.messages import Message as DeploymentMessage
-from fuota.device.effects import VERSION, Ask, Assignment, Effect, Join, WakeAt, effects
+from fuota.device.effects import VERSION, Ask, Assignment, Effect, Join, WakeAt, Withdraw, effects
 from fuota.device.machine import CLOCK_TOLERANCE, step
 from fuota.device.messages import Answered, Expired, Fact, HandedOver, Heard, Joined, Message, Refused
+from fuota.device.outside import Outside
 from fuota.device.outstanding import Outstanding
 from fuota.device.record import cause, concerns, ended, log_row, milestones
 from fuota.device.standing import Standing, standing
@@ -24,8 +24,7 @@ from fuota.fate import Dropped, Fate, OnAir
 from fuota.journal.port import ActorId, LogRow, Transition
 from fuota.lorawan import fragmentation, multicast
 from fuota.lorawan.package import Command, Package
-from fuota.network import port as network
-from fuota.network.retry import persistently
+from fuota.network.port import GroupGone
 from fuota.services import Services
 from fuota.uplink import Uplink
 
@@ -53,11 +52,11 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         self.assignment = assignment
         self.parent = parent
         self.services = services
+        self.outside = Outside(deployment_id, assignment, services.network)
         self.asking: tuple[Ask, ...] = ()
         """The request of the present state, if it has one."""
         self.unwritten: tuple[Ask, ...] = ()
         """The same for as long as it has no row."""
-        self.trouble = ""
         self.recent: tuple[tuple[int, int, bytes], ...] = ()
         self.outstanding = Outstanding()
         self.patience = timedelta(0)
@@ -81,7 +80,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
                 await self.advance(message)
 
     def describe(self) -> object:
-        return {"state": self.position.state, "trouble": self.trouble}
+        return {"state": self.position.state, "trouble": self.outside.trouble}
 
     async def hear(self, uplink: Uplink) -> None:
         """Take every command of the uplink that concerns this deployment, and keep a row of each."""
@@ -192,7 +191,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
             )
 
     def enter(self, *, resumed: bool) -> None:
-        self.trouble, self.asking, self.unwritten = "", (), ()
+        self.outside.trouble, self.asking, self.unwritten = "", (), ()
         super().enter(resumed=resumed)
 
     def perform(self, effect: Effect, *, resumed: bool) -> None:
@@ -203,48 +202,15 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
                 self.wake_at(until, Expired())  # it may have been sent: the deadline sends it again
             case Ask(until=until):
                 self.asking = self.unwritten = (effect,)
-                self.call(self.ask, effect, until - self.clock.now())
+                self.call(self.outside.ask, effect, until - self.clock.now())
+            case Withdraw():
+                self.call(self.outside.withdraw)
             case WakeAt(at):
                 self.wake_at(at, Expired())
 
-    # Calls to the network
-
     async def join(self, group_id: str) -> Joined | Refused:
-        dev_eui, plan = self.assignment.dev_eui, self.assignment.plan
-        name = network.group_name(self.id.deployment_id)
-        add = partial(
-            self.services.network.add_device,
-            network.KnownGroup(group_id, name, plan.application_id),
-            dev_eui,
-        )
         try:
-            await persistently(add, trouble=self.troubled)
-        except network.GroupGone as error:
+            return await self.outside.join(group_id)
+        except GroupGone as error:
             await self.tell(GroupLost(group_id, str(error)))
             await trio.sleep_forever()  # the deployment makes another, of which it tells
-        except network.Refused as error:
-            return _refused(error)
-        return Joined()
-
-    async def ask(self, ask: Ask, patience: timedelta) -> HandedOver | Refused:
-        dev_eui, port, payload = self.assignment.dev_eui, ask.package.port, ask.payload
-        try:
-            enqueue = partial(
-                self.services.network.downlink,
-                dev_eui,
-                port,
-                payload,
-                unless_pending=ask.again,
-                application_id=self.assignment.plan.application_id,
-            )
-            item = await persistently(enqueue, trouble=self.troubled)
-        except network.Refused as error:
-            return _refused(error)
-        return HandedOver(ask, item, patience)
-
-    def troubled(self, error: network.NetworkError) -> None:
-        self.trouble = str(error)
-
-
-def _refused(error: network.Refused) -> Refused:
-    return Refused(isinstance(error, network.NotFound), str(error))

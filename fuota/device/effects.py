@@ -23,6 +23,7 @@ from fuota.device.states import (
     StillListening,
     Unconfirmed,
     Waiting,
+    Withdrawing,
 )
 from fuota.lorawan import clocksync, fragmentation, multicast
 from fuota.lorawan.eui import EUI64
@@ -72,13 +73,18 @@ class Ask:
 
 
 @attrs.frozen
+class Withdraw:
+    """Take back what waits in the device's queue, if all of it is ours; `Withdrawn` comes back."""
+
+
+@attrs.frozen
 class WakeAt:
     """`Expired` comes at this instant."""
 
     at: datetime
 
 
-Effect = Join | Ask | WakeAt
+Effect = Join | Ask | Withdraw | WakeAt
 
 
 def effects(assignment: Assignment, state: State) -> tuple[Effect, ...]:
@@ -101,6 +107,8 @@ def effects(assignment: Assignment, state: State) -> tuple[Effect, ...]:
             return (Ask(fragmentation.package, request, attempt > 1, deadline),)
         case StillListening(_, deadline):
             return (WakeAt(deadline),)
+        case Withdrawing():
+            return (Withdraw(),)
         case Waiting() | Prepared() | Listening() | Complete() | Unconfirmed() | Released() | Failed():
             return ()
         case _:

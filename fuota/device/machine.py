@@ -2,7 +2,7 @@
 
     Waiting ─ JoiningGroup ─ SettingUpGroup ─ SettingUpFragments ─ Prepared
         ─ SettingUpSession (─ CorrectingClock) ─ Listening ─ AskingStatus (─ StillListening)
-        ─ Complete | Unconfirmed | Released | Failed
+        ─ Complete | Unconfirmed | Released | (Withdrawing ─) Failed
 
 Every request is repeated until it is answered or `unicast_attempts` are used up, at once where the network
 has dropped it; whatever is late, early or repeated changes nothing. Each `case` is one transition; what takes more than a line to decide
@@ -26,6 +26,7 @@ from fuota.device.messages import (
     Refused,
     Release,
     Verify,
+    Withdrawn,
 )
 from fuota.device.states import (
     AskingStatus,
@@ -44,6 +45,7 @@ from fuota.device.states import (
     StillListening,
     Unconfirmed,
     Waiting,
+    Withdrawing,
 )
 from fuota.fate import Dropped
 from fuota.lorawan.fragmentation import FragSessionSetupAns, FragSessionStatusAns
@@ -61,6 +63,11 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
     # fmt: off
     match state, message:
         case Complete() | Unconfirmed() | Released() | Failed(), _: return state
+        case Withdrawing(), Withdrawn(): return state.otherwise
+        case Withdrawing(), _: return state
+
+        case (SettingUpGroup() | SettingUpFragments() | SettingUpSession() | CorrectingClock() | AskingStatus()), Abandon(detail):
+            return Withdrawing(Failed(Reason.ABANDONED, detail))
         case _, Abandon(detail): return Failed(Reason.ABANDONED, detail)
         case _, Refused(unknown=True, detail=detail): return Failed(Reason.UNKNOWN_DEVICE, detail)
         case _, Refused(detail=detail): return Failed(Reason.NETWORK_REFUSED, detail)

@@ -58,6 +58,11 @@ class Joined:
 
 
 @attrs.frozen
+class Withdrawn:
+    """What waited for the device is taken back, or left where it is for a reason."""
+
+
+@attrs.frozen
 class Refused:
     """The network has declined what was asked for this device."""
 
@@ -95,7 +100,7 @@ class Heard:
 Instruction = Begin | Arrange | Close | Verify | Release | Abandon
 """What a deployment tells all its devices alike."""
 
-Fact = Instruction | Joined | Refused | Answered | ClockAnswered | Expired | Dropped
+Fact = Instruction | Joined | Withdrawn | Refused | Answered | ClockAnswered | Expired | Dropped
 """What the machine understands."""
 
 

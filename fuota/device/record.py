@@ -46,7 +46,7 @@ def milestones(state: State) -> tuple[Milestone, ...]:
 
 
 def concerns(plan: Plan, command: Command) -> bool:
-    """Whether an answer is about the group or the session of this plan, as far as it says which."""
+    """Whether a command is about the group or the session of this plan, as far as it says which."""
     return (
         getattr(command, "mc_group_id", plan.mc_group_id) == plan.mc_group_id
         and getattr(command, "frag_index", plan.frag_index) == plan.frag_index

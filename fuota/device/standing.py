@@ -21,6 +21,7 @@ from fuota.device.states import (
     StillListening,
     Unconfirmed,
     Waiting,
+    Withdrawing,
 )
 
 COMPLETE = "complete"
@@ -28,14 +29,16 @@ COMPLETE = "complete"
 
 class Stage(IntEnum):
     """Each stage is the wait for the next. ASKED is the last attempt with the session request: it has had its
-    time to agree, whereas one that is PREPARED has attempts left."""
+    time to agree, whereas one that is PREPARED has attempts left. Only the end of the deployment
+    waits for one that is LEAVING."""
 
     GROUP = 0
     FRAGMENTS = 1
     PREPARED = 2
     ASKED = 3
     READY = 4
-    SETTLED = 5
+    LEAVING = 5
+    SETTLED = 6
 
 
 @attrs.frozen
@@ -64,6 +67,8 @@ def standing(plan: Plan, state: State) -> Standing:
             return Standing(Stage.ASKED if last else Stage.PREPARED)
         case Listening(session) | AskingStatus(session) | StillListening(session):
             return Standing(Stage.READY, session.number)
+        case Withdrawing():
+            return Standing(Stage.LEAVING)
         case Complete():
             return Standing(Stage.SETTLED, outcome=COMPLETE)
         case Unconfirmed():

@@ -110,6 +110,14 @@ class StillListening:
 
 
 @attrs.frozen
+class Withdrawing:
+    """The deployment does not go on, and a request may still wait in the device's queue: it is taken back."""
+
+    otherwise: "Failed"
+    """How the device has failed."""
+
+
+@attrs.frozen
 class Complete:
     """The device has the whole image."""
 
@@ -151,6 +159,7 @@ State = (
     | Listening
     | AskingStatus
     | StillListening
+    | Withdrawing
     | Complete
     | Unconfirmed
     | Released

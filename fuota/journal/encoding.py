@@ -47,6 +47,7 @@ DEVICE_STATES: Mapping[str, type[device.State]] = {
     "listening": device.Listening,
     "asking-status": device.AskingStatus,
     "still-listening": device.StillListening,
+    "withdrawing": device.Withdrawing,
     "complete": device.Complete,
     "unconfirmed": device.Unconfirmed,
     "released": device.Released,

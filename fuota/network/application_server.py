@@ -78,6 +78,10 @@ class ApplicationServer(ChirpStack):
         queued = await self._calls(self._queues.Enqueue, request, good=self._good(application_id))
         return str(queued.f_cnt)
 
+    async def _empty(self, dev_eui: EUI64, application_id: str) -> None:
+        request = queue.FlushDeviceQueueRequest(dev_eui=str(dev_eui))
+        await self._calls(self._queues.Flush, request, good=self._good(application_id))
+
     async def _send(self, group_id: str, f_port: int, data: bytes) -> None:
         item = pb.MulticastQueueItem(multicast_group_id=group_id, f_port=f_port, data=data)
         request = pb.EnqueueMulticastQueueItemRequest(multicast_queue_item=item)

@@ -57,6 +57,16 @@ class ChirpStack:
             return None
         return await self._push(dev_eui, f_port, data, application_id)
 
+    async def withdraw(
+        self, dev_eui: EUI64, ours: Callable[[int, bytes], bool], *, application_id: str = ""
+    ) -> bool:
+        pending = await self._pending(dev_eui, application_id)
+        if not all(ours(f_port, data) for f_port, data in pending):
+            return False
+        if pending:
+            await self._empty(dev_eui, application_id)
+        return True
+
     async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
         async with self._about(group):
             await self._send(group.id, f_port, data)
@@ -70,6 +80,7 @@ class ChirpStack:
 
     async def delete_group(self, group: Group) -> None:
         for group_id in await self._ids(group):
+            await self._flush(group_id)
             await self._delete(group_id)
 
     @asynccontextmanager
@@ -134,6 +145,10 @@ class ChirpStack:
 
     async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, application_id: str) -> str:
         """Put a downlink into the device's queue; by what its events name it."""
+        raise NotImplementedError
+
+    async def _empty(self, dev_eui: EUI64, application_id: str) -> None:
+        """Take everything out of the device's queue."""
         raise NotImplementedError
 
     async def _send(self, group_id: str, f_port: int, data: bytes) -> None:

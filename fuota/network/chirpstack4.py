@@ -86,6 +86,10 @@ class ChirpStack4(ChirpStack):
         request = queue.EnqueueDeviceQueueItemRequest(queue_item=item)
         return (await self._calls(self._devices.Enqueue, request, good=self._good(application_id))).id
 
+    async def _empty(self, dev_eui: EUI64, application_id: str) -> None:
+        request = queue.FlushDeviceQueueRequest(dev_eui=str(dev_eui))
+        await self._calls(self._devices.FlushQueue, request, good=self._good(application_id))
+
     async def _send(self, group_id: str, f_port: int, data: bytes) -> None:
         item = pb.MulticastGroupQueueItem(multicast_group_id=group_id, f_port=f_port, data=data)
         await self._calls(self._groups.Enqueue, pb.EnqueueMulticastGroupQueueItemRequest(queue_item=item))

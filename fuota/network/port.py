@@ -1,5 +1,6 @@
 """What the server needs of a LoRaWAN network, whichever generation of ChirpStack provides it."""
 
+from collections.abc import Callable
 from typing import Protocol
 from uuid import UUID
 
@@ -115,6 +116,15 @@ class Network(Protocol):
         repeated to a device that has not been heard since. None: that was so.
         """
 
+    async def withdraw(
+        self, dev_eui: EUI64, ours: Callable[[int, bytes], bool], *, application_id: str = ""
+    ) -> bool:
+        """Empty the device's queue, if `ours` is true of port and payload of all that waits there.
+
+        It can only be emptied as a whole. False: something else waits there, and all of it still does.
+        (What comes into the queue between a look at it and its emptying is lost.) May be repeated.
+        """
+
     async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
         """Put a downlink behind those already in the group's queue. Raises `GroupGone` like `add_device`."""
 
@@ -125,4 +135,4 @@ class Network(Protocol):
         """Empty the group's queue. May be repeated; that the group is gone is fine."""
 
     async def delete_group(self, group: Group) -> None:
-        """Delete the group of this name with all that is queued for it. May be repeated."""
+        """Take out all that is queued for the group of this name, and delete it. May be repeated."""

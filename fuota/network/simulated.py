@@ -1,6 +1,6 @@
 """The simulated ChirpStack without a wire between: `Network` for tests in virtual time."""
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 from fuota.health import Health
@@ -79,6 +79,16 @@ class SimulatedNetwork:
                 return None
             return str(queue.push(f_port, data).f_cnt)
 
+    async def withdraw(
+        self, dev_eui: EUI64, ours: Callable[[int, bytes], bool], *, application_id: str = ""
+    ) -> bool:
+        async with self._call():
+            items = self._chirpstack.queue(dev_eui).items
+            if not all(ours(item.f_port, item.data) for item in items):
+                return False
+            items.clear()
+            return True
+
     async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
         async with self._call(group):
             self._chirpstack.multicast(group.id, f_port, data)
@@ -95,6 +105,7 @@ class SimulatedNetwork:
     async def delete_group(self, group: Group) -> None:
         async with self._call():
             for group_id in self._ids(group):
+                self._chirpstack.group(group_id).queue.items.clear()
                 self._chirpstack.delete_group(group_id)
 
     def _with_gateways(self, group_id: str, gateways: Iterable[str]) -> str:

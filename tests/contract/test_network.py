@@ -372,6 +372,49 @@ async def test_a_group_is_deleted_with_all_that_waits_for_it(opened: Opened) -> 
     assert opened.group_ids == [kept]
 
 
+async def test_what_waits_for_a_group_is_taken_out_before_it_is_deleted(opened: Opened) -> None:
+    """So that it is not left to ChirpStack what becomes of it."""
+    made = await opened.make()
+    group = opened.world.chirpstack.group(made.id)
+    await opened.network.multicast(made, 201, b"\x00")
+    await opened.network.delete_group(opened.group)
+    assert not group.queue.items
+
+
+async def test_what_waits_for_a_device_is_withdrawn_if_all_of_it_is_ours(opened: Opened) -> None:
+    for f_port, data in ((200, b"\x01"), (201, b"\x02")):
+        await opened.network.downlink(opened.device, f_port, data, unless_pending=False)
+    others = opened.world.chirpstack.queue(opened.world.devices[1].dev_eui)
+    others.push(200, b"\x01")
+    seen: list[tuple[int, bytes]] = []
+
+    def ours(f_port: int, data: bytes) -> bool:
+        seen.append((f_port, data))
+        return True
+
+    for _ in range(2):
+        assert await opened.network.withdraw(opened.device, ours, application_id=opened.application_id)
+        assert opened.waiting() == []
+    assert sorted(seen) == [(200, b"\x01"), (201, b"\x02")]
+    assert len(others.items) == 1
+
+
+async def test_nothing_is_withdrawn_where_something_else_waits(opened: Opened) -> None:
+    await opened.network.downlink(opened.device, 200, b"\x01", unless_pending=False)
+    opened.world.chirpstack.queue(opened.device).push(10, b"\x01")
+    assert not await opened.network.withdraw(opened.device, lambda f_port, _: f_port == 200)
+    assert opened.waiting() == [(200, b"\x01"), (10, b"\x01")]
+
+
+async def test_nothing_is_withdrawn_from_an_unknown_device(opened: Opened) -> None:
+    """The queue of a device that ChirpStack 4 does not know is empty."""
+    if opened.generation == 4:
+        assert await opened.network.withdraw(UNKNOWN_DEVICE, lambda *_: True)
+    else:
+        with pytest.raises(NotFound):
+            await opened.network.withdraw(UNKNOWN_DEVICE, lambda *_: True)
+
+
 async def test_deleting_a_group_that_was_never_made_is_no_error(opened: Opened) -> None:
     await opened.network.delete_group(opened.group)
     assert opened.group_ids == []
@@ -392,6 +435,7 @@ CALLS: dict[str, Call] = {
     "downlink": lambda opened, group: opened.network.downlink(
         opened.device, 200, b"\x00", unless_pending=True
     ),
+    "withdraw": lambda opened, group: opened.network.withdraw(opened.device, lambda *_: True),
     "multicast": lambda opened, group: opened.network.multicast(group, 201, b"\x00"),
     "waiting": lambda opened, group: opened.network.waiting(group),
     "flush": lambda opened, group: opened.network.flush(group),

@@ -59,9 +59,15 @@ from fuota.lorawan.gpstime import gps_seconds
 
 
 def tally(
-    group: int = 0, fragments: int = 0, prepared: int = 0, asked: int = 0, ready: int = 0, settled: int = 0
+    group: int = 0,
+    fragments: int = 0,
+    prepared: int = 0,
+    asked: int = 0,
+    ready: int = 0,
+    leaving: int = 0,
+    settled: int = 0,
 ) -> Tally:
-    return Tally(group, fragments, prepared, asked, ready, settled, complete=0)
+    return Tally(group, fragments, prepared, asked, ready, leaving, settled, complete=0)
 
 
 def transmitting(

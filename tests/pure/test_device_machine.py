@@ -1,5 +1,6 @@
 """The device machine: its table line by line, and its laws."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from fuota.deployment.plan import Plan
 from fuota.deployment.states import Session
-from fuota.device.effects import Ask, Assignment, Join, WakeAt, effects
+from fuota.device.effects import Ask, Assignment, Join, WakeAt, Withdraw, effects
 from fuota.device.machine import step
 from fuota.device.messages import (
     Abandon,
@@ -25,6 +26,7 @@ from fuota.device.messages import (
     Refused,
     Release,
     Verify,
+    Withdrawn,
 )
 from fuota.device.record import ended
 from fuota.device.standing import standing
@@ -45,6 +47,7 @@ from fuota.device.states import (
     StillListening,
     Unconfirmed,
     Waiting,
+    Withdrawing,
 )
 from fuota.fate import Dropped
 from fuota.lorawan.eui import EUI64
@@ -368,13 +371,47 @@ def test_the_network_does_not_know_the_device(plan: Plan, now: datetime) -> None
     assert after == Failed(Reason.UNKNOWN_DEVICE, "no such device")
 
 
+ASKED: list[Callable[[Session, datetime], State]] = [
+    lambda session, at: SettingUpGroup(1, at, "g"),
+    lambda session, at: SettingUpFragments(2, at),
+    lambda session, at: asked(session, 1, at),
+    lambda session, at: CorrectingClock(session, 1, at, Failed(Reason.CLOCK_OFF, "")),
+    lambda session, at: AskingStatus(session, 3, at),
+]
+
+
+@pytest.mark.parametrize("asking", ASKED)
+def test_a_request_that_is_out_is_taken_back_when_the_deployment_does_not_go_on(
+    asking: Callable[[Session, datetime], State], plan: Plan, session: Session, now: datetime
+) -> None:
+    failed = Failed(Reason.ABANDONED, "cancelled")
+    state = step(plan, asking(session, now + SECOND), Abandon("cancelled"), now)
+    assert state == Withdrawing(failed)
+    for late in (
+        Abandon("again"),
+        Refused(True, "no such device"),
+        Expired(),
+        Close(session),
+        Answered(group_answer(), now),
+    ):
+        assert step(plan, state, late, now) is state
+    assert step(plan, state, Withdrawn(), now) == failed
+
+
+def test_where_no_request_is_out_nothing_is_taken_back(plan: Plan, session: Session, now: datetime) -> None:
+    for state in (Waiting(), JoiningGroup("g"), Prepared(), Listening(session), StillListening(session, now)):
+        assert step(plan, state, Abandon("over"), now) == Failed(Reason.ABANDONED, "over")
+
+
 # -- laws ------------------------------------------------------------------------------------------
 
 facts = st.one_of(
     st.just(Begin("g")),
     st.sampled_from(["arrange", "close", "verify", "arrange again"]),
     st.just(Release()),
+    st.just(Abandon("cancelled")),
     st.just(Joined()),
+    st.just(Withdrawn()),
     st.builds(Refused, st.booleans(), st.text(max_size=3)),
     st.just(ClockAnswered()),
     st.just(Expired()),
@@ -422,6 +459,8 @@ def test_laws(history: list[tuple[Any, int]], plan: Plan, session: Session, now:
         state = step(plan, state, Expired(), now)
     if isinstance(state, Waiting | JoiningGroup):
         state = step(plan, state, Abandon("over"), now)
+    elif isinstance(state, Withdrawing):
+        state = step(plan, state, Withdrawn(), now)
     elif isinstance(state, Prepared | Listening):
         state = step(plan, state, Release(), now)
     assert ended(state)
@@ -442,5 +481,7 @@ def _check_effects(assignment: Assignment, state: State) -> None:
             assert effect.payload
     elif isinstance(state, JoiningGroup):
         assert wanted == (Join("g"),)
+    elif isinstance(state, Withdrawing):
+        assert wanted == (Withdraw(),)
     else:
         assert wanted == ()

@@ -142,7 +142,7 @@ def test_what_can_not_be_followed_is_an_error(returned: str, tmp_path: Path) -> 
 
 
 def deployment_facts(plan: Plan, state: object, now: datetime) -> list[deployment.Fact]:
-    stages = ("group", "fragments", "prepared", "asked", "ready")
+    stages = ("group", "fragments", "prepared", "asked", "ready", "leaving")
     crowds: list[tuple[str, ...]] = [(), *((stage,) for stage in stages), ("prepared", "ready")]
     tallies = [
         deployment.Tally(**{stage: int(stage in crowd) for stage in stages}, settled=1, complete=1)
@@ -168,6 +168,7 @@ def device_facts(plan: Plan, state: object, now: datetime) -> list[device.Fact]:
     return [
         *map(device.Begin, ("g", "h")),
         device.Joined(),
+        device.Withdrawn(),
         device.ClockAnswered(),
         device.Expired(),
         Dropped(dev_eui=EUI64(bytes(8)), item="7", reason="too large"),

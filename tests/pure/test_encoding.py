@@ -97,6 +97,7 @@ DEVICES: list[device.State] = [
     device.Listening(SESSION),
     device.AskingStatus(SESSION, 3, DEADLINE),
     device.StillListening(SESSION, DEADLINE),
+    device.Withdrawing(device.Failed(device.Reason.ABANDONED, "cancelled")),
     device.Complete(328),
     device.Unconfirmed(330, 2),
     device.Released(),

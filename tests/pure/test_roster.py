@@ -18,6 +18,7 @@ from fuota.device.states import (
     SettingUpSession,
     State,
     Unconfirmed,
+    Withdrawing,
 )
 from fuota.lorawan.eui import EUI64
 
@@ -35,7 +36,9 @@ def test_each_device_is_counted_where_it_stands_last() -> None:
     roster.note(dev_eui(0), Standing(Stage.FRAGMENTS))
     roster.note(dev_eui(0), Standing(Stage.PREPARED))
     tally = roster.tally(1)
-    assert tally == Tally(group=2, fragments=0, prepared=1, asked=0, ready=0, settled=0, complete=0)
+    assert tally == Tally(
+        group=2, fragments=0, prepared=1, asked=0, ready=0, leaving=0, settled=0, complete=0
+    )
     assert tally.under_way() == {"group": 2, "prepared": 1}
     assert not tally.all_settled
 
@@ -46,6 +49,19 @@ def test_ready_for_another_session_is_prepared_for_this_one() -> None:
     roster.note(dev_eui(1), Standing(Stage.READY, session=2))
     assert (roster.tally(1).ready, roster.tally(1).prepared) == (1, 1)
     assert (roster.tally(2).ready, roster.tally(2).prepared) == (1, 1)
+
+
+def test_one_that_is_leaving_has_not_settled_and_is_awaited_for_nothing_else(plan: Plan) -> None:
+    roster = Roster()
+    roster.note(dev_eui(0), standing(plan, Withdrawing(Failed(Reason.ABANDONED, ""))))
+    tally = roster.tally(1)
+    assert tally == Tally(
+        group=0, fragments=0, prepared=0, asked=0, ready=0, leaving=1, settled=0, complete=0
+    )
+    assert tally.under_way() == {"leaving": 1}
+    assert not tally.all_settled
+    assert not tally.listening
+    assert roster.beyond(Stage.GROUP) == []
 
 
 def test_how_the_devices_have_settled_is_counted_in_words(plan: Plan) -> None:

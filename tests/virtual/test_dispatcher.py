@@ -55,6 +55,11 @@ class Queues:
     async def add_device(self, group: KnownGroup, dev_eui: EUI64) -> None:
         raise NotImplementedError
 
+    async def withdraw(
+        self, dev_eui: EUI64, ours: Callable[[int, bytes], bool], *, application_id: str = ""
+    ) -> bool:
+        raise NotImplementedError
+
     async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
         raise NotImplementedError
 

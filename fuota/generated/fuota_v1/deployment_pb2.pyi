@@ -270,6 +270,8 @@ class _DeviceStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeviceSta
     """FragSessionStatusReq is out."""
     DEVICE_STATE_STILL_LISTENING: _DeviceState.ValueType  # 11
     """It had not everything yet, and is asked again later."""
+    DEVICE_STATE_WITHDRAWING: _DeviceState.ValueType  # 16
+    """The deployment does not go on: a request that may still wait in the device's queue is taken back."""
     DEVICE_STATE_COMPLETE: _DeviceState.ValueType  # 12
     """The ends.
 
@@ -308,6 +310,8 @@ DEVICE_STATE_ASKING_STATUS: DeviceState.ValueType  # 10
 """FragSessionStatusReq is out."""
 DEVICE_STATE_STILL_LISTENING: DeviceState.ValueType  # 11
 """It had not everything yet, and is asked again later."""
+DEVICE_STATE_WITHDRAWING: DeviceState.ValueType  # 16
+"""The deployment does not go on: a request that may still wait in the device's queue is taken back."""
 DEVICE_STATE_COMPLETE: DeviceState.ValueType  # 12
 """The ends.
 

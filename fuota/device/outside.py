@@ -1,0 +1,104 @@
+"""What a device's actor asks of the network: each call ends with the fact that the machine waits for."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from functools import partial
+from uuid import UUID
+
+import attrs
+import structlog
+import trio
+
+from fuota.device.effects import VERSION, Ask, Assignment
+from fuota.device.messages import HandedOver, Joined, Refused, Withdrawn
+from fuota.device.record import concerns
+from fuota.lorawan import clocksync, fragmentation, multicast
+from fuota.lorawan.package import Package
+from fuota.network import port as network
+from fuota.network.retry import persistently
+
+log = structlog.get_logger(__name__)
+
+WITHDRAWAL = 60.0
+"""Seconds for which it is tried to take a request back: a deployment that is given up waits for it."""
+
+SPOKEN: Mapping[int, Package] = {
+    package.port: package for package in (multicast.package, fragmentation.package, clocksync.package)
+}
+"""In which devices are asked, by port."""
+
+
+@attrs.define
+class Outside:
+    """One device, as the network knows it."""
+
+    _deployment_id: UUID
+    _assignment: Assignment
+    _network: network.Network
+    trouble: str = ""
+    """What the network said last, if it did not do what was asked."""
+
+    async def join(self, group_id: str) -> Joined | Refused:
+        """Raises `GroupGone`."""
+        plan, name = self._assignment.plan, network.group_name(self._deployment_id)
+        group = network.KnownGroup(group_id, name, plan.application_id)
+        add = partial(self._network.add_device, group, self._assignment.dev_eui)
+        try:
+            await persistently(add, trouble=self._troubled)
+        except network.Refused as error:
+            return _refused(error)
+        return Joined()
+
+    async def ask(self, ask: Ask, patience: timedelta) -> HandedOver | Refused:
+        enqueue = partial(
+            self._network.downlink,
+            self._assignment.dev_eui,
+            ask.package.port,
+            ask.payload,
+            unless_pending=ask.again,
+            application_id=self._assignment.plan.application_id,
+        )
+        try:
+            item = await persistently(enqueue, trouble=self._troubled)
+        except network.Refused as error:
+            return _refused(error)
+        return HandedOver(ask, item, patience)
+
+    async def withdraw(self) -> Withdrawn:
+        """As well as it can be done in `WITHDRAWAL`; what is not taken back will be sent."""
+        withdraw = partial(
+            self._network.withdraw,
+            self._assignment.dev_eui,
+            self._is_ours,
+            application_id=self._assignment.plan.application_id,
+        )
+        why = "something else waits there"
+        with trio.move_on_after(WITHDRAWAL) as limit:
+            try:
+                if await persistently(withdraw, trouble=self._troubled):
+                    return Withdrawn()
+            except network.Refused as error:
+                why = str(error)
+        log.warning(
+            "downlinks left in a queue",
+            dev_eui=str(self._assignment.dev_eui),
+            deployment=str(self._deployment_id),
+            why=self.trouble if limit.cancelled_caught else why,
+        )
+        return Withdrawn()
+
+    def _is_ours(self, f_port: int, data: bytes) -> bool:
+        """Whether a downlink can be one of this deployment: of another that the device is in, it is not."""
+        if (package := SPOKEN.get(f_port)) is None:
+            return False
+        reading = package.read("down", data, VERSION)
+        return reading.error is None and all(
+            concerns(self._assignment.plan, command) for command in reading.commands
+        )
+
+    def _troubled(self, error: network.NetworkError) -> None:
+        self.trouble = str(error)
+
+
+def _refused(error: network.Refused) -> Refused:
+    return Refused(isinstance(error, network.NotFound), str(error))

@@ -1,0 +1,173 @@
+"""What still waits for devices when their deployment is given up is taken back, and nothing else."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+import trio
+from trio.testing import MockClock
+
+from fuota.deployment.messages import Cancellation
+from fuota.deployment.states import State as DeploymentState
+from fuota.deployment.states import Why
+from fuota.device.messages import Abandon
+from fuota.device.outside import WITHDRAWAL
+from fuota.device.states import Failed, Reason, SettingUpFragments, SettingUpGroup, State, Withdrawing
+from fuota.journal.memory import MemoryJournal
+from fuota.journal.port import Transition
+from fuota.lorawan import multicast
+from fuota.lorawan.fragmentation import FragSessionSetupReq
+from fuota.lorawan.multicast import McGroupSetupReq
+from fuota.simulation.behaviour import Behaviour
+from fuota.simulation.radio import Radio
+from tests.campaign import Server, order, server, serving, simulated, surroundings
+
+SELDOM = Radio(uplink_interval=timedelta(hours=6))
+"""What waits for a device waits for hours."""
+ABANDONED = Failed(Reason.ABANDONED, "cancelled")
+
+
+async def cancel(running: Server, deployment_id: UUID) -> None:
+    actor = running.tree.find(f"/deployments/{deployment_id}")
+    assert actor is not None
+    answered = trio.Event()
+
+    def answer(state: DeploymentState) -> None:
+        answered.set()
+
+    await actor.tell(Cancellation(answer))
+    await answered.wait()
+
+
+async def until_they_are(running: Server, deployment_id: UUID, *states: type[State]) -> None:
+    with trio.fail_after(60):
+        while True:
+            status = await running.journal.status(deployment_id)
+            assert status is not None
+            if all(isinstance(device.state, states) for device in status.devices):
+                await trio.sleep(0.5)  # what that asks for is done
+                return
+            await trio.sleep(0.1)
+
+
+async def test_what_waits_is_taken_back(autojump_clock: MockClock) -> None:
+    devices = simulated(3)
+    async with server(devices, radio=SELDOM) as running:
+        deployment_id = await running.orders.take(order(devices))
+        await until_they_are(running, deployment_id, SettingUpGroup)
+        await cancel(running, deployment_id)
+        result = await running.end_of(deployment_id, within=timedelta(seconds=5))
+        for device in devices:
+            assert result.state(device.dev_eui) == ABANDONED
+            assert not running.world.chirpstack.queue(device.dev_eui).items
+    assert result.why is Why.CANCELLED
+
+
+async def test_what_others_have_sent_to_a_device_stays_and_ours_with_it(autojump_clock: MockClock) -> None:
+    devices = simulated(2)
+    async with server(devices, radio=SELDOM) as running:
+        deployment_id = await running.orders.take(order(devices))
+        await until_they_are(running, deployment_id, SettingUpGroup)
+        queue = running.world.chirpstack.queue(devices[0].dev_eui)
+        queue.push(10, b"somebody else's")
+        await cancel(running, deployment_id)
+        result = await running.end_of(deployment_id, within=timedelta(seconds=5))
+        assert [item.f_port for item in queue.items] == [200, 10]
+        assert not running.world.chirpstack.queue(devices[1].dev_eui).items
+    assert result.states() == {Failed}
+
+
+@pytest.mark.parametrize("data", [b"", b"\x02", b"\xff\x00"])
+async def test_what_we_can_not_have_sent_stays_on_our_ports_too(
+    data: bytes, autojump_clock: MockClock
+) -> None:
+    devices = simulated(1)
+    async with server(devices, radio=SELDOM) as running:
+        deployment_id = await running.orders.take(order(devices))
+        await until_they_are(running, deployment_id, SettingUpGroup)
+        queue = running.world.chirpstack.queue(devices[0].dev_eui)
+        queue.push(200, data)
+        await cancel(running, deployment_id)
+        await running.end_of(deployment_id, within=timedelta(seconds=5))
+        assert len(queue.items) == 2
+
+
+async def test_what_another_deployment_asks_the_device_stays(autojump_clock: MockClock) -> None:
+    """It is in both, with another McGroupID and another FragIndex."""
+    devices = simulated(1)
+    async with server(devices, radio=SELDOM) as running:
+        first = await running.orders.take(order(devices))
+        await until_they_are(running, first, SettingUpGroup)
+        second = await running.orders.take(
+            order(devices, multicast_group_id=1, fragmentation_session_index=1)
+        )
+        await until_they_are(running, second, SettingUpGroup)
+        await cancel(running, first)
+        assert (await running.end_of(first, within=timedelta(seconds=5))).why is Why.CANCELLED
+        items = running.world.chirpstack.queue(devices[0].dev_eui).items
+        requests = [multicast.package.read("down", item.data, 1).commands[0] for item in items]
+    assert [request.mc_group_id for request in requests if isinstance(request, McGroupSetupReq)] == [0, 1]
+
+
+async def test_while_chirpstack_is_away_it_is_tried_for_a_while_and_the_devices_are_free_then(
+    autojump_clock: MockClock,
+) -> None:
+    devices = simulated(3)
+    async with server(devices, radio=SELDOM) as running:
+        deployment_id = await running.orders.take(order(devices))
+        await until_they_are(running, deployment_id, SettingUpGroup)
+        running.network.conditions.outage(timedelta(hours=1))
+        await cancel(running, deployment_id)
+        await until_they_are(running, deployment_id, Withdrawing)
+        await trio.sleep(WITHDRAWAL + 1)
+        status = await running.journal.status(deployment_id)
+        assert status is not None
+        assert {device.state for device in status.devices} == {ABANDONED}
+        result = await running.end_of(deployment_id, within=timedelta(hours=2))
+        assert not running.world.chirpstack.groups
+    assert result.why is Why.CANCELLED
+
+
+async def test_the_process_dies_in_the_middle(autojump_clock: MockClock) -> None:
+    devices = simulated(3)
+    around = surroundings(devices, radio=SELDOM)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(around.run)
+        async with serving(around) as running:
+            deployment_id = await running.orders.take(order(devices))
+            await until_they_are(running, deployment_id, SettingUpGroup)
+            around.network.conditions.outage(timedelta(hours=1))
+            await cancel(running, deployment_id)
+            await until_they_are(running, deployment_id, Withdrawing)
+        around.network.conditions.outages.clear()
+        assert all(around.world.chirpstack.queue(device.dev_eui).items for device in devices)
+        async with serving(around) as running:
+            result = await running.end_of(deployment_id, within=timedelta(seconds=10))
+        assert not any(around.world.chirpstack.queue(device.dev_eui).items for device in devices)
+        nursery.cancel_scope.cancel()
+    assert result.states() == {Failed}
+
+
+class Stumbling(MemoryJournal):
+    """Its first write of what `Abandon` leads to is a crash of the actor."""
+
+    stumbled = False
+
+    async def commit(self, transition: Transition) -> None:
+        if transition.cause == Abandon.__name__ and not self.stumbled:
+            self.stumbled = True
+            raise RuntimeError("a bug")
+        await super().commit(transition)
+
+
+async def test_a_device_whose_actor_crashes_over_it_is_told_again(autojump_clock: MockClock) -> None:
+    """Whatever it is being asked: nobody waits until its attempts are used up."""
+    devices = simulated(1, lambda _: Behaviour(ignores=frozenset({FragSessionSetupReq})))
+    journal = Stumbling()
+    async with server(devices, journal=journal) as running:
+        deployment_id = await running.orders.take(order(devices, unicast_timeout=timedelta(hours=1)))
+        await until_they_are(running, deployment_id, SettingUpFragments)
+        await cancel(running, deployment_id)
+        result = await running.end_of(deployment_id, within=timedelta(seconds=20))
+    assert journal.stumbled
+    assert result.states() == {Failed}
