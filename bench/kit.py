@@ -1,6 +1,5 @@
 """What the benchmarks share: a server without its network, a stopwatch for the event loop, a table."""
 
-import gc
 import logging
 import sys
 import tempfile
@@ -15,6 +14,7 @@ import trio
 from rich.console import Console
 from rich.table import Table
 
+from fuota import garbage
 from fuota.actor import Alarms, Child, Ref, Registry, Tree, open_tree
 from fuota.api.orders import Orders
 from fuota.clock import SystemClock
@@ -28,7 +28,7 @@ from fuota.journal.sealing import Keyring
 from fuota.lorawan.eui import EUI64
 from fuota.network.port import Group, KnownGroup, Network
 from fuota.postgresql import open_postgresql
-from fuota.server import GARBAGE, TURN
+from fuota.server import TURN
 from fuota.services import Services
 
 TICK = 0.001
@@ -92,6 +92,7 @@ async def serving(memory: Journal, network: Network) -> AsyncIterator[Server]:
     services = Services(memory, network, clock, Alarms(clock), Registry(), Health())
     async with trio.open_nursery() as nursery:
         nursery.start_soon(services.alarms.run)
+        nursery.start_soon(garbage.sweep)
         async with open_tree() as tree:
             dispatcher: Ref[DispatcherMessage] = await tree.start(
                 Child(
@@ -167,7 +168,7 @@ def resident() -> int:
 
 def prepare() -> None:
     """Log warnings only; garbage and threads as in the server."""
-    gc.set_threshold(*GARBAGE)
+    garbage.set_up()
     sys.setswitchinterval(TURN)
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),

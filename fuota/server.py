@@ -6,7 +6,6 @@ Everything is stopped in the reverse order: first nothing more is taken in, then
 database goes last.
 """
 
-import gc
 import os
 import resource
 import signal
@@ -22,7 +21,7 @@ import attrs
 import structlog
 import trio
 
-from fuota import bridge, http
+from fuota import bridge, garbage, http
 from fuota.actor import Actor, Alarms, Child, Policy, Ref, Registry, Tree, open_tree
 from fuota.api.errors import answer
 from fuota.api.orders import Orders
@@ -56,13 +55,6 @@ M = TypeVar("M")
 
 log = structlog.get_logger(__name__)
 
-GARBAGE = (1_000, 4, 12_000)
-"""Thresholds of the garbage collector, which a hundred thousand long-lived actors keep busy for nothing.
-
-The first two are small, for what is young is looked at in one go; the third is large, for so is all that
-there is.
-"""
-
 TURN = 0.001
 """Seconds after which a busy thread lets another run: the journal's and the event loop's take turns often."""
 
@@ -89,7 +81,7 @@ class Addresses:
 
 def run(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT; the exit code."""
-    gc.set_threshold(*GARBAGE)
+    garbage.set_up()
     sys.setswitchinterval(TURN)
     allow_files()
     try:
@@ -166,6 +158,7 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[Addresses]) 
         nursery = await stack.enter_async_context(trio.open_nursery())
         nursery.start_soon(services.alarms.run)
         nursery.start_soon(keep_trying_keys, journal)
+        nursery.start_soon(garbage.sweep)
         async with open_tree() as tree:
             addresses = await grow(tree, services, network, settings, tls)
             task_status.started(addresses)

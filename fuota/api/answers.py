@@ -10,6 +10,9 @@ from fuota.journal.port import LogRow, Milestone
 
 M = TypeVar("M", bound=Message)
 
+PIECE = 1000
+"""Devices whose statuses are written in one go."""
+
 
 class Span(Protocol):
     """A google.protobuf.Duration, of whichever pool."""

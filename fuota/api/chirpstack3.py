@@ -1,8 +1,8 @@
 """The dialect of clients of the ChirpStack FUOTA Server v3: its messages <-> orders and statuses."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from fuota.api.answers import duration, fill, rows_of
+from fuota.api.answers import PIECE, duration, fill, rows_of
 from fuota.deployment.order import Order, OrderedDevice, Problem
 from fuota.deployment.plan import MulticastClass, StatusRequest
 from fuota.generated.chirpstack3 import fuota_pb2 as pb
@@ -71,14 +71,16 @@ def _periodicity(deployment: pb.Deployment, mc_class: MulticastClass | None) -> 
     return PERIODICITIES.get(deployment.multicast_ping_slot_period, missing)
 
 
-def status_response(status: DeploymentStatus) -> pb.GetDeploymentStatusResponse:
-    """All the devices with the instants of what they have completed; what has not happened is unset."""
-    response = pb.GetDeploymentStatusResponse(
-        created_at=status.created_at,
-        updated_at=status.updated_at,
-        device_status=[_device_status(device) for device in status.devices],
-    )
-    return fill(response, status.milestones)
+def status_pieces(status: DeploymentStatus) -> Iterator[pb.GetDeploymentStatusResponse]:
+    """A response in pieces: all the devices with the instants of what they have completed.
+
+    What has not happened is unset.
+    """
+    head = pb.GetDeploymentStatusResponse(created_at=status.created_at, updated_at=status.updated_at)
+    yield fill(head, status.milestones)
+    for begin in range(0, len(status.devices), PIECE):
+        piece = status.devices[begin : begin + PIECE]
+        yield pb.GetDeploymentStatusResponse(device_status=[_device_status(device) for device in piece])
 
 
 def _device_status(device: DeviceStatus) -> pb.DeploymentDeviceStatus:

@@ -16,7 +16,8 @@ from fuota.generated.chirpstack4 import fuota_pb2 as pb
 from fuota.generated.chirpstack4.fuota_grpc import FuotaServerServiceBase
 from fuota.journal.port import Journal
 from fuota.lorawan.eui import EUI64
-from fuota.rpc.methods import unary
+from fuota.rpc.methods import unary, unary_in_octets
+from fuota.rpc.serialized import Serialized
 
 
 @attrs.frozen
@@ -33,16 +34,18 @@ class FuotaServerService(FuotaServerServiceBase):
         order, problems = await trio.to_thread.run_sync(dialect.order, request.deployment)
         return pb.CreateDeploymentResponse(id=str(await self.orders.take(order, problems)))
 
-    @unary
+    @unary_in_octets
     async def GetDeploymentStatus(
         self, request: pb.GetDeploymentStatusRequest
-    ) -> pb.GetDeploymentStatusResponse:
+    ) -> Serialized[pb.GetDeploymentStatusResponse]:
         check(uuid_problems("id", request.id))
         deployment_id = UUID(request.id)
         status = await self.journal.status(deployment_id)
         if status is None:
             raise no_deployment(deployment_id)
-        return await trio.to_thread.run_sync(dialect.status_response, status)
+        pieces = dialect.status_pieces(status)
+        del status  # it is freed in the thread, which takes a while
+        return await trio.to_thread.run_sync(Serialized.merged, pieces)
 
     @unary
     async def GetDeploymentDeviceLogs(

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from functools import wraps
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 from grpclib.server import Stream
 
 from fuota.bridge import in_asyncio, in_trio
+from fuota.rpc.serialized import Serialized
 from fuota.rpc.served import ServedStream
 
 S = TypeVar("S")
@@ -37,6 +38,11 @@ def unary(method: Callable[[S, Req], Awaitable[Res]]) -> Method[S, Req, Res]:
             await stream.send_message(response)
 
     return call
+
+
+def unary_in_octets(method: Callable[[S, Req], Awaitable[Serialized[Res]]]) -> Method[S, Req, Res]:
+    """The same of a function whose response is long."""
+    return cast(Method[S, Req, Res], unary(method))
 
 
 def streaming(method: Callable[[S, Req, Send[Res]], Awaitable[None]]) -> Method[S, Req, Res]:

@@ -132,7 +132,7 @@ class Served(Connection):
 
 
 class ServedStream(LimitedStream):
-    """A call whose message is read in pieces, and which counts as long as it is in memory."""
+    """A call whose messages are read and written in pieces, and which counts as long as it is in memory."""
 
     def __init__(self, served: Served, memory: Memory, share: Share, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -161,3 +161,11 @@ class ServedStream(LimitedStream):
             size -= len(piece)
             pieces.append(piece)
         return b"".join(pieces)
+
+    async def send_data(self, data: bytes, end_stream: bool = False) -> None:
+        """A client may take megabytes in one go: others have their turn in between."""
+        *first, last = [data[begin : begin + WINDOW] for begin in range(0, len(data) or 1, WINDOW)]
+        for piece in first:
+            await super().send_data(piece)
+            await asyncio.sleep(0)
+        await super().send_data(last, end_stream)

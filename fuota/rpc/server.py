@@ -12,6 +12,7 @@ import attrs
 import trio
 from google.protobuf.message import DecodeError
 from grpclib.const import Status
+from grpclib.encoding.proto import ProtoStatusDetailsCodec
 from grpclib.events import RecvRequest, listen
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.server import Handler, Server, Stream
@@ -22,6 +23,7 @@ from fuota.places import Places
 from fuota.rpc.connection import Connection, lenient
 from fuota.rpc.memory import Memory
 from fuota.rpc.methods import served
+from fuota.rpc.serialized import Codec
 from fuota.rpc.served import CONFIGURATION, MESSAGES, PIECE, Served
 
 if TYPE_CHECKING:
@@ -76,7 +78,9 @@ async def serve(
 
 class _Server(Server):
     def __init__(self, services: Collection["IServable"], answer: Answer) -> None:
-        super().__init__(services, config=CONFIGURATION)
+        super().__init__(
+            services, codec=Codec(), status_details_codec=ProtoStatusDetailsCodec(), config=CONFIGURATION
+        )
         lenient(self._h2_config)
         self._answer = answer
         self._connections: set[Connection] = set()

@@ -12,6 +12,7 @@ from fuota.deployment.plan import MulticastClass, StatusRequest
 from fuota.generated.chirpstack3 import fuota_pb2 as pb
 from fuota.journal.port import Conflict, DeploymentStatus, DeviceStatus, LogRow, Milestone, Unavailable
 from fuota.lorawan.eui import EUI64
+from fuota.rpc.serialized import Serialized
 
 NOW = datetime(2026, 11, 24, 10, 0, 0, 250_000, tzinfo=UTC)
 DEV_EUI = EUI64(bytes(range(8)))
@@ -123,7 +124,9 @@ def test_a_status_has_the_instants_of_what_has_happened_and_no_others() -> None:
             )
         ],
     )
-    response = dialect.status_response(status)
+    response = pb.GetDeploymentStatusResponse.FromString(
+        Serialized.merged(dialect.status_pieces(status)).octets
+    )
     assert response.created_at.ToDatetime(tzinfo=UTC) == NOW
     assert response.enqueue_completed_at.ToDatetime(tzinfo=UTC) == NOW
     assert not response.HasField("mc_group_setup_completed_at")
@@ -165,3 +168,19 @@ def test_a_fleet_of_bad_devices_does_not_burst_the_headers() -> None:
     assert error is not None
     assert f"and {10_000 - SAID} more" in str(error.message)
     assert len(str(error.message)) + sum(len(str(detail)) for detail in error.details) < 6_000
+
+
+def test_a_long_status_is_one_message() -> None:
+    """However many pieces it is written in."""
+    devices = [
+        DeviceStatus(
+            dev_eui=EUI64(number.to_bytes(8)), created_at=NOW, updated_at=NOW, milestones={}, state=None
+        )
+        for number in range(2500)
+    ]
+    status = DeploymentStatus(
+        id=uuid4(), created_at=NOW, updated_at=NOW, milestones={}, state=None, devices=devices
+    )
+    written = Serialized.merged(dialect.status_pieces(status)).octets
+    told = pb.GetDeploymentStatusResponse.FromString(written).device_status
+    assert [each.dev_eui for each in told] == [device.dev_eui.octets for device in devices]

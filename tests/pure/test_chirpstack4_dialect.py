@@ -12,6 +12,7 @@ from fuota.generated.chirpstack4 import fuota_pb2 as pb
 from fuota.journal.port import DeploymentStatus, DeviceStatus, LogRow, Milestone
 from fuota.lorawan.eui import EUI64
 from fuota.lorawan.region import Region
+from fuota.rpc.serialized import Serialized
 
 NOW = datetime(2026, 11, 24, 10, 0, 0, 250_000, tzinfo=UTC)
 APPLICATION = "5f0c2b1e-0000-4000-8000-0000000000ab"
@@ -143,7 +144,9 @@ def test_a_status_has_strings_and_the_instants_of_what_has_happened() -> None:
         state=None,
         devices=[device],
     )
-    response = dialect.status_response(status)
+    response = pb.GetDeploymentStatusResponse.FromString(
+        Serialized.merged(dialect.status_pieces(status)).octets
+    )
     assert response.enqueue_completed_at.ToDatetime(UTC) == NOW
     assert not response.HasField("frag_status_completed_at")
     [told] = response.device_status
@@ -163,3 +166,19 @@ def test_logs_are_given_as_they_were_written() -> None:
     )
     [told] = dialect.logs_response([row]).logs
     assert (told.f_port, told.command, dict(told.fields)) == (200, "McGroupSetupReq", {"mc_group_id": "1"})
+
+
+def test_a_long_status_is_one_message() -> None:
+    """However many pieces it is written in."""
+    devices = [
+        DeviceStatus(
+            dev_eui=EUI64(number.to_bytes(8)), created_at=NOW, updated_at=NOW, milestones={}, state=None
+        )
+        for number in range(2500)
+    ]
+    status = DeploymentStatus(
+        id=uuid4(), created_at=NOW, updated_at=NOW, milestones={}, state=None, devices=devices
+    )
+    written = Serialized.merged(dialect.status_pieces(status)).octets
+    told = pb.GetDeploymentStatusResponse.FromString(written).device_status
+    assert [each.dev_eui for each in told] == [str(device.dev_eui) for device in devices]
