@@ -73,11 +73,16 @@ def lock_file(path: Path) -> int | None:
     return lock
 
 
+HALF_MADE = ".new"
+"""Ends the name of a cluster until it is complete; one that was left so is made anew."""
+
+
 def refuse_other_versions(data_dir: Path, major: int) -> None:
     """An update of PostgreSQL must not look like a database that lost everything."""
     if (data_dir / str(major)).exists():
         return
-    others = sorted(folder.parent.name for folder in data_dir.glob("[0-9]*/PG_VERSION"))
+    clusters = (version.parent.name for version in data_dir.glob("[0-9]*/PG_VERSION"))
+    others = sorted(name for name in clusters if not name.endswith(HALF_MADE))
     if others:
         raise EmbeddedPostgresqlError(
             f"{data_dir} holds data of PostgreSQL {', '.join(others)}, but the binaries are "

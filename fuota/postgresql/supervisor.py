@@ -12,6 +12,7 @@ import trio
 from fuota.postgresql.binaries import Binaries, find_binaries
 from fuota.postgresql.child import Child, spawn
 from fuota.postgresql.cluster import (
+    HALF_MADE,
     Account,
     address,
     claim,
@@ -154,7 +155,7 @@ async def _family_lock(data_dir: Path) -> int:
 
 async def _initialise(cluster: Path, binaries: Binaries, family: int, *, durable: bool) -> None:
     """Makes the cluster beside its place, so that a half-made one is never taken for one."""
-    new = cluster.with_suffix(".new")
+    new = cluster.with_suffix(HALF_MADE)
     empty_directory(new, Account.to_run_as())
     options = [*INITDB_OPTIONS, *([] if durable else ["--no-sync"])]
     initdb = spawn(binaries.directory / "initdb", options, new, family)

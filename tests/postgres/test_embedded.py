@@ -187,6 +187,14 @@ async def test_a_start_that_is_given_up_is_as_if_never_begun(tmp_path: Path) -> 
         assert value(dsn, "SELECT 1") == 1
 
 
+async def test_a_half_made_cluster_of_a_start_that_was_given_up_is_made_anew(tmp_path: Path) -> None:
+    (tmp_path / "18.new").mkdir()
+    (tmp_path / "18.new/PG_VERSION").write_text("18\n")
+    async with open_postgresql(tmp_path, durable=False) as dsn:
+        assert value(dsn, "SELECT 1") == 1
+    assert not (tmp_path / "18.new").exists()
+
+
 async def test_data_of_another_version_is_not_passed_over(tmp_path: Path) -> None:
     (tmp_path / "12").mkdir()
     (tmp_path / "12/PG_VERSION").write_text("12\n")
