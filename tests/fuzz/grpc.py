@@ -1,12 +1,15 @@
 """The gRPC API: frames, messages and paths of every kind."""
 
+from datetime import timedelta
 from random import Random
 
 from grpclib.const import Status
 from hpack import Decoder, Encoder
 from hyperframe.frame import DataFrame, Frame, HeadersFrame, RstStreamFrame, SettingsFrame
 
+from fuota.api.paging import token
 from fuota.generated.chirpstack3 import fuota_pb2 as pb
+from fuota.generated.fuota_v1 import deployment_pb2 as v1
 from tests.fuzz import http
 from tests.fuzz.codecs import ORDER3
 from tests.fuzz.mutate import mutated
@@ -14,21 +17,41 @@ from tests.fuzz.sockets import feed
 from tests.fuzz.watch import Watch, watched
 
 SERVICE = "/fuota.FUOTAServerService"
+OURS = "/fuota.v1.DeploymentService"
+NOBODY = "5f0c2b1e-0000-4000-8000-000000000002"
 PATHS = (
     f"{SERVICE}/CreateDeployment",
     f"{SERVICE}/GetDeploymentStatus",
     f"{SERVICE}/GetDeploymentDeviceLogs",
     f"{SERVICE}/NoSuchMethod",
+    *(f"{OURS}/{method}" for method in ("CreateDeployment", "GetDeployment", "CancelDeployment")),
+    *(f"{OURS}/{method}" for method in ("ListDeployments", "ListDevices")),
     "/grpc.health.v1.Health/Check",
     "/grpc.health.v1.Health/Watch",
     "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     "/\xe9/x",
 )
 TIMEOUTS = ("1S", "0n", "99999999H", "x")
+PLAN = v1.Plan(
+    application_id="7",
+    multicast=v1.Multicast(group_class=v1.GROUP_CLASS_C, frequency=869_525_000, dr=5, session_timeout=9),
+    unicast=v1.Unicast(timeout=timedelta(seconds=60), attempts=3),
+    fragmentation=v1.Fragmentation(fragment_size=50),
+    status_request=v1.STATUS_REQUEST_NO_REQUEST,
+)
+DEVICE = v1.NewDevice(dev_eui="70b3d57ed0000001", mc_root_key=bytes(16))
+ENDED = [v1.DEPLOYMENT_STATE_UNRECORDED, v1.DEPLOYMENT_STATE_ENDED]
+LATER = token(f"2026-11-27T10:00:00+00:00 {NOBODY}", ENDED)
 MESSAGES = [
     pb.CreateDeploymentRequest(deployment=pb.Deployment.FromString(ORDER3)).SerializeToString(),
     pb.GetDeploymentStatusRequest(id=bytes(16)).SerializeToString(),
     pb.GetDeploymentDeviceLogsRequest(deployment_id=bytes(16), dev_eui=bytes(8)).SerializeToString(),
+    v1.CreateDeploymentRequest(plan=PLAN, firmware=bytes(100), devices=[DEVICE]).SerializeToString(),
+    v1.GetDeploymentRequest(id=NOBODY).SerializeToString(),
+    v1.ListDeploymentsRequest(states=ENDED, page_size=2, page_token=LATER).SerializeToString(),
+    v1.ListDevicesRequest(
+        deployment_id=NOBODY, reasons=[v1.FAILURE_REASON_NO_ANSWER], page_size=2**32 - 1
+    ).SerializeToString(),
     b"",
     b"\x0a\x00",
 ]
