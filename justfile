@@ -12,7 +12,8 @@ test: check
 
 # format, lint, types, import rules, generated code, tests: four at a time, for those with processes mostly wait
 check: lint types imports (generate "--check")
-    pytest -n 4 --maxschedchunk 1
+    pytest -n 4 --maxschedchunk 1 -m "not alone"
+    pytest -n 2 -m alone
 
 lint:
     ruff format --check .

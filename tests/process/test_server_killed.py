@@ -61,6 +61,7 @@ async def state(dsn: str) -> str:
     return await trio.to_thread.run_sync(read)
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(600)
 async def test_a_deployment_outlives_twenty_deaths(tmp_path: Path, dsn: str, generation: Generation) -> None:
     random, seen = Random(SEED), set()
