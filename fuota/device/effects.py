@@ -93,6 +93,13 @@ def effects(assignment: Assignment, state: State) -> tuple[Effect, ...]:
     match state:
         case JoiningGroup(group_id):
             return (Join(group_id),)
+        case (
+            SettingUpGroup(deadline=deadline, dropped=why)
+            | SettingUpFragments(deadline=deadline, dropped=why)
+            | SettingUpSession(deadline=deadline, dropped=why)
+            | AskingStatus(deadline=deadline, dropped=why)
+        ) if why:
+            return (WakeAt(deadline),)
         case SettingUpGroup(attempt, deadline):
             return (Ask(multicast.package, _group_setup(assignment), attempt > 1, deadline),)
         case SettingUpFragments(attempt, deadline):

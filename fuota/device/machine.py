@@ -80,13 +80,16 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
             return _group_answered(plan, answer, now)
         case SettingUpGroup(attempt, _, group_id), Expired() | Dropped() if attempt < plan.unicast_attempts:
             return SettingUpGroup(attempt + 1, patience(plan, now), group_id)
-        case SettingUpGroup(), Expired(): return Failed(Reason.NO_ANSWER, "to McGroupSetupReq")
+        case SettingUpGroup(attempt, deadline, group_id), Dropped(reason=why):
+            return SettingUpGroup(attempt, deadline, group_id, why)
+        case SettingUpGroup(dropped=why), Expired(): return _unanswered("McGroupSetupReq", why)
 
         case SettingUpFragments(), Answered(FragSessionSetupAns() as answer) if answer.frag_index == plan.frag_index:
             return _fragments_answered(answer)
         case SettingUpFragments(attempt), Expired() | Dropped() if attempt < plan.unicast_attempts:
             return SettingUpFragments(attempt + 1, patience(plan, now))
-        case SettingUpFragments(), Expired(): return Failed(Reason.NO_ANSWER, "to FragSessionSetupReq")
+        case SettingUpFragments(attempt, deadline), Dropped(reason=why): return SettingUpFragments(attempt, deadline, why)
+        case SettingUpFragments(dropped=why), Expired(): return _unanswered("FragSessionSetupReq", why)
 
         case Prepared(), Arrange(session): return _arranged(plan, session, now)
         case (SettingUpSession() | CorrectingClock() | Listening() | AskingStatus() | StillListening()), Arrange(session) \
@@ -101,6 +104,11 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case (SettingUpSession(session, attempt, _, otherwise) | CorrectingClock(session, attempt, _, otherwise)), Expired() | Dropped() \
                 if attempt < plan.unicast_attempts:
             return SettingUpSession(session, attempt + 1, patience(plan, now), otherwise)
+        case SettingUpSession(session, attempt, deadline, otherwise), Dropped(reason=why):
+            return SettingUpSession(session, attempt, deadline, otherwise, why)
+        case SettingUpSession(otherwise=Failed(Reason.NO_ANSWER), dropped=why), Expired() | Close() | Verify() | Release() \
+                if why:
+            return _unanswered("the session request", why)
         case (SettingUpSession() | CorrectingClock()), Expired() | Close() | Verify() | Release(): return state.otherwise
         case Prepared(), Close() | Verify() | Release():
             return Failed(Reason.START_MISSED, "the session began before the device was told of it")
@@ -113,8 +121,9 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
             return _status_answered(plan, state, answer, at, now)
         case AskingStatus(session, attempt), Expired() | Dropped() if attempt < plan.unicast_attempts:
             return AskingStatus(session, attempt + 1, status_patience(plan, attempt + 1, now))
+        case AskingStatus(session, attempt, deadline), Dropped(reason=why): return AskingStatus(session, attempt, deadline, why)
         case AskingStatus(session), Expired() if now < session.end: return _ask_later(plan, session, now)
-        case AskingStatus(), Expired(): return Failed(Reason.NO_ANSWER, "to FragSessionStatusReq")
+        case AskingStatus(dropped=why), Expired(): return _unanswered("FragSessionStatusReq", why)
         case StillListening(session), Expired(): return AskingStatus(session, 1, status_patience(plan, 1, now))
 
         case _: return state
@@ -135,6 +144,12 @@ def status_patience(plan: Plan, attempt: int, now: datetime) -> datetime:
     return now + (
         plan.unicast_timeout if attempt < plan.unicast_attempts else max(plan.unicast_timeout, delay)
     )
+
+
+def _unanswered(request: str, dropped: str) -> Failed:
+    if dropped:
+        return Failed(Reason.NOT_SENT, f"{request}, the last time: {dropped}")
+    return Failed(Reason.NO_ANSWER, f"to {request}")
 
 
 def _group_answered(plan: Plan, answer: McGroupSetupAns, now: datetime) -> State:

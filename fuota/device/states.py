@@ -2,6 +2,8 @@
 
 `deadline` is the UTC instant at which the wait is over. It says when a request is sent again after a
 restart; while the process lives, patience counts from the moment the network has taken the request.
+`dropped` says why the network has not sent the last attempt: nothing more is sent, but an earlier one may
+still be answered.
 """
 
 from datetime import datetime
@@ -16,6 +18,7 @@ class Reason(Enum):
     """Why a device has failed."""
 
     NO_ANSWER = "no-answer"
+    NOT_SENT = "not-sent"
     UNKNOWN_DEVICE = "unknown-device"
     NETWORK_REFUSED = "network-refused"
     GROUP_REFUSED = "group-refused"
@@ -48,6 +51,7 @@ class SettingUpGroup:
     deadline: datetime
     group_id: str = ""
     """Of which the device was made a member."""
+    dropped: str = ""
 
 
 @attrs.frozen
@@ -56,6 +60,7 @@ class SettingUpFragments:
 
     attempt: int
     deadline: datetime
+    dropped: str = ""
 
 
 @attrs.frozen
@@ -72,6 +77,7 @@ class SettingUpSession:
     deadline: datetime
     otherwise: "Failed"
     """How the device has failed if it never agrees."""
+    dropped: str = ""
 
 
 @attrs.frozen
@@ -99,6 +105,7 @@ class AskingStatus:
     session: Session
     attempt: int
     deadline: datetime
+    dropped: str = ""
 
 
 @attrs.frozen

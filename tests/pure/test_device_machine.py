@@ -157,19 +157,6 @@ def test_a_request_is_repeated_until_the_attempts_are_used_up(
     assert after.reason is Reason.NO_ANSWER
 
 
-@pytest.mark.parametrize("asking", [SettingUpGroup, SettingUpFragments])
-def test_a_request_that_is_dropped_is_repeated_at_once_and_the_last_one_may_still_be_answered(
-    asking: type[SettingUpGroup | SettingUpFragments], plan: Plan, now: datetime
-) -> None:
-    dropped = Dropped(dev_eui=EUI64(bytes(8)), item="7", reason="too large")
-    state: State = asking(1, now + plan.unicast_timeout)
-    for attempt in (2, 3):
-        state = step(plan, state, dropped, now)
-        assert state == asking(attempt, now + plan.unicast_timeout)
-    assert step(plan, state, dropped, now) is state
-    assert isinstance(step(plan, state, Expired(), now), Failed)
-
-
 def test_every_refusing_bit_of_the_fragmentation_setup_fails_with_its_name(plan: Plan, now: datetime) -> None:
     for bit in (
         "encoding_unsupported",

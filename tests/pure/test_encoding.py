@@ -86,6 +86,8 @@ DEPLOYMENTS: list[deployment.State] = [
 
 BATCH = deployment.Transmitting(GROUP, SESSION, 64, 1, 2, 84, DEADLINE)
 
+DROPPED = device.SettingUpGroup(3, DEADLINE, GROUP, dropped="too large")
+
 DEVICES: list[device.State] = [
     device.Waiting(),
     device.JoiningGroup(GROUP),
@@ -107,6 +109,7 @@ DEVICES: list[device.State] = [
 TEXTS: dict[str, str] = {
     **{f"deployment-{tag}": dump_state(s) for tag, s in zip(DEPLOYMENT_STATES, DEPLOYMENTS, strict=True)},
     **{f"device-{tag}": dump_state(s) for tag, s in zip(DEVICE_STATES, DEVICES, strict=True)},
+    "device-setting-up-group-dropped": dump_state(DROPPED),
     "deployment-transmitting-batch": dump_state(BATCH),
     "plan": dump_plan(PLAN),
     "plan-chirpstack4": dump_plan(PLAN_4),
@@ -129,6 +132,10 @@ def test_every_state_has_a_tag_a_sample_and_a_golden_file() -> None:
 def test_stored_state_of_a_deployment_loads(tag: str, state: deployment.State) -> None:
     assert load_deployment_state(golden(f"deployment-{tag}")) == state
     assert load_deployment_state(dump_state(state)) == state
+
+
+def test_what_is_stored_of_a_dropped_request_loads() -> None:
+    assert load_device_state(golden("device-setting-up-group-dropped")) == DROPPED
 
 
 def test_what_is_stored_of_a_batch_loads() -> None:

@@ -40,6 +40,15 @@ async def test_what_is_dropped_is_asked_again_at_once(autojump_clock: MockClock)
     assert asked[1] - asked[0] > timedelta(seconds=90)  # two waits of a minute, less the devices' pauses
 
 
+async def test_a_device_of_which_every_request_is_dropped_has_not_failed_to_answer(
+    autojump_clock: MockClock,
+) -> None:
+    result = await carried_out(Behaviour(dropped=1000), OFTEN, 60, 3, told=True)
+    assert {device.state for device in result.status.devices} == {
+        Failed(Reason.NOT_SENT, "McGroupSetupReq, the last time: too large")
+    }
+
+
 async def test_patience_begins_when_the_request_is_on_air(autojump_clock: MockClock) -> None:
     result = await carried_out(LATE, SELDOM, 10, 1, told=True)
     assert result.states() == {Complete}

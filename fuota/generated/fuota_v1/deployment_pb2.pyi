@@ -347,6 +347,8 @@ class _FailureReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Failure
     """Too little was received."""
     FAILURE_REASON_ABANDONED: _FailureReason.ValueType  # 11
     """The deployment did not go on, or was cancelled."""
+    FAILURE_REASON_NOT_SENT: _FailureReason.ValueType  # 12
+    """It was not heard, and ChirpStack dropped the last request to it: too large, too old, or no gateway."""
 
 class FailureReason(_FailureReason, metaclass=_FailureReasonEnumTypeWrapper): ...
 
@@ -366,6 +368,8 @@ FAILURE_REASON_INCOMPLETE: FailureReason.ValueType  # 10
 """Too little was received."""
 FAILURE_REASON_ABANDONED: FailureReason.ValueType  # 11
 """The deployment did not go on, or was cancelled."""
+FAILURE_REASON_NOT_SENT: FailureReason.ValueType  # 12
+"""It was not heard, and ChirpStack dropped the last request to it: too large, too old, or no gateway."""
 Global___FailureReason: _TypeAlias = FailureReason  # noqa: Y015
 
 @_typing.final
