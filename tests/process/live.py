@@ -153,6 +153,11 @@ class Field:
         """Wait for so many multicast frames in the queue of a group that is there."""
         await self.until(lambda: any(group.queue.next_f_cnt >= count for group in self.groups.values()))
 
+    async def until_called(self) -> None:
+        """Wait for another call, which takes `conditions.latency` from now on."""
+        calls = self.conditions.calls
+        await self.until(lambda: self.conditions.calls > calls)
+
 
 @asynccontextmanager
 async def chirpstack(

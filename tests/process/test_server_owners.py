@@ -65,7 +65,7 @@ async def test_the_second_takes_over(
     devices = quick([Behaviour()] * 5)
     async with chirpstack(devices, generation) as field:
         first, second = installations(tmp_path, field, dsn)
-        field.conditions.latency = 0.05  # the transmission takes its time
+        field.conditions.latency = 0.1  # the transmission takes its time
         async with (
             first.serving() as owner,
             second.serving() as standby,
@@ -83,6 +83,7 @@ async def test_the_second_takes_over(
             )
             await field.until_sent(3)
             assert runs_nothing(await standby.look("debug/actors?path=/deployments"))
+            await field.until_called()  # a call that the owner is about to make can be held back by nobody
             if how is signal.SIGTERM:
                 assert await owner.stop() == 0
             else:
