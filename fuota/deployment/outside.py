@@ -130,7 +130,7 @@ class Outside:
         try:
             await persistently(lambda: self._network.delete_group(self._group), trouble=self._troubled)
         except Refused as error:
-            log.error("group left behind", group=self._group.name, error=str(error))
+            log.error("group may be left behind", group=self._group.name, error=str(error))
         return GroupDeleted()
 
     def _troubled(self, error: NetworkError) -> None:

@@ -36,7 +36,7 @@ class ApplicationServer(ChirpStack):
         request = pb.ListMulticastGroupRequest(
             limit=PAGE, offset=offset, search=group.name, application_id=int(group.application_id)
         )
-        page = await self._calls(self._groups.List, request, proves=False)
+        page = await self._calls(self._groups.List, request, good=self._good(), proves=False)
         return Page([(item.id, item.name) for item in page.result], page.total_count)
 
     async def _glance(self, application_id: str) -> None:
@@ -57,7 +57,7 @@ class ApplicationServer(ChirpStack):
             f_cnt=group.f_cnt,
         )
         request = pb.CreateMulticastGroupRequest(multicast_group=message)
-        return (await self._calls(self._groups.Create, request)).id
+        return (await self._calls(self._groups.Create, request, good=self._good())).id
 
     async def _add_gateway(self, group_id: str, gateway: str) -> None:
         """The Application Server chooses the gateways."""
@@ -85,21 +85,20 @@ class ApplicationServer(ChirpStack):
     async def _send(self, group_id: str, f_port: int, data: bytes) -> None:
         item = pb.MulticastQueueItem(multicast_group_id=group_id, f_port=f_port, data=data)
         request = pb.EnqueueMulticastQueueItemRequest(multicast_queue_item=item)
-        await self._calls(self._groups.Enqueue, request)
+        await self._calls(self._groups.Enqueue, request, good=self._good())
 
     async def _counters(self, group_id: str) -> Collection[int]:
         request = pb.ListMulticastGroupQueueItemsRequest(multicast_group_id=group_id)
-        return [
-            item.f_cnt for item in (await self._calls(self._groups.ListQueue, request)).multicast_queue_items
-        ]
+        waiting = await self._calls(self._groups.ListQueue, request, good=self._good())
+        return [item.f_cnt for item in waiting.multicast_queue_items]
 
     async def _flush(self, group_id: str) -> None:
         request = pb.FlushMulticastGroupQueueItemsRequest(multicast_group_id=group_id)
-        await self._calls(self._groups.FlushQueue, request, fine=(Status.NOT_FOUND,))
+        await self._calls(self._groups.FlushQueue, request, fine=(Status.NOT_FOUND,), good=self._good())
 
     async def _delete(self, group_id: str) -> None:
         request = pb.DeleteMulticastGroupRequest(id=group_id)
-        await self._calls(self._groups.Delete, request, fine=(Status.NOT_FOUND,))
+        await self._calls(self._groups.Delete, request, fine=(Status.NOT_FOUND,), good=self._good())
 
 
 @asynccontextmanager

@@ -63,12 +63,12 @@ class Calls:
         request: Req,
         *,
         fine: tuple[Status, ...] = (),
-        good: Callable[[], Awaitable[bool]] | None = None,
+        good: Callable[[], Awaitable[bool]],
         proves: bool = True,
     ) -> Res:
         """`fine`: statuses that say that what is asked for is so already. `good` finds out whether a token
-        that is refused is good for the application that the call is about. `proves`: see `Gate.passage`;
-        what only reads ChirpStack's own database does not. Raises `NetworkError`.
+        that is refused is good for something else. `proves`: see `Gate.passage`; what only reads ChirpStack's
+        own database does not. Raises `NetworkError`.
         """
         async with self._gate.passage(self._permit, proves=proves):
             try:
@@ -77,15 +77,23 @@ class Calls:
                 status = _status(error)
                 if status in fine:
                     return method.reply_type()
-                meant = ERRORS.get(status, Refused)(status.name, error.detail)
-                if isinstance(meant, TokenRefused):
-                    meant.own = good is not None and await good()
-                raise meant from error
+                kind = ERRORS.get(status, Refused)
+                own = kind is TokenRefused and await good()
+                raise _own(error) if own else kind(status.name, error.detail) from error
 
     async def bare(self, method: UnaryUnaryMethod[Req, Res], request: Req) -> Res:
         """Without the gate. Raises `RpcError`."""
         metadata = {"authorization": f"Bearer {self._token}"}
         return await call(method, request, timeout=CALL_TIMEOUT, metadata=metadata)
+
+
+def _own(error: RpcError) -> TokenRefused:
+    said = f" ({error.detail})" if error.detail else ""
+    refused = TokenRefused(
+        error.status.name, f"what is asked for does not exist for this token, which is good otherwise{said}"
+    )
+    refused.own = True
+    return refused
 
 
 def _status(error: RpcError) -> Status:

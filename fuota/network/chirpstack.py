@@ -1,7 +1,7 @@
 """The network port on ChirpStack, as far as both generations are alike; what differs is how they spell it."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Self
 
@@ -76,7 +76,9 @@ class ChirpStack:
             return len(set(await self._counters(group.id)))
 
     async def flush(self, group: KnownGroup) -> None:
-        await self._flush(group.id)
+        with suppress(GroupGone):
+            async with self._about(group):
+                await self._flush(group.id)
 
     async def delete_group(self, group: Group) -> None:
         for group_id in await self._ids(group):
@@ -106,16 +108,18 @@ class ChirpStack:
             offset, total = offset + PAGE, page.total
         return ids
 
-    async def _is_good_for(self, application_id: str) -> bool:
-        """Whether the token may see the application."""
+    async def _is_good(self, application_id: str) -> bool:
+        """Whether it is known that the token is good, for it may see the application."""
+        if not application_id:
+            return False
         try:
             await self._glance(application_id)
         except RpcError:
             return False
         return True
 
-    def _good(self, application_id: str) -> Callable[[], Awaitable[bool]] | None:
-        return partial(self._is_good_for, application_id) if application_id else None
+    def _good(self, application_id: str = "") -> Callable[[], Awaitable[bool]]:
+        return partial(self._is_good, application_id)
 
     # What each generation spells its own way
 

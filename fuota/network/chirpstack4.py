@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
 import attrs
+from google.protobuf.empty_pb2 import Empty
 from grpclib.client import Channel
 from grpclib.const import Status
 
@@ -13,6 +14,7 @@ from fuota.generated.chirpstack4 import common_pb2
 from fuota.generated.chirpstack4 import device_pb2 as queue
 from fuota.generated.chirpstack4 import multicast_group_pb2 as pb
 from fuota.generated.chirpstack4.device_grpc import DeviceServiceStub
+from fuota.generated.chirpstack4.device_profile_grpc import DeviceProfileServiceStub
 from fuota.generated.chirpstack4.multicast_group_grpc import MulticastGroupServiceStub
 from fuota.health import Health
 from fuota.lorawan.eui import EUI64
@@ -22,6 +24,7 @@ from fuota.network.chirpstack import PAGE, ChirpStack, Page
 from fuota.network.gate import Gate
 from fuota.network.port import Group, KnownGroup, Refused
 from fuota.rpc.client import connect
+from fuota.rpc.errors import RpcError
 from fuota.rpc.tls import client_context
 
 CLASSES = {MulticastClass.B: pb.CLASS_B, MulticastClass.C: pb.CLASS_C}
@@ -35,13 +38,22 @@ class ChirpStack4(ChirpStack):
 
     _groups: MulticastGroupServiceStub
     _devices: DeviceServiceStub
+    _profiles: DeviceProfileServiceStub
 
     async def _page(self, group: Group | KnownGroup, offset: int) -> Page:
         request = pb.ListMulticastGroupsRequest(
             limit=PAGE, offset=offset, search=group.name, application_id=group.application_id
         )
-        page = await self._calls(self._groups.List, request, proves=False)
+        page = await self._calls(self._groups.List, request, good=self._good(), proves=False)
         return Page([(item.id, item.name) for item in page.result], page.total_count)
+
+    async def _is_good(self, application_id: str) -> bool:
+        """Any token that is good may ask for the ADR algorithms."""
+        try:
+            await self._calls.bare(self._profiles.ListAdrAlgorithms, Empty())
+        except RpcError as error:
+            return error.status is Status.UNIMPLEMENTED and await super()._is_good(application_id)
+        return True
 
     async def _glance(self, application_id: str) -> None:
         request = pb.ListMulticastGroupsRequest(limit=1, application_id=application_id)
@@ -65,11 +77,12 @@ class ChirpStack4(ChirpStack):
             class_b_ping_slot_periodicity=group.periodicity if group.mc_class is MulticastClass.B else 0,
         )
         request = pb.CreateMulticastGroupRequest(multicast_group=message)
-        return (await self._calls(self._groups.Create, request)).id
+        return (await self._calls(self._groups.Create, request, good=self._good())).id
 
     async def _add_gateway(self, group_id: str, gateway: str) -> None:
         request = pb.AddGatewayToMulticastGroupRequest(multicast_group_id=group_id, gateway_id=gateway)
-        await self._calls(self._groups.AddGateway, request, fine=(Status.ALREADY_EXISTS,))
+        fine = (Status.ALREADY_EXISTS,)
+        await self._calls(self._groups.AddGateway, request, fine=fine, good=self._good())
 
     async def _join(self, group: KnownGroup, dev_eui: EUI64) -> None:
         request = pb.AddDeviceToMulticastGroupRequest(multicast_group_id=group.id, dev_eui=str(dev_eui))
@@ -92,19 +105,21 @@ class ChirpStack4(ChirpStack):
 
     async def _send(self, group_id: str, f_port: int, data: bytes) -> None:
         item = pb.MulticastGroupQueueItem(multicast_group_id=group_id, f_port=f_port, data=data)
-        await self._calls(self._groups.Enqueue, pb.EnqueueMulticastGroupQueueItemRequest(queue_item=item))
+        request = pb.EnqueueMulticastGroupQueueItemRequest(queue_item=item)
+        await self._calls(self._groups.Enqueue, request, good=self._good())
 
     async def _counters(self, group_id: str) -> Collection[int]:
         request = pb.ListMulticastGroupQueueRequest(multicast_group_id=group_id)
-        return [item.f_cnt for item in (await self._calls(self._groups.ListQueue, request)).items]
+        waiting = await self._calls(self._groups.ListQueue, request, good=self._good())
+        return [item.f_cnt for item in waiting.items]
 
     async def _flush(self, group_id: str) -> None:
         request = pb.FlushMulticastGroupQueueRequest(multicast_group_id=group_id)
-        await self._calls(self._groups.FlushQueue, request, fine=(Status.NOT_FOUND,))
+        await self._calls(self._groups.FlushQueue, request, fine=(Status.NOT_FOUND,), good=self._good())
 
     async def _delete(self, group_id: str) -> None:
         request = pb.DeleteMulticastGroupRequest(id=group_id)
-        await self._calls(self._groups.Delete, request, fine=(Status.NOT_FOUND,))
+        await self._calls(self._groups.Delete, request, fine=(Status.NOT_FOUND,), good=self._good())
 
 
 @asynccontextmanager
@@ -118,5 +133,8 @@ async def connected(api: ChirpStackApi, health: Health) -> AsyncIterator[ChirpSt
 def chirpstack4(channel: Channel, token: str, health: Health) -> ChirpStack4:
     """The ChirpStack at the other end of `channel`."""
     return ChirpStack4(
-        Calls(token, Gate(health)), MulticastGroupServiceStub(channel), DeviceServiceStub(channel)
+        Calls(token, Gate(health)),
+        MulticastGroupServiceStub(channel),
+        DeviceServiceStub(channel),
+        DeviceProfileServiceStub(channel),
     )

@@ -69,11 +69,11 @@ class Gate:
         async with self._place(permit):
             try:
                 yield
-            except (Refused, GroupGone):
-                self._answered(proves)
-                raise
             except NetworkError as error:
-                await self._failed(error)
+                if isinstance(error, Refused | GroupGone) or (isinstance(error, TokenRefused) and error.own):
+                    self._answered(proves)
+                else:
+                    await self._failed(error)
                 raise
             self._answered(proves)
 
@@ -98,7 +98,7 @@ class Gate:
         if isinstance(error, Trouble):
             error.alone = not self._failures
         self._failures += 1
-        if isinstance(error, TokenRefused) and not error.own:
+        if isinstance(error, TokenRefused):
             if not self._refused:
                 log.error(
                     "ChirpStack refuses the token; nothing can be done until it is mended", said=str(error)

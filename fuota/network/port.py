@@ -39,7 +39,7 @@ class TokenRefused(Trouble):
     """The network refuses the token of this server, or what was asked with it."""
 
     own: bool = False
-    """Whether the token is good for the application: then it is the device that is not the token's."""
+    """Whether the token is good otherwise: then what the call is about is not the token's."""
 
 
 class Refused(NetworkError):

@@ -111,10 +111,13 @@ class ChirpStack:
         except KeyError:
             raise ApiError("NOT_FOUND", f"multicast-group {group_id} does not exist") from None
 
+    def application(self, application_id: str) -> None:
+        if application_id not in self.applications.values():
+            raise ApiError("NOT_FOUND", f"application {application_id} does not exist")
+
     def create_group(self, settings: GroupSettings, *, f_cnt: int = 0) -> Group:
         """Make a group. ChirpStack gives it an id and minds no second one of the same name."""
-        if settings.application_id not in self.applications.values():
-            raise ApiError("NOT_FOUND", f"application {settings.application_id} does not exist")
+        self.application(settings.application_id)
         self._made += 1
         group = Group(str(UUID(int=self._made, version=4)), settings, Queue(f_cnt))
         self.groups[group.id] = group

@@ -36,6 +36,8 @@ class MulticastGroups(MulticastGroupServiceBase, Service):
     def List(self, request: group_pb.ListMulticastGroupRequest) -> group_pb.ListMulticastGroupResponse:
         member = spelling.dev_eui(request.dev_eui) if request.dev_eui else None
         application_id = str(request.application_id) if request.application_id else None
+        if self.conditions.limited:
+            self.chirpstack.application(str(request.application_id))
         found = [
             group
             for group in self.chirpstack.groups_like(request.search, application_id)

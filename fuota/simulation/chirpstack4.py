@@ -11,8 +11,10 @@ from uuid import NAMESPACE_OID, uuid5
 from google.protobuf.empty_pb2 import Empty
 
 from fuota.generated.chirpstack4 import device_pb2 as device_pb
+from fuota.generated.chirpstack4 import device_profile_pb2 as profile_pb
 from fuota.generated.chirpstack4 import multicast_group_pb2 as group_pb
 from fuota.generated.chirpstack4.device_grpc import DeviceServiceBase
+from fuota.generated.chirpstack4.device_profile_grpc import DeviceProfileServiceBase
 from fuota.generated.chirpstack4.multicast_group_grpc import MulticastGroupServiceBase
 from fuota.simulation import spelling4 as spelling
 from fuota.simulation.api import Service, api, serve_services
@@ -42,6 +44,8 @@ class MulticastGroups(MulticastGroupServiceBase, Service):
 
     @api
     def List(self, request: group_pb.ListMulticastGroupsRequest) -> group_pb.ListMulticastGroupsResponse:
+        if self.conditions.limited:
+            self.chirpstack.application(request.application_id)
         member = spelling.dev_eui(request.dev_eui) if request.dev_eui else None
         found = [
             group
@@ -170,6 +174,15 @@ class Devices(DeviceServiceBase, Service):
         )
 
 
+class DeviceProfiles(DeviceProfileServiceBase, Service):
+    """`api.DeviceProfileService`, as far as every token may use it."""
+
+    @api
+    def ListAdrAlgorithms(self, request: Empty) -> profile_pb.ListDeviceProfileAdrAlgorithmsResponse:
+        default = profile_pb.AdrAlgorithmListItem(id="default", name="Default ADR algorithm")
+        return profile_pb.ListDeviceProfileAdrAlgorithmsResponse(total_count=1, result=[default])
+
+
 @contextmanager
 def inserting(table: str, pointer: str = "", *, limited: bool = False) -> Iterator[None]:
     """Around what makes a row in the table.
@@ -194,4 +207,4 @@ def item_id(dev_eui: str, number: int) -> str:
     return str(uuid5(NAMESPACE_OID, f"{dev_eui} {number}"))
 
 
-serve_api = partial(serve_services, (MulticastGroups, Devices))
+serve_api = partial(serve_services, (MulticastGroups, Devices, DeviceProfiles))

@@ -138,17 +138,29 @@ async def over_a_wire(
 GENERATION: dict[Open, int] = {application_server_v3: 3, chirpstack_v4: 4}
 
 
-@pytest.fixture(
-    params=[simulated, application_server_v3, chirpstack_v4], ids=lambda opening: opening.__name__
-)
-async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Opened]:
-    opening: Open = request.param
+@asynccontextmanager
+async def open_one(opening: Open) -> AsyncIterator[Opened]:
     application_id = UUIDS[0] if opening is chirpstack_v4 else "1"
     clock = SystemClock()
     world = World(fleet(2), clock=clock, application_id=application_id)
     conditions = ApiConditions(clock=clock)
     async with opening(world, conditions) as network:
         yield Opened(network, world, conditions, application_id, GENERATION.get(opening))
+
+
+@pytest.fixture(
+    params=[simulated, application_server_v3, chirpstack_v4], ids=lambda opening: opening.__name__
+)
+async def opened(request: pytest.FixtureRequest) -> AsyncIterator[Opened]:
+    async with open_one(request.param) as it:
+        yield it
+
+
+@pytest.fixture(params=GENERATION, ids=lambda opening: opening.__name__)
+async def wired(request: pytest.FixtureRequest) -> AsyncIterator[Opened]:
+    """The same, where a token is asked for."""
+    async with open_one(request.param) as it:
+        yield it
 
 
 async def test_a_group_is_made_as_it_is_described(opened: Opened) -> None:
@@ -257,23 +269,37 @@ async def test_nothing_can_be_done_with_a_group_that_is_gone(opened: Opened, lim
         await opened.network.add_device(opened.unknown_group, opened.device)
     with pytest.raises(GroupGone):
         await opened.network.multicast(opened.unknown_group, 201, b"\x00")
+    await opened.network.flush(opened.unknown_group)
 
 
-async def test_a_device_that_is_not_the_tokens_is_told_from_a_token_that_is_refused() -> None:
-    """Both are UNAUTHENTICATED; ChirpStack is asked for something else of the application then."""
-    clock = SystemClock()
-    world, conditions = World(fleet(1), clock=clock), ApiConditions(clock=clock, limited=True)
-    async with application_server_v3(world, conditions) as network:
-        for application_id, own in (("1", True), ("", False)):
-            with pytest.raises(TokenRefused) as caught:
-                await network.downlink(
-                    UNKNOWN_DEVICE, 200, b"\x00", unless_pending=False, application_id=application_id
-                )
-            assert caught.value.own is own
-        conditions.outage(timedelta(hours=1), "UNAUTHENTICATED")
-        with pytest.raises(TokenRefused) as caught:
-            await network.downlink(UNKNOWN_DEVICE, 200, b"\x00", unless_pending=True, application_id="1")
-        assert not caught.value.own
+@pytest.mark.parametrize("call", ["downlink", "withdraw", "add_device", "ensure_group", "delete_group"])
+async def test_what_is_not_the_tokens_is_told_from_a_token_that_is_refused(wired: Opened, call: str) -> None:
+    """Both are UNAUTHENTICATED; ChirpStack is asked for something else then.
+
+    What any token of version 3 may be asked for is not known: there, only devices are told from the token.
+    """
+    wired.conditions.limited = True
+    known = call in ("downlink", "withdraw", "add_device")
+    network, group = wired.network, attrs.evolve(wired.group, application_id=wired.other)
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "downlink": lambda: network.downlink(
+            UNKNOWN_DEVICE, 200, b"\x00", unless_pending=False, application_id=wired.application_id
+        ),
+        "withdraw": lambda: network.withdraw(
+            UNKNOWN_DEVICE, lambda *_: True, application_id=wired.application_id
+        ),
+        "add_device": lambda: network.add_device(made, UNKNOWN_DEVICE),
+        "ensure_group": lambda: network.ensure_group(group),
+        "delete_group": lambda: network.delete_group(group),
+    }
+    made = await wired.make()
+    with pytest.raises(TokenRefused) as caught:
+        await calls[call]()
+    assert caught.value.own is (known or wired.generation == 4)
+    wired.conditions.outage(timedelta(hours=1), "UNAUTHENTICATED")
+    with pytest.raises(TokenRefused) as caught:
+        await calls[call]()
+    assert not caught.value.own
 
 
 async def test_a_network_server_that_is_away_is_an_outage_though_it_is_called_internal() -> None:

@@ -240,5 +240,10 @@ def hold_the_image(devices: Sequence[Device]) -> bool:
     return all(device.image == IMAGE for device in devices)
 
 
+def runs_nothing(said: Any) -> bool:
+    """Whether `debug/actors?path=/deployments` has no deployment that goes on."""
+    return not [each for each in said["children"] if each["status"] != "stopped"]
+
+
 def instant(text: str) -> datetime:
     return datetime.fromisoformat(text)

@@ -2,12 +2,22 @@
 
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import trio
 
 from fuota.simulation.behaviour import Behaviour
-from tests.process.generations import Generation
-from tests.process.live import API_TOKEN, Installation, chirpstack, complete, hold_the_image, quick, site
+from tests.process.generations import FOUR, Generation
+from tests.process.live import (
+    API_TOKEN,
+    Installation,
+    chirpstack,
+    complete,
+    hold_the_image,
+    quick,
+    runs_nothing,
+    site,
+)
 from tests.process.wire import open_wire
 
 
@@ -69,6 +79,24 @@ async def test_a_wrong_token_is_mended(tmp_path: Path, dsn: str, generation: Gen
     assert len(complete(status)) == 4
     assert hold_the_image(devices)
     assert "device failed" not in installation.stderr
+
+
+async def test_an_application_that_is_not_the_tokens_ends_the_deployment(tmp_path: Path, dsn: str) -> None:
+    """A token of one tenant is told so in the same words as a wrong one; nobody has to mend anything here."""
+    devices = quick([Behaviour()] * 2)
+    async with chirpstack(devices, FOUR) as field:
+        field.conditions.limited = True
+        installation = Installation.make(tmp_path, field.tables(dsn))
+        async with site(installation, field) as running:
+            await running.create(devices, applicationId=str(UUID(int=7)))
+            await field.until(lambda: "good otherwise" in installation.stderr)
+            await running.server.until_it_says("debug/actors?path=/deployments", runs_nothing)
+            deployment_id = await running.create(devices)
+            status = await running.end(deployment_id)
+            assert await running.server.look("healthz") == {"ailments": {}}
+            assert await running.server.stop() == 0
+    assert len(complete(status)) == 2
+    assert "refuses the token" not in installation.stderr
 
 
 async def refused(server: Any, installation: Installation, *, times: int) -> None:

@@ -22,6 +22,7 @@ from tests.process.live import (
     complete,
     hold_the_image,
     quick,
+    runs_nothing,
 )
 
 
@@ -52,10 +53,6 @@ def installations(folder: Path, field: Field, dsn: str) -> list[Installation]:
         made.append(Installation.make(folder / name, field.tables(dsn)))
         made[-1].tables["secrets"] = {"key_file": str(folder / "master.key")}
     return made
-
-
-def runs_nothing(said: Any) -> bool:
-    return not [each for each in said["children"] if each["status"] != "stopped"]
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, signal.SIGSTOP], ids=lambda how: how.name)
