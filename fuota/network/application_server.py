@@ -59,6 +59,9 @@ class ApplicationServer(ChirpStack):
         request = pb.CreateMulticastGroupRequest(multicast_group=message)
         return (await self._calls(self._groups.Create, request, good=self._good())).id
 
+    async def _see_to_ping_slots(self, group_id: str, group: Group) -> None:
+        """They are those that the group was made with."""
+
     async def _add_gateway(self, group_id: str, gateway: str) -> None:
         """The Application Server chooses the gateways."""
 

@@ -39,6 +39,7 @@ class ChirpStack:
     async def ensure_group(self, group: Group) -> str:
         found = await self._ids(group)
         group_id = found[0] if found else await self._create(group)
+        await self._see_to_ping_slots(group_id, group)
         for gateway in group.gateways:
             await self._add_gateway(group_id, gateway)
         return group_id
@@ -133,6 +134,10 @@ class ChirpStack:
 
     async def _create(self, group: Group) -> str:
         """The id of the new group."""
+        raise NotImplementedError
+
+    async def _see_to_ping_slots(self, group_id: str, group: Group) -> None:
+        """Have a class B group sent to in the ping slots in which its members listen."""
         raise NotImplementedError
 
     async def _add_gateway(self, group_id: str, gateway: str) -> None:

@@ -60,24 +60,22 @@ class ChirpStack4(ChirpStack):
         await self._calls.bare(self._groups.List, request)
 
     async def _create(self, group: Group) -> str:
-        if group.region is None:
-            raise Refused("INVALID_ARGUMENT", "ChirpStack 4 has to be told the region of a group")
-        message = pb.MulticastGroup(
-            name=group.name,
-            application_id=group.application_id,
-            region=REGIONS[group.region],
-            mc_addr=f"{group.mc_addr:08x}",
-            mc_nwk_s_key=group.mc_nwk_s_key.hex(),
-            mc_app_s_key=group.mc_app_s_key.hex(),
-            f_cnt=group.f_cnt,
-            group_type=CLASSES[group.mc_class],
-            dr=group.dr,
-            frequency=group.frequency,
-            class_c_scheduling_type=SCHEDULINGS[group.class_c_scheduling],
-            class_b_ping_slot_periodicity=group.periodicity if group.mc_class is MulticastClass.B else 0,
-        )
-        request = pb.CreateMulticastGroupRequest(multicast_group=message)
+        request = pb.CreateMulticastGroupRequest(multicast_group=_message(group, group.periodicity))
         return (await self._calls(self._groups.Create, request, good=self._good())).id
+
+    async def _see_to_ping_slots(self, group_id: str, group: Group) -> None:
+        """From 4.8 to 4.12 ChirpStack takes the periodicity for the exponent of the number of ping slots.
+
+        It can be told by the period, which nobody gives it and which only those versions answer.
+        """
+        if group.mc_class is not MulticastClass.B:
+            return
+        get = pb.GetMulticastGroupRequest(id=group_id)
+        answer = await self._calls(self._groups.Get, get, fine=(Status.UNIMPLEMENTED,), good=self._good())
+        made, exponent = answer.multicast_group, 7 - group.periodicity
+        if made.class_b_ping_slot_period and made.class_b_ping_slot_periodicity != exponent:
+            update = pb.UpdateMulticastGroupRequest(multicast_group=_message(group, exponent, group_id))
+            await self._calls(self._groups.Update, update, good=self._good())
 
     async def _add_gateway(self, group_id: str, gateway: str) -> None:
         request = pb.AddGatewayToMulticastGroupRequest(multicast_group_id=group_id, gateway_id=gateway)
@@ -137,4 +135,24 @@ def chirpstack4(channel: Channel, token: str, health: Health) -> ChirpStack4:
         MulticastGroupServiceStub(channel),
         DeviceServiceStub(channel),
         DeviceProfileServiceStub(channel),
+    )
+
+
+def _message(group: Group, ping_slots: int, group_id: str = "") -> pb.MulticastGroup:
+    if group.region is None:
+        raise Refused("INVALID_ARGUMENT", "ChirpStack 4 has to be told the region of a group")
+    return pb.MulticastGroup(
+        id=group_id,
+        name=group.name,
+        application_id=group.application_id,
+        region=REGIONS[group.region],
+        mc_addr=f"{group.mc_addr:08x}",
+        mc_nwk_s_key=group.mc_nwk_s_key.hex(),
+        mc_app_s_key=group.mc_app_s_key.hex(),
+        f_cnt=group.f_cnt,
+        group_type=CLASSES[group.mc_class],
+        dr=group.dr,
+        frequency=group.frequency,
+        class_c_scheduling_type=SCHEDULINGS[group.class_c_scheduling],
+        class_b_ping_slot_periodicity=ping_slots if group.mc_class is MulticastClass.B else 0,
     )

@@ -123,6 +123,10 @@ class ChirpStack:
         self.groups[group.id] = group
         return group
 
+    def update_group(self, group_id: str, settings: GroupSettings, *, f_cnt: int) -> None:
+        group = self.group(group_id)
+        group.settings, group.queue.next_f_cnt = settings, f_cnt
+
     def delete_group(self, group_id: str) -> None:
         del self.groups[self.group(group_id).id]
 

@@ -27,7 +27,7 @@ class MulticastGroups(MulticastGroupServiceBase, Service):
     @api
     def Create(self, request: group_pb.CreateMulticastGroupRequest) -> group_pb.CreateMulticastGroupResponse:
         message = request.multicast_group
-        settings = spelling.settings(message)
+        settings = spelling.settings(message, self.conditions.exponents)
         with inserting("multicast_group", "application_id", limited=self.conditions.limited):
             group = self.chirpstack.create_group(settings, f_cnt=message.f_cnt)
         return group_pb.CreateMulticastGroupResponse(id=group.id)
@@ -35,7 +35,15 @@ class MulticastGroups(MulticastGroupServiceBase, Service):
     @api
     def Get(self, request: group_pb.GetMulticastGroupRequest) -> group_pb.GetMulticastGroupResponse:
         group = self.chirpstack.group(spelling.group_id("id", request.id))
-        return group_pb.GetMulticastGroupResponse(multicast_group=spelling.multicast_group(group))
+        message = spelling.multicast_group(group, self.conditions.exponents)
+        return group_pb.GetMulticastGroupResponse(multicast_group=message)
+
+    @api
+    def Update(self, request: group_pb.UpdateMulticastGroupRequest) -> Empty:
+        message = request.multicast_group
+        settings = spelling.settings(message, self.conditions.exponents)
+        self.chirpstack.update_group(spelling.group_id("id", message.id), settings, f_cnt=message.f_cnt)
+        return Empty()
 
     @api
     def Delete(self, request: group_pb.DeleteMulticastGroupRequest) -> Empty:

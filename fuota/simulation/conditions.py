@@ -23,6 +23,8 @@ class ApiConditions:
     """Share of calls that are carried out, but whose answer is lost: they fail with UNAVAILABLE, too."""
     limited: bool = False
     """The token is one of an organization: what does not exist is none of its business (UNAUTHENTICATED)."""
+    exponents: bool = False
+    """ChirpStack 4 takes and tells ping slots as 4.8 to 4.12 did: not their periodicity."""
     outages: list[tuple[datetime, datetime, str, str]] = attrs.field(factory=list)
     """From when to when all calls fail, with which status, and what is said of it."""
     random: Random = attrs.field(factory=lambda: Random(0), repr=False)

@@ -20,8 +20,8 @@ SCHEDULINGS = {pb.DELAY: ClassCScheduling.DELAY, pb.GPS_TIME: ClassCScheduling.G
 REGIONS = {common_pb2.Region.Value(region.value): region for region in Region}
 
 
-def settings(message: pb.MulticastGroup) -> GroupSettings:
-    """The group that is to be made."""
+def settings(message: pb.MulticastGroup, exponents: bool = False) -> GroupSettings:
+    """The group that is to be made. `exponents`: see `ApiConditions`."""
     if message.group_type not in CLASSES:
         raise invalid("group_type", f"{message.group_type} is neither CLASS_B nor CLASS_C")
     if message.region not in REGIONS:
@@ -30,8 +30,10 @@ def settings(message: pb.MulticastGroup) -> GroupSettings:
         raise invalid("class_c_scheduling_type", f"{message.class_c_scheduling_type} is none")
     mc_class = CLASSES[message.group_type]
     periodicity = message.class_b_ping_slot_periodicity if mc_class is MulticastClass.B else 0
-    if periodicity > 7:
-        raise invalid("class_b_ping_slot_periodicity", f"{periodicity} is more than 7")
+    if exponents and mc_class is MulticastClass.B:
+        periodicity = 7 - periodicity
+    if not 0 <= periodicity <= 7:
+        raise invalid("class_b_ping_slot_periodicity", "it is more than 7")
     return GroupSettings(
         name=message.name,
         application_id=_uuid("application_id", message.application_id),
@@ -44,9 +46,10 @@ def settings(message: pb.MulticastGroup) -> GroupSettings:
     )
 
 
-def multicast_group(group: Group) -> pb.MulticastGroup:
+def multicast_group(group: Group, exponents: bool = False) -> pb.MulticastGroup:
     """The group as it is told."""
     of, channel = group.settings, group.settings.channel
+    exponent = 7 - channel.periodicity if channel.mc_class is MulticastClass.B else 0
     return pb.MulticastGroup(
         id=group.id,
         name=of.name,
@@ -60,7 +63,8 @@ def multicast_group(group: Group) -> pb.MulticastGroup:
         dr=channel.dr,
         frequency=channel.frequency,
         class_c_scheduling_type=scheduling(of),
-        class_b_ping_slot_periodicity=channel.periodicity,
+        class_b_ping_slot_periodicity=exponent if exponents else channel.periodicity,
+        class_b_ping_slot_period=32 << exponent if exponents else 0,
     )
 
 

@@ -188,6 +188,18 @@ async def test_a_class_b_group_has_its_ping_slots(opened: Opened, periodicity: i
     assert (channel.mc_class, channel.periodicity) == (MulticastClass.B, periodicity)
 
 
+@pytest.mark.parametrize("periodicity", range(8))
+async def test_older_chirpstacks_are_told_the_same_ping_slots_the_other_way_round(periodicity: int) -> None:
+    async with open_one(chirpstack_v4) as opened:
+        opened.conditions.exponents = True
+        group = attrs.evolve(opened.group, mc_class=MulticastClass.B, periodicity=periodicity, f_cnt=7)
+        for _ in range(2):
+            made = opened.world.chirpstack.group(await opened.network.ensure_group(group))
+            assert (made.settings.channel.periodicity, made.queue.next_f_cnt) == (periodicity, 7)
+            assert made.settings.mc_nwk_s_key == group.mc_nwk_s_key
+        assert opened.group_ids == [made.id]
+
+
 async def test_a_group_has_its_gateways_and_its_scheduling_also_if_it_was_made_before(opened: Opened) -> None:
     gateways = ("0016c001ff10a235", "0016c001ff10a236")
     wanted = attrs.evolve(

@@ -27,6 +27,10 @@ class MulticastGroupServiceBase(abc.ABC):
         pass
 
     @abc.abstractmethod
+    async def Update(self, stream: 'grpclib.server.Stream[multicast_group_pb2.UpdateMulticastGroupRequest, google.protobuf.empty_pb2.Empty]') -> None:
+        pass
+
+    @abc.abstractmethod
     async def Delete(self, stream: 'grpclib.server.Stream[multicast_group_pb2.DeleteMulticastGroupRequest, google.protobuf.empty_pb2.Empty]') -> None:
         pass
 
@@ -75,6 +79,12 @@ class MulticastGroupServiceBase(abc.ABC):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 multicast_group_pb2.GetMulticastGroupRequest,
                 multicast_group_pb2.GetMulticastGroupResponse,
+            ),
+            '/api.MulticastGroupService/Update': grpclib.const.Handler(
+                self.Update,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                multicast_group_pb2.UpdateMulticastGroupRequest,
+                google.protobuf.empty_pb2.Empty,
             ),
             '/api.MulticastGroupService/Delete': grpclib.const.Handler(
                 self.Delete,
@@ -147,6 +157,12 @@ class MulticastGroupServiceStub:
             '/api.MulticastGroupService/Get',
             multicast_group_pb2.GetMulticastGroupRequest,
             multicast_group_pb2.GetMulticastGroupResponse,
+        )
+        self.Update = grpclib.client.UnaryUnaryMethod(
+            channel,
+            '/api.MulticastGroupService/Update',
+            multicast_group_pb2.UpdateMulticastGroupRequest,
+            google.protobuf.empty_pb2.Empty,
         )
         self.Delete = grpclib.client.UnaryUnaryMethod(
             channel,

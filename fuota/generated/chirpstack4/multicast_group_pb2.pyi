@@ -75,6 +75,7 @@ class MulticastGroup(_message.Message):
     DR_FIELD_NUMBER: _builtins.int
     FREQUENCY_FIELD_NUMBER: _builtins.int
     CLASS_B_PING_SLOT_PERIODICITY_FIELD_NUMBER: _builtins.int
+    CLASS_B_PING_SLOT_PERIOD_FIELD_NUMBER: _builtins.int
     CLASS_C_SCHEDULING_TYPE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """A UUID, given by ChirpStack."""
@@ -94,7 +95,11 @@ class MulticastGroup(_message.Message):
     frequency: _builtins.int
     """Hz."""
     class_b_ping_slot_periodicity: _builtins.int
-    """Class B only: 0 (every second) to 7 (every 128 s)."""
+    """Class B only: 0 (every second) to 7 (every 128 s). From 4.8 to 4.12 it was called class_b_ping_slot_nb_k, and was
+    the other way round: 2^nb_k slots in 128 s.
+    """
+    class_b_ping_slot_period: _builtins.int
+    """Class B only, and gone since 4.13: slots of 30 ms between two ping slots, if it is the periodicity that is given above."""
     class_c_scheduling_type: Global___MulticastGroupSchedulingType.ValueType
     def __init__(
         self,
@@ -111,11 +116,12 @@ class MulticastGroup(_message.Message):
         dr: _builtins.int = ...,
         frequency: _builtins.int = ...,
         class_b_ping_slot_periodicity: _builtins.int = ...,
+        class_b_ping_slot_period: _builtins.int = ...,
         class_c_scheduling_type: Global___MulticastGroupSchedulingType.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_id", b"application_id", "class_b_ping_slot_periodicity", b"class_b_ping_slot_periodicity", "class_c_scheduling_type", b"class_c_scheduling_type", "dr", b"dr", "f_cnt", b"f_cnt", "frequency", b"frequency", "group_type", b"group_type", "id", b"id", "mc_addr", b"mc_addr", "mc_app_s_key", b"mc_app_s_key", "mc_nwk_s_key", b"mc_nwk_s_key", "name", b"name", "region", b"region"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["application_id", b"application_id", "class_b_ping_slot_period", b"class_b_ping_slot_period", "class_b_ping_slot_periodicity", b"class_b_ping_slot_periodicity", "class_c_scheduling_type", b"class_c_scheduling_type", "dr", b"dr", "f_cnt", b"f_cnt", "frequency", b"frequency", "group_type", b"group_type", "id", b"id", "mc_addr", b"mc_addr", "mc_app_s_key", b"mc_app_s_key", "mc_nwk_s_key", b"mc_nwk_s_key", "name", b"name", "region", b"region"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -248,6 +254,26 @@ class GetMulticastGroupResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetMulticastGroupResponse: _TypeAlias = GetMulticastGroupResponse  # noqa: Y015
+
+@_typing.final
+class UpdateMulticastGroupRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MULTICAST_GROUP_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def multicast_group(self) -> Global___MulticastGroup: ...
+    def __init__(
+        self,
+        *,
+        multicast_group: Global___MulticastGroup | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["multicast_group", b"multicast_group"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["multicast_group", b"multicast_group"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateMulticastGroupRequest: _TypeAlias = UpdateMulticastGroupRequest  # noqa: Y015
 
 @_typing.final
 class DeleteMulticastGroupRequest(_message.Message):
