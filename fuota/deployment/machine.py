@@ -26,7 +26,7 @@ from fuota.deployment.messages import (
     Waiting,
 )
 from fuota.deployment.pace import drained, first, room
-from fuota.deployment.plan import RESTORATIONS, MulticastClass, Plan, StatusRequest
+from fuota.deployment.plan import RESTORATIONS, SESSIONS, MulticastClass, Plan, StatusRequest
 from fuota.deployment.states import (
     Abandoning,
     ArrangingSession,
@@ -46,11 +46,6 @@ from fuota.deployment.states import (
     Why,
 )
 from fuota.lorawan.gpstime import next_beacon
-
-SESSIONS = 5
-"""How many windows may close before all has left the queue; then the deployment settles for what its devices have received.
-
-A start that nobody has agreed to, or that comes while the network is away, uses none."""
 
 PATIENT = 10
 """Sessions up to which the start is put off for devices that the network has not been able to ask in time."""

@@ -107,12 +107,15 @@ class Outside:
 
     async def _left_in_queue(self, group: KnownGroup) -> GroupLost | Waiting:
         try:
-            return Waiting(await persistently(partial(self._network.waiting, group), trouble=self._troubled))
+            left = await persistently(partial(self._network.waiting, group), trouble=self._troubled)
         except GroupGone as error:
             return GroupLost(group.id, str(error))
         except Refused as error:
             log.warning("what waits in a queue is not known", group=group.name, error=str(error))
             return Waiting(0)
+        if left:
+            log.warning("downlinks still wait, and the window has closed", group=group.name, left=left)
+        return Waiting(left)
 
     async def flush(self, group_id: str) -> Flushed:
         """So that what devices have not heard is not sent twice in the next window."""

@@ -12,6 +12,12 @@ BEACON_PERIOD = timedelta(seconds=128)
 RESTORATIONS = 2
 """How often a group that somebody deletes is made again."""
 
+SESSIONS = 5
+"""How many windows may close before all has left the queue; then the deployment settles for what its devices
+have received.
+
+A start that nobody has agreed to, or that comes while the network is away, uses none."""
+
 REPEATS = 512
 """Frame counters for what is sent twice, because the process died before it could say that it was sent."""
 
@@ -116,11 +122,12 @@ class Plan:
 
     @property
     def max_mc_fcnt(self) -> int:
-        """maxMcFCount, that of all groups of the deployment together.
+        """maxMcFCount: of all groups of the deployment together, and whatever is sent again.
 
-        With 16383 fragments it stays below 65536; there device stacks lose count of the upper bits.
+        It stays below 65536, where device stacks lose count of the upper bits. With more than 9000 fragments
+        there is not room for every such window then.
         """
-        return (RESTORATIONS + 1) * self._stride
+        return min(RESTORATIONS * self._stride + SESSIONS * self.fragments + REPEATS, 0xFFFF)
 
     def mc_fcnt(self, lost: int, used: int = 0) -> int:
         """The frame counter with which a group begins that was lost so often: above all used before.

@@ -18,7 +18,7 @@ from fuota.deployment.effects import (
     effects,
     instruction,
 )
-from fuota.deployment.machine import BEACON_ACQUISITION, PATIENT, SESSIONS, opening, session, step
+from fuota.deployment.machine import BEACON_ACQUISITION, PATIENT, opening, session, step
 from fuota.deployment.messages import (
     Cancel,
     Counted,
@@ -33,7 +33,7 @@ from fuota.deployment.messages import (
     Tally,
     Waiting,
 )
-from fuota.deployment.plan import RESTORATIONS, MulticastClass, Plan, StatusRequest
+from fuota.deployment.plan import RESTORATIONS, SESSIONS, MulticastClass, Plan, StatusRequest
 from fuota.deployment.record import ended, milestones
 from fuota.deployment.states import (
     Abandoning,
@@ -271,15 +271,25 @@ def test_a_refused_group_lets_the_devices_go_and_is_still_looked_for(plan: Plan,
     assert effects(plan, state) == (DeleteGroup(),)
 
 
+@pytest.mark.parametrize("nb_frag", [1, 41, 1300, 8000, 16383])
+def test_every_frame_counter_is_one_that_the_devices_take(nb_frag: int, plan: Plan) -> None:
+    """However often the group was deleted, and whatever was sent again in every window that there may be."""
+    large = attrs.evolve(plan, firmware_size=nb_frag * plan.frag_size)
+    assert large.max_mc_fcnt < 2**16
+    for lost in range(RESTORATIONS + 1):
+        for used in range(SESSIONS):
+            begin = large.mc_fcnt(lost, used)
+            windows = SESSIONS - used if large.fragments < 9000 else 1
+            assert begin + windows * large.fragments <= large.max_mc_fcnt
+            assert lost == used == 0 or begin >= large.fragments
+
+
 def test_a_group_that_was_deleted_by_hand(plan: Plan, session: Session, now: datetime) -> None:
     state = step(plan, Transmitting("g", session, 20), GroupLost("g", "not found"), now)
     assert state == RestoringGroup(session, 1)
     assert effects(plan, state) == (CreateGroup(plan.fragments + 512),)
     resent = RestoringGroup(session, 1, used=1)
     assert effects(plan, resent) == (CreateGroup(2 * plan.fragments + 512),)
-    for lost in range(1, RESTORATIONS + 1):
-        for used in range(SESSIONS):
-            assert plan.mc_fcnt(lost, used) + plan.fragments <= plan.max_mc_fcnt == 3 * (plan.fragments + 512)
     state = step(plan, state, GroupCreated("h", members=3), now)
     assert isinstance(state, ArrangingSession)
     assert (state.group_id, state.session.number, state.sent, state.lost) == ("h", 2, 0, 1)

@@ -6,10 +6,10 @@ import attrs
 import pytest
 
 from fuota.deployment.effects import Multicast, effects
-from fuota.deployment.machine import SESSIONS, opening, step
+from fuota.deployment.machine import opening, step
 from fuota.deployment.messages import Expired, FragmentsEnqueued, Tally, Waiting
 from fuota.deployment.pace import drained, first, pace, room
-from fuota.deployment.plan import MulticastClass, Plan
+from fuota.deployment.plan import SESSIONS, MulticastClass, Plan
 from fuota.deployment.record import milestones
 from fuota.deployment.states import (
     ArrangingSession,

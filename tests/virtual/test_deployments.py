@@ -8,6 +8,7 @@ from typing import Any
 
 import attrs
 import pytest
+import structlog
 from trio.testing import MockClock
 
 from fuota.deployment.plan import MulticastClass, StatusRequest
@@ -141,11 +142,15 @@ async def test_a_network_that_takes_fragments_quicker_than_it_sends_them(
     devices = simulated(4)
     radio = Radio(fragment_interval=timedelta(seconds=3))  # 21 of 61 in each window of 64 s
     async with server(devices, radio=radio) as running:
-        result = await running.carry_out(order(devices, request_fragmentation_session_status=asked))
+        with structlog.testing.capture_logs() as said:
+            result = await running.carry_out(order(devices, request_fragmentation_session_status=asked))
         rows = await running.journal.logs(result.status.id, devices[0].dev_eui)
     assert rows is not None
     sessions = {row.fields["session_time"] for row in rows if row.command == "McClassCSessionReq"}
     assert 2 <= len(sessions) <= 3
+    waiting = [line["left"] for line in said if line["event"].startswith("downlinks still wait")]
+    assert waiting
+    assert waiting == sorted(waiting, reverse=True)
     assert {device.image for device in devices} == {IMAGE}
     assert result.why is Why.DONE
 
