@@ -17,6 +17,8 @@ from fuota.lorawan.eui import EUI64
 from fuota.uplink import Uplink
 
 FATES: Final = frozenset({"txack", "error"})
+WITHIN: Final = 8.0
+"""Of the 10 s that the Application Server waits."""
 TYPES: Final = dict(ErrorType.items())
 DROPS: Final = frozenset(
     {ErrorType.DOWNLINK_PAYLOAD_SIZE, ErrorType.DOWNLINK_FCNT, ErrorType.DOWNLINK_GATEWAY}

@@ -13,6 +13,8 @@ from fuota.lorawan.eui import EUI64
 from fuota.uplink import Uplink
 
 FATES: Final = frozenset({"txack", "log"})
+WITHIN: Final = 4.0
+"""Of the 5 s that ChirpStack waits."""
 CODES: Final = dict(LogCode.items())
 DROPS: Final = frozenset({LogCode.DOWNLINK_PAYLOAD_SIZE, LogCode.F_CNT_DOWN, LogCode.EXPIRED})
 """What is logged of a downlink that leaves the queue, named by its queue_item_id.

@@ -1,7 +1,7 @@
 """The endpoint that ChirpStack's HTTP integration posts its events to.
 
-ChirpStack waits 10 s for the answer and does not repeat an event that was refused, so 2xx means that all
-the uplink holds is safe.
+ChirpStack does not wait for the answer for long, and does not repeat an event that was refused, so 2xx means
+that all the uplink holds is safe.
 """
 
 from typing import Literal
@@ -30,8 +30,6 @@ LARGE = 1 << 14
 """Octets; an event is seldom half as long."""
 LARGE_AT_ONCE = 32
 """Bodies longer than that, or of a length that is not told, which are in memory at a time."""
-WITHIN = 8.0
-"""Seconds in which an uplink has to be safe: less than ChirpStack waits."""
 
 Marshaler = Literal["protobuf", "json"]
 ANSWERS = {
@@ -93,7 +91,9 @@ def endpoint(
         if uplink.f_port not in PORTS:
             return said(200, "not of interest")
         try:
-            outcome: Outcome = await dispatcher.ask(lambda reply: Route(uplink, reply), within=WITHIN)
+            outcome: Outcome = await dispatcher.ask(
+                lambda reply: Route(uplink, reply), within=generation.WITHIN
+            )
         except (Crashed, Stopped, TooLate) as error:
             log.warning("uplink lost", dev_eui=str(uplink.dev_eui), f_cnt=uplink.f_cnt, reason=repr(error))
             return said(503, "not taken in time")

@@ -34,6 +34,10 @@ class Generation(Protocol):
     def FATES(self) -> frozenset[str]:
         """Kinds of events that may tell what became of a downlink."""
 
+    @property
+    def WITHIN(self) -> float:
+        """Seconds in which an uplink has to be safe: less than ChirpStack waits for the answer."""
+
     def from_protobuf(self, body: bytes, now: datetime) -> Uplink: ...
 
     def from_json(self, body: bytes, now: datetime) -> Uplink: ...

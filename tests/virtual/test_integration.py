@@ -18,7 +18,7 @@ from fuota.clock import TrioClock
 from fuota.dispatcher import Outcome, Route
 from fuota.generated.chirpstack3.integration_pb2 import UplinkEvent
 from fuota.integration import chirpstack3
-from fuota.integration.endpoint import MAX_BODY, WITHIN, Marshaler, endpoint
+from fuota.integration.endpoint import MAX_BODY, Marshaler, endpoint
 from fuota.lorawan import gpstime
 from fuota.lorawan.eui import EUI64
 from fuota.uplink import Uplink
@@ -266,7 +266,7 @@ async def test_not_in_time(autojump_clock: object) -> None:
     async with opened(lambda route: None) as post:
         before = trio.current_time()
         assert await post(event().SerializeToString()) == (503, "not taken in time")
-        assert trio.current_time() - before == pytest.approx(WITHIN)
+        assert trio.current_time() - before == pytest.approx(chirpstack3.WITHIN)
 
 
 async def test_crashed(autojump_clock: object) -> None:
