@@ -10,7 +10,19 @@ import trio
 from fuota.config import Bind
 from fuota.simulation.behaviour import Behaviour
 from tests.process.generations import Generation
-from tests.process.live import Installation, chirpstack, complete, hold_the_image, quick, site
+from tests.process.live import Field, Installation, chirpstack, complete, hold_the_image, quick, site
+
+PHASES = (
+    "SettingUpGroups",
+    "SettingUpFragments",
+    "ArrangingSession",
+    "AwaitingStart",
+    "Transmitting",
+    "AwaitingEnd",
+    "Settling",
+    "DeletingGroup",
+)
+"""In their order; in the first of all, CreatingGroup, it is stopped as soon as the order is taken."""
 
 
 async def test_it_ends_four_times(tmp_path: Path, dsn: str, generation: Generation) -> None:
@@ -41,6 +53,35 @@ async def test_it_ends_four_times(tmp_path: Path, dsn: str, generation: Generati
     assert field.groups.ever == [f"fuota-{generation.uuid(deployment_id)}"]
     assert_gap_free(dsn)
     assert "Traceback" not in installation.stderr
+
+
+async def test_it_is_asked_to_stop_in_every_phase(tmp_path: Path, dsn: str, generation: Generation) -> None:
+    """As soon as the deployment has entered it, and before its first call is answered."""
+    devices = quick([Behaviour()] * 3)
+    async with chirpstack(devices, generation) as field:
+        field.conditions.latency = 0.1
+        installation = Installation.make(tmp_path, field.tables(dsn))
+        async with site(installation, field) as running:
+            deployment_id = await running.create(
+                devices, requestFragmentationSessionStatus="AFTER_SESSION_TIMEOUT"
+            )
+            assert await running.server.stop() == 0
+        for number, phase in enumerate(PHASES):
+            async with installation.serving() as server, field.posted_to(server):
+                await until_entered(field, installation, phase)
+                assert await server.stop((signal.SIGTERM, signal.SIGINT)[number % 2]) == 0
+        async with site(installation, field) as running:
+            status = await running.end(deployment_id)
+            await field.until(lambda: not field.groups)
+            assert await running.server.stop() == 0
+    assert len(complete(status)) == 3
+    assert hold_the_image(devices)
+    assert len(field.groups.ever) == 1
+    assert "Traceback" not in installation.stderr
+
+
+async def until_entered(field: Field, installation: Installation, phase: str) -> None:
+    await field.until(lambda: f"state={phase}" in installation.stderr)
 
 
 def assert_gap_free(dsn: str) -> None:
