@@ -197,8 +197,9 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
 
     def perform(self, effect: Effect, *, resumed: bool) -> None:
         match effect:
-            case CreateGroup(f_cnt):
-                self.call(self.outside.create_group, f_cnt, self.roster.beyond(Stage.GROUP))
+            case CreateGroup(f_cnt, members):
+                known = self.roster.beyond(Stage.GROUP) if members else ()
+                self.call(self.outside.create_group, f_cnt, known)
             case Multicast():
                 self.call(self.outside.multicast, effect)
             case Watch(group_id, until):

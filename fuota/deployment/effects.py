@@ -28,11 +28,12 @@ from fuota.device import messages as device
 
 @attrs.frozen
 class CreateGroup:
-    """Ask the network for the group, and make members of the devices that were; `GroupCreated` or
-    `GroupRefused` comes back."""
+    """Ask the network for the group; `GroupCreated` or `GroupRefused` comes back."""
 
     f_cnt: int = 0
     """With which it begins."""
+    members: bool = True
+    """Whether the devices that were members of the one before are made so again."""
 
 
 @attrs.frozen
@@ -88,8 +89,10 @@ Effect = CreateGroup | Multicast | Watch | Flush | WakeAt | DeleteGroup | Leave
 def effects(plan: Plan, state: State) -> tuple[Effect, ...]:
     """What `state` asks for."""
     match state:
-        case CreatingGroup() | CreatingGroupInVain():
+        case CreatingGroup():
             return (CreateGroup(),)
+        case CreatingGroupInVain():
+            return (CreateGroup(members=False),)
         case RestoringGroup(_, lost, used):
             return (CreateGroup(plan.mc_fcnt(lost, used)),)
         case ArrangingSession(group_id, session, used=used) if used:

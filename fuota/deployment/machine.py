@@ -62,7 +62,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
     # fmt: off
     match state, message:
         case (Ended() | DeletingGroup() | Abandoning() | CreatingGroupInVain()), Cancel(): return state
-        case CreatingGroup(), Cancel(): return CreatingGroupInVain()
+        case (CreatingGroup() | RestoringGroup()), Cancel(): return CreatingGroupInVain()
         case _, Cancel(): return Abandoning(Why.CANCELLED, "cancelled")
 
         case CreatingGroup(), GroupCreated(group_id): return SettingUpGroups(group_id)

@@ -340,10 +340,12 @@ def test_a_group_that_is_deleted_while_devices_join_is_made_again(plan: Plan, no
 
 
 def test_a_cancelled_deployment_deletes_its_group_even_one_that_is_still_being_made(
-    plan: Plan, now: datetime
+    plan: Plan, session: Session, now: datetime
 ) -> None:
+    assert step(plan, RestoringGroup(session, 1), Cancel(), now) == CreatingGroupInVain()
     state = step(plan, CreatingGroup(), Cancel(), now)
     assert state == CreatingGroupInVain()
+    assert effects(plan, state) == (CreateGroup(members=False),), "nobody joins it"
     state = step(plan, state, GroupCreated("g"), now)
     assert isinstance(state, Abandoning)
     assert step(plan, SettingUpFragments("g"), Cancel(), now) == state

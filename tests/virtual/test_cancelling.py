@@ -107,6 +107,7 @@ async def test_while_its_group_is_made_again(autojump_clock: MockClock) -> None:
         running.world.chirpstack.groups.clear()
         await until_it_is(running.journal, deployment_id, states.RestoringGroup)
         await cancellations(running).take(deployment_id)
+        await until_it_is(running.journal, deployment_id, states.CreatingGroupInVain)
         result = await running.end_of(deployment_id)
         await trio.sleep(60)
         assert not running.world.chirpstack.groups
