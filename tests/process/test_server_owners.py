@@ -4,7 +4,6 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
@@ -110,21 +109,21 @@ async def test_the_second_takes_over(
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=lambda how: how.name)
 async def test_the_second_waits_for_the_data_directory(
-    how: signal.Signals, tmp_path: Path, official_client: Any
+    how: signal.Signals, tmp_path: Path, generation: Generation
 ) -> None:
     """The embedded PostgreSQL is one server's; it says whose."""
     devices = quick([Behaviour()] * 3)
-    async with chirpstack(devices) as field:
+    async with chirpstack(devices, generation) as field:
         first, second = installations(tmp_path, field, dsn="")
         for each in (first, second):
             each.tables["postgresql"] = {"data_dir": str(tmp_path / "data")}
         async with (
             first.serving() as owner,
-            official_client(owner.api) as client,
+            generation.client(owner.api) as client,
             field.posted_to(owner),
             trio.open_nursery() as nursery,
         ):
-            deployment_id = await Site(owner, client).create(devices)
+            deployment_id = await Site(owner, client, generation=generation).create(devices)
 
             async def end_the_first() -> None:
                 await field.until(lambda: "waiting for the database" in second.stderr)
@@ -134,10 +133,10 @@ async def test_the_second_waits_for_the_data_directory(
             nursery.start_soon(end_the_first)
             async with (
                 second.serving() as standby,
-                official_client(standby.api) as other,
+                generation.client(standby.api) as other,
                 field.posted_to(standby),
             ):
-                status = await Site(standby, other).end(deployment_id)
+                status = await Site(standby, other, generation=generation).end(deployment_id)
                 assert await standby.stop() == 0
     assert len(complete(status)) == 3
     assert second.stderr.count("waiting for the database") == 1
@@ -146,19 +145,19 @@ async def test_the_second_waits_for_the_data_directory(
 
 
 async def test_a_standby_with_another_master_key_says_so_and_ends(
-    tmp_path: Path, dsn: str, official_client: Any
+    tmp_path: Path, dsn: str, generation: Generation
 ) -> None:
     """When it would have to take over; the owner had begun nothing when the other was started."""
     devices = quick([Behaviour()])
-    async with chirpstack(devices) as field:
+    async with chirpstack(devices, generation) as field:
         first, second = installations(tmp_path, field, dsn)
         del second.tables["secrets"]
         async with (
             first.serving() as owner,
             second.serving() as standby,
-            official_client(owner.api) as client,
+            generation.client(owner.api) as client,
         ):
-            await Site(owner, client).create(devices)
+            await Site(owner, client, generation=generation).create(devices)
             owner.process.send_signal(signal.SIGKILL)
             await owner.process.wait()
             with trio.fail_after(30):
@@ -168,24 +167,26 @@ async def test_a_standby_with_another_master_key_says_so_and_ends(
 
 
 async def test_a_restart_of_the_database_moves_nothing(
-    tmp_path: Path, cluster: Cluster, official_client: Any
+    tmp_path: Path, cluster: Cluster, generation: Generation
 ) -> None:
     """Although the lock of the owner is free then, and the other server asks for it."""
     devices = quick([Behaviour()] * 5)
-    async with chirpstack(devices) as field:
+    async with chirpstack(devices, generation) as field:
         first, second = installations(tmp_path, field, cluster.dsn)
         field.conditions.latency = 0.05  # the transmission takes its time
         async with (
             first.serving() as owner,
             second.serving() as standby,
-            official_client(owner.api) as client,
+            generation.client(owner.api) as client,
             posted_to_both(field, owner, standby),
         ):
-            deployment_id = await Site(owner, client).create(devices, multicastTimeout=4)
+            deployment_id = await Site(owner, client, generation=generation).create(
+                devices, multicastTimeout=4
+            )
             await field.until_sent(3)
             await cluster.stop()
             await cluster.start()
-            status = await Site(owner, client).end(deployment_id, within=90)
+            status = await Site(owner, client, generation=generation).end(deployment_id, within=90)
             for server in (standby, owner):
                 assert runs_nothing(await server.look("debug/actors?path=/deployments"))
                 assert await server.crashes() == []
