@@ -19,7 +19,8 @@ class Mailbox(Ref[M]):
         return self
 
     async def __anext__(self) -> M:
-        await trio.lowlevel.checkpoint()
+        if self._queue or self.stopped:
+            await trio.lowlevel.checkpoint()  # to wait is one, too
         while not self._queue and not self.stopped:
             self._receiver = trio.lowlevel.current_task()
             await trio.lowlevel.wait_task_rescheduled(self._cancelled)

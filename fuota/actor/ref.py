@@ -90,7 +90,8 @@ class Ref(Generic[M]):
 
     async def tell(self, message: M) -> None:
         """Send towards the root, waiting for room; never to oneself. Raises `Stopped`."""
-        await self._put(message)
+        if not await self._put(message):
+            await trio.lowlevel.cancel_shielded_checkpoint()
 
     def offer(self, message: M) -> bool:
         """Send away from the root, without waiting. False: the mailbox is full, or the actor has stopped."""
@@ -124,13 +125,14 @@ class Ref(Generic[M]):
         else:
             self._farewells += (farewell,)
 
-    async def _put(self, message: M | Question[M]) -> None:
+    async def _put(self, message: M | Question[M]) -> bool:
+        """Whether others had a turn meanwhile, because there was no room. Raises `Stopped`."""
         await trio.lowlevel.checkpoint_if_cancelled()
         if self.stopped:
             raise Stopped(self.path)
         if not self.full:
             self._push(message)
-            return await trio.lowlevel.cancel_shielded_checkpoint()
+            return False
         task = trio.lowlevel.current_task()
         self._senders[task] = message
 
@@ -141,7 +143,7 @@ class Ref(Generic[M]):
         await trio.lowlevel.wait_task_rescheduled(cancelled)
         if self._senders.pop(task, None) is not None:
             raise Stopped(self.path)
-        return None
+        return True
 
     def _push(self, message: M | Question[M]) -> None:
         if self._queue:
