@@ -13,6 +13,7 @@ from fuota.device.states import (
     JoiningGroup,
     Listening,
     Prepared,
+    Reason,
     Released,
     SettingUpFragments,
     SettingUpGroup,
@@ -28,9 +29,10 @@ COMPLETE = "complete"
 
 
 class Stage(IntEnum):
-    """Each stage is the wait for the next. ASKED is the last attempt with the session request: it has had its
-    time to agree, whereas one that is PREPARED has attempts left. Only the end of the deployment
-    waits for one that is LEAVING."""
+    """Each stage is the wait for the next. ASKED is the last attempt with the session request, or any but the
+    first of one that has answered, and whose clock was asked to be put right: it has had its time to
+    agree, whereas one that is PREPARED has attempts left. Only the end of the deployment waits for one
+    that is LEAVING."""
 
     GROUP = 0
     FRAGMENTS = 1
@@ -62,9 +64,10 @@ def standing(plan: Plan, state: State) -> Standing:
             return Standing(Stage.FRAGMENTS)
         case Prepared():
             return Standing(Stage.PREPARED)
-        case SettingUpSession(attempt=attempt) | CorrectingClock(attempt=attempt):
-            last = 1 < attempt == plan.unicast_attempts
-            return Standing(Stage.ASKED if last else Stage.PREPARED)
+        case SettingUpSession(_, attempt, _, otherwise) | CorrectingClock(_, attempt, _, otherwise):
+            answers = otherwise.reason is not Reason.NO_ANSWER
+            asked = attempt > 1 and (answers or attempt == plan.unicast_attempts)
+            return Standing(Stage.ASKED if asked else Stage.PREPARED)
         case Listening(session) | AskingStatus(session) | StillListening(session):
             return Standing(Stage.READY, session.number)
         case Withdrawing():

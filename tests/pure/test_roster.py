@@ -89,6 +89,15 @@ def test_one_that_had_all_its_time_to_agree_and_has_not_is_asked(plan: Plan) -> 
         assert stages == [Stage.PREPARED, Stage.PREPARED, Stage.ASKED]
 
 
+def test_one_whose_clock_stays_wrong_is_asked_whatever_attempts_it_has_left(plan: Plan) -> None:
+    """An attempt takes it twice the time: the answer, and the correction of its clock."""
+    session = Session(1, START, START)
+    wrong = Failed(Reason.CLOCK_OFF, "")
+    for state in SettingUpSession, CorrectingClock:
+        stages = [standing(plan, state(session, attempt, START, wrong)).stage for attempt in (1, 2, 3)]
+        assert stages == [Stage.PREPARED, Stage.ASKED, Stage.ASKED]
+
+
 def test_one_that_is_asked_only_once_may_not_have_been_asked_yet(plan: Plan) -> None:
     only = attrs.evolve(plan, unicast_attempts=1)
     asking = SettingUpSession(Session(1, START, START), 1, START, Failed(Reason.NO_ANSWER, ""))

@@ -12,7 +12,7 @@ import structlog
 from trio.testing import MockClock
 
 from fuota.deployment.plan import MulticastClass, StatusRequest
-from fuota.deployment.states import Why
+from fuota.deployment.states import Transmitting, Why
 from fuota.device.states import Complete, Failed, Reason, Released, State
 from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import Conflict, Milestone
@@ -291,6 +291,17 @@ async def test_a_device_whose_clock_stays_wrong_is_not_counted_on(
     assert reason(failed) is Reason.CLOCK_OFF
     assert "clock is off by -9" in failed.detail
     assert {type(result.state(device.dev_eui)) for device in devices[1:]} == {Complete}
+
+
+async def test_a_device_whose_clock_stays_wrong_does_not_put_off_the_start(
+    autojump_clock: MockClock,
+) -> None:
+    stubborn = Behaviour(clock_offset=timedelta(hours=1), ignores=frozenset({ForceDeviceResyncReq}))
+    devices, journal = simulated(3, lambda number: stubborn if number == 0 else Behaviour()), MemoryJournal()
+    async with server(devices, journal=journal) as running:
+        await running.carry_out(order(devices, unicast_attempt_count=8))
+    states = [transition.state for transition in journal.history]
+    assert {state.session.number for state in states if isinstance(state, Transmitting)} == {1}
 
 
 async def test_the_window_of_class_b_is_counted_in_beacon_periods(autojump_clock: MockClock) -> None:
