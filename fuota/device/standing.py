@@ -31,8 +31,9 @@ COMPLETE = "complete"
 class Stage(IntEnum):
     """Each stage is the wait for the next. ASKED is the last attempt with the session request, or any but the
     first of one that has answered, and whose clock was asked to be put right: it has had its time to
-    agree, whereas one that is PREPARED has attempts left. Only the end of the deployment waits for one
-    that is LEAVING."""
+    agree, whereas one that is PREPARED has attempts left. (An only attempt may not have been made yet, or
+    leave no time to put a clock right: the start is put off once for that.) Only the end of the deployment
+    waits for one that is LEAVING."""
 
     GROUP = 0
     FRAGMENTS = 1
@@ -64,9 +65,14 @@ def standing(plan: Plan, state: State) -> Standing:
             return Standing(Stage.FRAGMENTS)
         case Prepared():
             return Standing(Stage.PREPARED)
-        case SettingUpSession(_, attempt, _, otherwise) | CorrectingClock(_, attempt, _, otherwise):
-            answers = otherwise.reason is not Reason.NO_ANSWER
-            asked = attempt > 1 and (answers or attempt == plan.unicast_attempts)
+        case SettingUpSession(session, attempt, _, otherwise) | CorrectingClock(
+            session, attempt, _, otherwise
+        ):
+            last, again = attempt == plan.unicast_attempts, attempt > 1
+            if otherwise.reason is not Reason.NO_ANSWER:
+                asked = again or (last and session.number > 1)
+            else:
+                asked = again and last
             return Standing(Stage.ASKED if asked else Stage.PREPARED)
         case Listening(session) | AskingStatus(session) | StillListening(session):
             return Standing(Stage.READY, session.number)

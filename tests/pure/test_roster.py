@@ -96,6 +96,10 @@ def test_one_whose_clock_stays_wrong_is_asked_whatever_attempts_it_has_left(plan
     for state in SettingUpSession, CorrectingClock:
         stages = [standing(plan, state(session, attempt, START, wrong)).stage for attempt in (1, 2, 3)]
         assert stages == [Stage.PREPARED, Stage.ASKED, Stage.ASKED]
+        only = attrs.evolve(plan, unicast_attempts=1)
+        sessions = [attrs.evolve(session, number=number) for number in (1, 2)]
+        stages = [standing(only, state(each, 1, START, wrong)).stage for each in sessions]
+        assert stages == [Stage.PREPARED, Stage.ASKED]
 
 
 def test_one_that_is_asked_only_once_may_not_have_been_asked_yet(plan: Plan) -> None:

@@ -293,15 +293,16 @@ async def test_a_device_whose_clock_stays_wrong_is_not_counted_on(
     assert {type(result.state(device.dev_eui)) for device in devices[1:]} == {Complete}
 
 
+@pytest.mark.parametrize(("attempts", "session"), [(8, 1), (1, 2)])
 async def test_a_device_whose_clock_stays_wrong_does_not_put_off_the_start(
-    autojump_clock: MockClock,
+    attempts: int, session: int, autojump_clock: MockClock
 ) -> None:
     stubborn = Behaviour(clock_offset=timedelta(hours=1), ignores=frozenset({ForceDeviceResyncReq}))
     devices, journal = simulated(3, lambda number: stubborn if number == 0 else Behaviour()), MemoryJournal()
     async with server(devices, journal=journal) as running:
-        await running.carry_out(order(devices, unicast_attempt_count=8))
+        await running.carry_out(order(devices, unicast_attempt_count=attempts))
     states = [transition.state for transition in journal.history]
-    assert {state.session.number for state in states if isinstance(state, Transmitting)} == {1}
+    assert {state.session.number for state in states if isinstance(state, Transmitting)} == {session}
 
 
 async def test_the_window_of_class_b_is_counted_in_beacon_periods(autojump_clock: MockClock) -> None:
