@@ -1,0 +1,133 @@
+"""A device and its session: the start, its clock, and what it is when it has not agreed."""
+
+from datetime import datetime, timedelta
+
+import attrs
+import pytest
+
+from fuota.deployment.plan import Plan
+from fuota.deployment.states import Session
+from fuota.device.effects import Ask, Assignment, effects
+from fuota.device.machine import step
+from fuota.device.messages import (
+    Answered,
+    Arrange,
+    ClockAnswered,
+    Close,
+    Expired,
+)
+from fuota.device.states import (
+    AskingStatus,
+    CorrectingClock,
+    Failed,
+    Listening,
+    Prepared,
+    Reason,
+    SettingUpSession,
+    State,
+    StillListening,
+)
+from fuota.lorawan.eui import EUI64
+from tests.pure.answers import asked, session_answer
+
+
+@pytest.mark.parametrize("kind", [AskingStatus, StillListening])
+def test_another_session_comes_before_the_question_what_was_received(
+    kind: type[State], plan: Plan, session: Session, now: datetime
+) -> None:
+    arguments = (session, 1, now) if kind is AskingStatus else (session, now)
+    asked = kind(*arguments)
+    assert step(plan, asked, Arrange(session), now) is asked
+    after = step(plan, asked, Arrange(attrs.evolve(session, number=2)), now)
+    assert isinstance(after, SettingUpSession)
+    assert after.session.number == 2
+
+
+@pytest.mark.parametrize("bit", ["dr_error", "freq_error"])
+def test_a_refused_session_fails(bit: str, plan: Plan, session: Session, now: datetime) -> None:
+    answer = session_answer(None, **{bit: True})
+    after = step(plan, asked(session, 1, now), Answered(answer, now), now)
+    assert isinstance(after, Failed)
+    assert after.reason is Reason.SESSION_REFUSED
+
+
+@pytest.mark.parametrize("off", [-3600, -6, 6, 3600])
+def test_a_device_whose_clock_is_off_is_told_so_and_not_counted_on(
+    off: int, plan: Plan, session: Session, now: datetime
+) -> None:
+    now = session.start - timedelta(seconds=4000)
+    state = step(plan, asked(session, 1, now), Answered(session_answer(4000 + off), now), now)
+    assert isinstance(state, CorrectingClock)
+    assert state.otherwise.reason is Reason.CLOCK_OFF
+    assert f"{-off:+d} s" in state.otherwise.detail
+    (ask,) = effects(Assignment(plan, EUI64(bytes(8)), bytes(16), now), state)
+    assert isinstance(ask, Ask)
+    assert type(ask.command).__name__ == "ForceDeviceResyncReq"
+    assert ask.package.port == 202
+    again = step(plan, state, ClockAnswered(), now)
+    assert isinstance(again, SettingUpSession)
+    assert again.session is session
+    closed = step(plan, state, Close(session), session.start)
+    assert isinstance(closed, Failed)
+    assert closed.reason is Reason.CLOCK_OFF
+
+
+@pytest.mark.parametrize("off", [-5, 0, 5])
+def test_a_few_seconds_of_clock_error_are_tolerated(
+    off: int, plan: Plan, session: Session, now: datetime
+) -> None:
+    state = step(plan, asked(session, 1, now), Answered(session_answer(100 + off), now), now)
+    assert state == Listening(session)
+
+
+def test_time_to_start_counts_from_when_the_uplink_was_received(
+    plan: Plan, session: Session, now: datetime
+) -> None:
+    late = now + timedelta(seconds=60)
+    state = step(plan, asked(session, 1, now), Answered(session_answer(100), now), late)
+    assert state == Listening(session)
+
+
+def test_an_undefined_group_that_was_just_accepted_is_a_missed_start(
+    plan: Plan, session: Session, now: datetime
+) -> None:
+    state = step(
+        plan,
+        asked(session, 3, now),
+        Answered(session_answer(None, mc_group_undefined=True), now),
+        now,
+    )
+    assert isinstance(state, CorrectingClock)
+    state = step(plan, state, Expired(), now)
+    assert isinstance(state, Failed)
+    assert state.reason is Reason.SESSION_REFUSED
+
+
+def test_a_retry_never_moves_the_start(plan: Plan, session: Session, now: datetime) -> None:
+    state: State = asked(session, 1, now)
+    for later in (10, 20):
+        state = step(plan, state, Expired(), now + timedelta(seconds=later))
+        assert isinstance(state, SettingUpSession)
+        assert state.session is session
+
+
+def test_another_session_is_arranged_with_every_device_that_is_left(
+    plan: Plan, session: Session, now: datetime
+) -> None:
+    following = attrs.evolve(session, number=2)
+    for state in (Prepared(), Listening(session), asked(session, 3, now)):
+        after = step(plan, state, Arrange(following), now)
+        assert isinstance(after, SettingUpSession)
+        assert after.session is following
+        assert after.attempt == 1
+    assert step(plan, Listening(following), Arrange(session), now) == Listening(following)
+
+
+def test_whoever_has_not_agreed_when_the_session_begins_is_not_part_of_it(
+    plan: Plan, session: Session, now: datetime
+) -> None:
+    late = step(plan, Prepared(), Close(session), session.start)
+    assert isinstance(late, Failed)
+    assert late.reason is Reason.START_MISSED
+    silent = asked(session, 1, now)
+    assert step(plan, silent, Close(session), session.start) is silent.otherwise

@@ -1,0 +1,95 @@
+"""What a device has received: what it says, when it is asked, and what that means."""
+
+from datetime import timedelta
+
+import attrs
+import pytest
+
+from fuota.deployment.plan import Plan
+from fuota.deployment.states import Session
+from fuota.device.machine import step
+from fuota.device.messages import (
+    Answered,
+    Expired,
+)
+from fuota.device.states import (
+    AskingStatus,
+    Complete,
+    Failed,
+    Reason,
+    State,
+    StillListening,
+    Unconfirmed,
+)
+from tests.pure.answers import SECOND, status_answer
+
+
+@pytest.mark.parametrize(
+    ("received", "missing", "end"),
+    [(41, 0, Complete(41)), (60, 0, Complete(60)), (45, 3, Unconfirmed(45, 3))],
+)
+def test_what_the_status_says_at_the_end(
+    received: int, missing: int, end: State, plan: Plan, session: Session
+) -> None:
+    at = session.end + SECOND
+    assert step(plan, AskingStatus(session, 1, at), Answered(status_answer(received, missing), at), at) == end
+
+
+@pytest.mark.parametrize(("received", "missing"), [(0, 0), (40, 0), (40, 1), (0, 41), (30, 11)])
+def test_too_few_fragments_are_a_failure_whatever_missing_frag_says(
+    received: int, missing: int, plan: Plan, session: Session
+) -> None:
+    at = session.end + SECOND
+    after = step(plan, AskingStatus(session, 1, at), Answered(status_answer(received, missing), at), at)
+    assert isinstance(after, Failed)
+    assert after.reason is Reason.INCOMPLETE
+
+
+@pytest.mark.parametrize("answer", [(41, 0), (0, 41)])
+def test_a_status_from_before_the_session_is_of_an_earlier_deployment(
+    answer: tuple[int, int], plan: Plan, session: Session
+) -> None:
+    asking = AskingStatus(session, 1, session.end)
+    early = Answered(status_answer(*answer), session.start - SECOND)
+    assert step(plan, asking, early, session.end) is asking
+
+
+def test_too_little_memory_is_final(plan: Plan, session: Session) -> None:
+    now = session.end
+    after = step(
+        plan, AskingStatus(session, 1, now), Answered(status_answer(30, 11, no_memory=True), now), now
+    )
+    assert isinstance(after, Failed)
+    assert after.reason is Reason.NOT_ENOUGH_MEMORY
+
+
+def test_while_its_window_is_open_a_device_is_never_given_up(plan: Plan, session: Session) -> None:
+    now = session.start + 20 * SECOND
+    asking = AskingStatus(session, 3, now)
+    waiting = StillListening(session, now + 10 * SECOND)
+    assert step(plan, asking, Answered(status_answer(30, 11), now), now) == waiting
+    assert step(plan, asking, Expired(), now) == waiting
+    assert step(plan, waiting, Answered(status_answer(41, 0), now), now) == Complete(41)
+    again = step(plan, waiting, Expired(), session.end)
+    assert isinstance(again, AskingStatus)
+    assert again.attempt == 1
+
+
+def test_a_long_window_does_not_mean_many_questions(plan: Plan, session: Session) -> None:
+    session = attrs.evolve(session, end=session.start + timedelta(hours=9))
+    now, questions = session.start, 0
+    state: State = AskingStatus(session, 1, session.start)
+    while now < session.end:
+        state = step(plan, state, Answered(status_answer(30, 11), now), now)
+        assert isinstance(state, StillListening)
+        assert now < state.deadline <= session.end
+        now = state.deadline
+        state = step(plan, state, Expired(), now)
+        questions += 1
+    assert questions < 25
+
+
+def test_nobody_is_silent_before_block_ack_delay_is_over(plan: Plan, session: Session) -> None:
+    slow = attrs.evolve(plan, block_ack_delay=3)
+    state = step(slow, AskingStatus(session, 2, session.end), Expired(), session.end)
+    assert state == AskingStatus(session, 3, session.end + timedelta(seconds=2**7 + 5))
