@@ -2,7 +2,7 @@
 
 The `match` in `step` is the transition table, and it is what is read: from each `case` the states and the
 messages it takes, its guard, and the states it can lead to. Those are the constructors in what it returns;
-functions of the same module that it calls are followed, `state` means that nothing changes, and an attribute
+functions that it calls are followed, `state` means that nothing changes, and an attribute
 of `state` is what its annotation says. Anything else is an error here, never a gap in a picture.
 """
 
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, NoneType
 from typing import get_args, get_type_hints
 
 import attrs
@@ -120,12 +120,14 @@ def _successors(module: ModuleType, state: str, returned: ast.expr) -> Iterator[
         case ast.Name("state"):
             pass
         case ast.Attribute(ast.Name("state"), field):
-            yield get_type_hints(getattr(module, state))[field].__name__
+            hint = get_type_hints(getattr(module, state))[field]
+            yield from (each.__name__ for each in get_args(hint) or (hint,) if each is not NoneType)
         case ast.Call(ast.Name(name)) if inspect.isclass(getattr(module, name)):
             yield name
         case ast.Call(ast.Name(name)):
-            for each in _returns(_body(getattr(module, name)), state):
-                yield from _successors(module, state, each)
+            function = getattr(module, name)
+            for each in _returns(_body(function), state):
+                yield from _successors(sys.modules.get(function.__module__, module), state, each)
         case _:
             raise ValueError(f"not understood: {ast.unparse(returned)}")
 

@@ -11,6 +11,7 @@ from fuota.actor.durable import Durable, Position
 from fuota.deployment.effects import (
     CreateGroup,
     DeleteGroup,
+    Drain,
     Effect,
     Flush,
     Leave,
@@ -56,7 +57,7 @@ AT_ONCE = 50
 OFFER_AGAIN = 0.5
 """Seconds until an instruction is offered again to devices whose mailboxes were full."""
 
-WAITING = frozenset({Stage.GROUP, Stage.PREPARED, Stage.READY})
+WAITING = frozenset({Stage.GROUP, Stage.PREPARED, Stage.READY, Stage.UNHEARD})
 """Stages in which a device whose actor has begun anew may wait to be told what the others know."""
 
 
@@ -204,6 +205,8 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
                 self.call(self.outside.multicast, effect)
             case Watch(group_id, until):
                 self.call(self.outside.watch, group_id, until)
+            case Drain(group_id, until):
+                self.call(self.outside.drain, group_id, until)
             case Flush(group_id):
                 self.call(self.outside.flush, group_id)
             case WakeAt(at):

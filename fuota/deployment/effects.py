@@ -15,6 +15,7 @@ from fuota.deployment.states import (
     CreatingGroup,
     CreatingGroupInVain,
     DeletingGroup,
+    Draining,
     Ended,
     RestoringGroup,
     SettingUpFragments,
@@ -67,6 +68,17 @@ class Flush:
 
 
 @attrs.frozen
+class Drain:
+    """See the group's queue emptied by the network, for as long as anybody listens.
+
+    `Drained` or `GroupLost` comes back.
+    """
+
+    group_id: str
+    until: datetime
+
+
+@attrs.frozen
 class WakeAt:
     """`Expired` comes at this instant."""
 
@@ -83,7 +95,7 @@ class Leave:
     """The actor has nothing left to do."""
 
 
-Effect = CreateGroup | Multicast | Watch | Flush | WakeAt | DeleteGroup | Leave
+Effect = CreateGroup | Multicast | Watch | Flush | Drain | WakeAt | DeleteGroup | Leave
 
 
 def effects(plan: Plan, state: State) -> tuple[Effect, ...]:
@@ -104,6 +116,8 @@ def effects(plan: Plan, state: State) -> tuple[Effect, ...]:
             return (batch, WakeAt(session.end))
         case AwaitingEnd(group_id, session) | Settling(group_id, session):
             return (Watch(group_id, session.end),)
+        case Draining(group_id, until):
+            return (Drain(group_id, until),)
         case DeletingGroup():
             return (DeleteGroup(),)
         case Ended():
@@ -128,7 +142,14 @@ def instruction(plan: Plan, state: State) -> device.Instruction | None:
             return device.Verify(session) if ask else device.Release()
         case Abandoning(_, detail):
             return device.Abandon(detail)
-        case CreatingGroup() | CreatingGroupInVain() | RestoringGroup() | DeletingGroup() | Ended():
+        case (
+            CreatingGroup()
+            | CreatingGroupInVain()
+            | RestoringGroup()
+            | Draining()
+            | DeletingGroup()
+            | Ended()
+        ):
             return None
         case _:
             assert_never(state)

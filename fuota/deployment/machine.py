@@ -1,7 +1,7 @@
 """The life of a deployment, as a pure function.
 
     CreatingGroup ─ SettingUpGroups ─ SettingUpFragments ─ ArrangingSession ─ AwaitingStart
-        ─ Transmitting (─ RestoringGroup) ─ (AwaitingEnd) ─ Settling ─ DeletingGroup ─ Ended
+        ─ Transmitting (─ RestoringGroup) ─ (AwaitingEnd) ─ Settling (─ Draining) ─ DeletingGroup ─ Ended
 
 Devices go through the unicast steps at their own pace; the deployment only counts them. The start of the
 session is the one barrier: it is fixed when every device is prepared or has failed. A window that closes
@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from fuota.deployment.messages import (
     Cancel,
     Counted,
+    Drained,
     Expired,
     Fact,
     FragmentsEnqueued,
@@ -35,6 +36,7 @@ from fuota.deployment.states import (
     CreatingGroup,
     CreatingGroupInVain,
     DeletingGroup,
+    Draining,
     Ended,
     RestoringGroup,
     Session,
@@ -71,11 +73,11 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case SettingUpGroups(group_id), GroupLost(lost_id) if lost_id == group_id: return CreatingGroup()
 
         case SettingUpGroups(group_id), Counted(tally) if not tally.group: return SettingUpFragments(group_id)
-        case SettingUpFragments(), Counted(tally) if tally.all_settled: return nobody_left(tally)
+        case SettingUpFragments(), Counted(tally) if tally.deserted: return nobody_left(tally)
         case SettingUpFragments(group_id), Counted(tally) if not (tally.group or tally.fragments):
             return ArrangingSession(group_id, session(plan, 1, tally.prepared, now), 0)
 
-        case (ArrangingSession() | AwaitingStart() | Transmitting() | RestoringGroup()), Counted(tally) if tally.all_settled:
+        case (ArrangingSession() | AwaitingStart() | Transmitting() | RestoringGroup()), Counted(tally) if tally.deserted:
             return nobody_left(tally)
         case ArrangingSession(group, session_, sent, lost, used), Counted(tally) if tally.ready and not (tally.prepared or tally.asked):
             return AwaitingStart(group, session_, sent, lost, used)
@@ -101,7 +103,9 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
                 if used + 1 < SESSIONS and (sent < plan.fragments or 0 < left < sent):
             return ArrangingSession(group, session(plan, session_.number + 1, listening, now), max(sent - left, 0), lost, used + 1)
         case AwaitingEnd(group, session_, sent, lost, used), Waiting(): return Settling(group, session_, sent, lost, used)
-        case (AwaitingEnd() | Settling()), Counted(tally) if tally.all_settled: return DeletingGroup(Why.DONE, "")
+        case (AwaitingEnd(group, session_) | Settling(group, session_)), Counted(tally) if tally.all_settled:
+            return _all_settled(group, session_, tally, now)
+        case Draining(), Drained() | GroupLost(): return DeletingGroup(Why.DONE, "")
         case Abandoning(why, detail), Counted(tally) if tally.all_settled: return DeletingGroup(why, detail)
         case DeletingGroup(why, detail), GroupDeleted(): return Ended(why, detail)
 
@@ -134,9 +138,18 @@ def opening(plan: Plan, session: Session) -> datetime:
 
 def nobody_left(tally: Tally) -> State:
     """Nobody to send to: because all have failed, unless some had all before their group was deleted."""
-    if tally.complete:
-        return DeletingGroup(Why.DONE, "")
-    return DeletingGroup(Why.NOBODY_LEFT, "no device is left to send to")
+    why, detail = (Why.DONE, "") if tally.complete else (Why.NOBODY_LEFT, "no device is left to send to")
+    if tally.unheard:
+        return Abandoning(why, detail)
+    return DeletingGroup(why, detail)
+
+
+def _all_settled(group_id: str, session: Session, tally: Tally, now: datetime) -> State:
+    """Device stacks in the field say that they are complete when they have received fragments enough, and need
+    one or two of those that follow to finish."""
+    if tally.complete and now < session.end:
+        return Draining(group_id, session.end)
+    return DeletingGroup(Why.DONE, "")
 
 
 def too_late(plan: Plan, session: Session, now: datetime) -> bool:

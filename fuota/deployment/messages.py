@@ -18,6 +18,7 @@ class Tally:
     prepared: int
     asked: int
     ready: int
+    unheard: int
     leaving: int
     settled: int
     complete: int
@@ -27,7 +28,7 @@ class Tally:
         """How many devices are at each stage, without those that have settled and without zeros."""
         stages = {
             name: getattr(self, name)
-            for name in ("group", "fragments", "prepared", "asked", "ready", "leaving")
+            for name in ("group", "fragments", "prepared", "asked", "ready", "unheard", "leaving")
         }
         return {name: number for name, number in stages.items() if number}
 
@@ -37,8 +38,13 @@ class Tally:
         return self.prepared + self.asked + self.ready
 
     @property
-    def all_settled(self) -> bool:
+    def deserted(self) -> bool:
+        """Nobody is left of whom it is known that it may listen."""
         return not (self.group or self.fragments or self.listening or self.leaving)
+
+    @property
+    def all_settled(self) -> bool:
+        return self.deserted and not self.unheard
 
 
 @attrs.frozen
@@ -103,6 +109,11 @@ class Flushed:
 
 
 @attrs.frozen
+class Drained:
+    """Nothing waits in the group's queue any more, or nobody listens."""
+
+
+@attrs.frozen
 class GroupDeleted:
     """The network does not have the group any more."""
 
@@ -129,6 +140,7 @@ Fact = (
     | Expired
     | Waiting
     | Flushed
+    | Drained
     | GroupDeleted
     | Cancel
 )

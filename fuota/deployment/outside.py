@@ -11,6 +11,7 @@ import trio
 from fuota.deployment.air import Air
 from fuota.deployment.effects import Multicast
 from fuota.deployment.messages import (
+    Drained,
     Flushed,
     FragmentsEnqueued,
     GroupCreated,
@@ -28,6 +29,9 @@ from fuota.network.retry import persistently
 from fuota.services import Services
 
 log = structlog.get_logger(__name__)
+
+DRAINING = 2.0
+"""Seconds between two looks at what is left in the queue for devices that have settled."""
 
 LOOK = 30.0
 """Seconds between two looks for the group, while nothing is put into its queue."""
@@ -116,6 +120,22 @@ class Outside:
         if left:
             log.warning("downlinks still wait, and the window has closed", group=group.name, left=left)
         return Waiting(left)
+
+    async def drain(self, group_id: str, until: datetime) -> Drained | GroupLost:
+        """Look at the queue now and then, until it is empty or the window has closed."""
+        group = self._known(group_id)
+        while (remaining := (until - self._clock.now()).total_seconds()) > 0:
+            try:
+                left = await persistently(partial(self._network.waiting, group), trouble=self._troubled)
+            except GroupGone as error:
+                return GroupLost(group_id, str(error))
+            except Refused as error:
+                log.warning("what waits in a queue is not known", group=group.name, error=str(error))
+                break
+            if not left:
+                break
+            await trio.sleep(min(DRAINING, remaining))
+        return Drained()
 
     async def flush(self, group_id: str) -> Flushed:
         """So that what devices have not heard is not sent twice in the next window."""

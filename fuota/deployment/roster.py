@@ -37,6 +37,7 @@ class Roster:
             prepared=stages[Stage.PREPARED],
             asked=stages[Stage.ASKED],
             ready=stages[Stage.READY],
+            unheard=stages[Stage.UNHEARD],
             leaving=stages[Stage.LEAVING],
             settled=stages[Stage.SETTLED],
             complete=complete,

@@ -129,6 +129,14 @@ class Settling:
 
 
 @attrs.frozen
+class Draining:
+    """All devices have settled, and still listen: the group is deleted when nothing waits in its queue."""
+
+    group_id: str
+    until: datetime
+
+
+@attrs.frozen
 class Abandoning:
     """The deployment can not go on; the devices that are left are let go."""
 
@@ -163,6 +171,7 @@ State = (
     | RestoringGroup
     | AwaitingEnd
     | Settling
+    | Draining
     | Abandoning
     | DeletingGroup
     | Ended

@@ -22,6 +22,7 @@ from fuota.device.states import (
     State,
     StillListening,
     Unconfirmed,
+    Unheard,
     Waiting,
     Withdrawing,
 )
@@ -116,7 +117,16 @@ def effects(assignment: Assignment, state: State) -> tuple[Effect, ...]:
             return (WakeAt(deadline),)
         case Withdrawing():
             return (Withdraw(),)
-        case Waiting() | Prepared() | Listening() | Complete() | Unconfirmed() | Released() | Failed():
+        case (
+            Waiting()
+            | Prepared()
+            | Listening()
+            | Unheard()
+            | Complete()
+            | Unconfirmed()
+            | Released()
+            | Failed()
+        ):
             return ()
         case _:
             assert_never(state)

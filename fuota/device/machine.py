@@ -1,7 +1,7 @@
 """The life of a device in its deployment, as a pure function.
 
     Waiting ─ JoiningGroup ─ SettingUpGroup ─ SettingUpFragments ─ Prepared
-        ─ SettingUpSession (─ CorrectingClock) ─ Listening ─ AskingStatus (─ StillListening)
+        ─ SettingUpSession (─ CorrectingClock) ─ Listening | Unheard ─ AskingStatus (─ StillListening)
         ─ Complete | Unconfirmed | Released | (Withdrawing ─) Failed
 
 Every request is repeated until it is answered or `unicast_attempts` are used up, at once where the network
@@ -44,9 +44,11 @@ from fuota.device.states import (
     State,
     StillListening,
     Unconfirmed,
+    Unheard,
     Waiting,
     Withdrawing,
 )
+from fuota.device.verdict import ask_later, status_answered, status_patience
 from fuota.fate import Dropped
 from fuota.lorawan.fragmentation import FragSessionSetupAns, FragSessionStatusAns
 from fuota.lorawan.multicast import McClassBSessionAns, McClassCSessionAns, McGroupSetupAns
@@ -68,6 +70,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
 
         case (SettingUpGroup() | SettingUpFragments() | SettingUpSession() | CorrectingClock() | AskingStatus()), Abandon(detail):
             return Withdrawing(Failed(Reason.ABANDONED, detail))
+        case Unheard(otherwise=otherwise), Abandon(): return Withdrawing(otherwise)
         case _, Abandon(detail): return Failed(Reason.ABANDONED, detail)
         case _, Refused(unknown=True, detail=detail): return Failed(Reason.UNKNOWN_DEVICE, detail)
         case _, Refused(detail=detail): return Failed(Reason.NETWORK_REFUSED, detail)
@@ -92,7 +95,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case SettingUpFragments(dropped=why), Expired(): return _unanswered("FragSessionSetupReq", why)
 
         case Prepared(), Arrange(session): return _arranged(plan, session, now)
-        case (SettingUpSession() | CorrectingClock() | Listening() | AskingStatus() | StillListening()), Arrange(session) \
+        case (SettingUpSession() | CorrectingClock() | Listening() | Unheard() | AskingStatus() | StillListening()), Arrange(session) \
                 if session.number > state.session.number:
             return _arranged(plan, session, now)
 
@@ -106,10 +109,16 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
             return SettingUpSession(session, attempt + 1, patience(plan, now), otherwise)
         case SettingUpSession(session, attempt, deadline, otherwise), Dropped(reason=why):
             return SettingUpSession(session, attempt, deadline, otherwise, why)
-        case SettingUpSession(otherwise=Failed(Reason.NO_ANSWER), dropped=why), Expired() | Close() | Verify() | Release() \
-                if why:
-            return _unanswered("the session request", why)
+        case SettingUpSession(session, _, _, otherwise, why), Expired() | Close() | Verify() | Release() \
+                if otherwise.reason is Reason.NO_ANSWER:
+            return Unheard(session, _unanswered("the session request", why))
         case (SettingUpSession() | CorrectingClock()), Expired() | Close() | Verify() | Release(): return state.otherwise
+        case Unheard(), Answered(McClassCSessionAns() | McClassBSessionAns() as answer, at) if answer.mc_group_id == plan.mc_group_id:
+            return _heard_late(state, answer, at)
+        case Unheard(session, otherwise), Verify():
+            last = plan.unicast_attempts
+            return AskingStatus(session, last, status_patience(plan, last, now), otherwise=otherwise)
+        case Unheard(), Release(): return state.otherwise
         case Prepared(), Close() | Verify() | Release():
             return Failed(Reason.START_MISSED, "the session began before the device was told of it")
 
@@ -118,13 +127,16 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
 
         case (AskingStatus() | StillListening()), Answered(FragSessionStatusAns() as answer, at) \
                 if answer.frag_index == plan.frag_index and at >= state.session.start:
-            return _status_answered(plan, state, answer, at, now)
-        case AskingStatus(session, attempt), Expired() | Dropped() if attempt < plan.unicast_attempts:
-            return AskingStatus(session, attempt + 1, status_patience(plan, attempt + 1, now))
-        case AskingStatus(session, attempt, deadline), Dropped(reason=why): return AskingStatus(session, attempt, deadline, why)
-        case AskingStatus(session), Expired() if now < session.end: return _ask_later(plan, session, now)
-        case AskingStatus(dropped=why), Expired(): return _unanswered("FragSessionStatusReq", why)
-        case StillListening(session), Expired(): return AskingStatus(session, 1, status_patience(plan, 1, now))
+            return status_answered(plan, state, answer, at, now)
+        case AskingStatus(session, attempt, otherwise=otherwise), Expired() | Dropped() if attempt < plan.unicast_attempts:
+            return AskingStatus(session, attempt + 1, status_patience(plan, attempt + 1, now), otherwise=otherwise)
+        case AskingStatus(session, attempt, deadline, _, otherwise), Dropped(reason=why):
+            return AskingStatus(session, attempt, deadline, why, otherwise)
+        case AskingStatus(session, otherwise=otherwise), Expired() if now < session.end and not isinstance(otherwise, Failed):
+            return ask_later(plan, session, now, otherwise)
+        case AskingStatus(), Expired(): return _silent(state)
+        case StillListening(session, _, otherwise), Expired():
+            return AskingStatus(session, 1, status_patience(plan, 1, now), otherwise=otherwise)
 
         case _: return state
     # fmt: on
@@ -135,21 +147,16 @@ def patience(plan: Plan, now: datetime) -> datetime:
     return now + plan.unicast_timeout
 
 
-def status_patience(plan: Plan, attempt: int, now: datetime) -> datetime:
-    """The same for the status: nobody has failed before the longest delay the device was allowed.
-
-    2^(BlockAckDelay + 4) s, and some more for the receive windows (TS004 section 5.8).
-    """
-    delay = timedelta(seconds=2 ** (plan.block_ack_delay + 4) + 5)
-    return now + (
-        plan.unicast_timeout if attempt < plan.unicast_attempts else max(plan.unicast_timeout, delay)
-    )
-
-
 def _unanswered(request: str, dropped: str) -> Failed:
     if dropped:
         return Failed(Reason.NOT_SENT, f"{request}, the last time: {dropped}")
     return Failed(Reason.NO_ANSWER, f"to {request}")
+
+
+def _silent(state: AskingStatus) -> State:
+    if state.otherwise is not None:
+        return state.otherwise
+    return _unanswered("FragSessionStatusReq", state.dropped)
 
 
 def _group_answered(plan: Plan, answer: McGroupSetupAns, now: datetime) -> State:
@@ -193,6 +200,16 @@ def _session_answered(
     return CorrectingClock(state.session, state.attempt, patience(plan, now), _disagreement(answer, off))
 
 
+def _heard_late(
+    state: Unheard, answer: McClassBSessionAns | McClassCSessionAns, received_at: datetime
+) -> State:
+    """An answer that arrives when the session has begun already."""
+    off = _clock_error(state.session, answer.time_to_start, received_at)
+    if off is None or abs(off) > CLOCK_TOLERANCE or answer.dr_error or answer.freq_error:
+        return state
+    return Listening(state.session)
+
+
 def _clock_error(session: Session, time_to_start: int | None, received_at: datetime) -> timedelta | None:
     """By how much the device's clock is ahead of ours; None if it does not say."""
     if time_to_start is None or time_to_start == CLOCK_UNKNOWN:
@@ -210,40 +227,6 @@ def _disagreement(answer: McClassBSessionAns | McClassCSessionAns, off: timedelt
     if answer.time_to_start is None:
         return Failed(Reason.START_MISSED, "by the device's clock")
     return Failed(Reason.CLOCK_OFF, "the device does not know the time")
-
-
-def _ask_later(plan: Plan, session: Session, now: datetime) -> State:
-    """Half as long again as the window has been open: a few questions, however long it is."""
-    pause = max(plan.unicast_timeout, (now - session.start) / 2)
-    return StillListening(session, min(now + pause, session.end))
-
-
-def _status_answered(
-    plan: Plan,
-    state: AskingStatus | StillListening,
-    answer: FragSessionStatusAns,
-    received_at: datetime,
-    now: datetime,
-) -> State:
-    """MissingFrag alone decides nothing: device stacks disagree on it (TS004 section 5.2)."""
-    # what is absent (TS004-2.0.0: the session does not exist) has not been received
-    received, missing = answer.nb_frag_received or 0, answer.missing_frag or 0
-    if answer.not_enough_matrix_memory:
-        return Failed(Reason.NOT_ENOUGH_MEMORY, "to rebuild what was lost")
-    if missing == 0 and received >= plan.nb_frag:
-        return Complete(received)
-    if isinstance(state, StillListening):
-        return state
-    if now < state.session.end:
-        return _ask_later(plan, state.session, now)
-    if received_at < state.session.end and state.attempt < plan.unicast_attempts:
-        return state  # it was on its way for long, and says nothing about the end
-    if received >= plan.nb_frag:
-        return Unconfirmed(received, missing)
-    return Failed(
-        Reason.INCOMPLETE,
-        f"{received} fragments received of at least {plan.nb_frag}, {missing} reported missing",
-    )
 
 
 def _named(bits: dict[str, bool]) -> str:

@@ -21,6 +21,7 @@ from fuota.device.states import (
     State,
     StillListening,
     Unconfirmed,
+    Unheard,
     Waiting,
     Withdrawing,
 )
@@ -32,16 +33,18 @@ class Stage(IntEnum):
     """Each stage is the wait for the next. ASKED is the last attempt with the session request, or any but the
     first of one that has answered, and whose clock was asked to be put right: it has had its time to
     agree, whereas one that is PREPARED has attempts left. (An only attempt may not have been made yet, or
-    leave no time to put a clock right: the start is put off once for that.) Only the end of the deployment
-    waits for one that is LEAVING."""
+    leave no time to put a clock right: the start is put off once for that.) For one that is UNHEARD nobody
+    waits or sends, but it is asked with the others what it has. Only the end of the deployment waits for one
+    that is LEAVING."""
 
     GROUP = 0
     FRAGMENTS = 1
     PREPARED = 2
     ASKED = 3
     READY = 4
-    LEAVING = 5
-    SETTLED = 6
+    UNHEARD = 5
+    LEAVING = 6
+    SETTLED = 7
 
 
 @attrs.frozen
@@ -76,6 +79,8 @@ def standing(plan: Plan, state: State) -> Standing:
             return Standing(Stage.ASKED if asked else Stage.PREPARED)
         case Listening(session) | AskingStatus(session) | StillListening(session):
             return Standing(Stage.READY, session.number)
+        case Unheard():
+            return Standing(Stage.UNHEARD)
         case Withdrawing():
             return Standing(Stage.LEAVING)
         case Complete():

@@ -99,6 +99,15 @@ class Listening:
 
 
 @attrs.frozen
+class Unheard:
+    """The session has begun, and no answer to its request was heard: which may be all that was lost."""
+
+    session: Session
+    otherwise: "Failed"
+    """How the device has failed if it does not know of any fragments either."""
+
+
+@attrs.frozen
 class AskingStatus:
     """FragSessionStatusReq is out (TS004 section 5.1)."""
 
@@ -106,6 +115,8 @@ class AskingStatus:
     attempt: int
     deadline: datetime
     dropped: str = ""
+    otherwise: "Failed | Unconfirmed | None" = None
+    """What the device is if nothing is heard of it; None: it has failed to answer."""
 
 
 @attrs.frozen
@@ -114,6 +125,8 @@ class StillListening:
 
     session: Session
     deadline: datetime
+    otherwise: "Unconfirmed | None" = None
+    """It has enough by what it said before, though not all: it may be reset before it can say so again."""
 
 
 @attrs.frozen
@@ -164,6 +177,7 @@ State = (
     | SettingUpSession
     | CorrectingClock
     | Listening
+    | Unheard
     | AskingStatus
     | StillListening
     | Withdrawing

@@ -19,6 +19,7 @@ class Stack(Enum):
     TEXT = "text"
     LORAMAC_NODE = "LoRaMac-node"
     SWL2001 = "SWL2001"
+    ZEPHYR = "Zephyr"
 
 
 @attrs.frozen(kw_only=True)
@@ -32,6 +33,8 @@ class Behaviour:
     refuses: Mapping[type[Command], Command] = attrs.field(factory=dict, hash=False)
     """Requests that it does not take either, each with what is answered instead; for instance
     `{McGroupSetupReq: McGroupSetupAns(mc_group_id=0, id_error=True)}`."""
+    loses: frozenset[type[Command]] = frozenset()
+    """Answers that no gateway hears, though it did what it was asked; as in `{McClassCSessionAns}`."""
     answer_delay: timedelta = timedelta(milliseconds=500)
     """Between a downlink and the uplink with its answers."""
     clock_offset: timedelta = timedelta(0)
@@ -46,6 +49,9 @@ class Behaviour:
     """Octets that all its fragments may take; a larger FragSessionSetupReq is refused."""
     max_lost: int | None = None
     """Lost uncoded fragments that the decoder has room to repair; with more the session is dead."""
+    trailing: int = 0
+    """Fragments that it has to hear beyond those that complete the block, though it says already that it has
+    all. (LoRaMac-node needed one until 2022.)"""
     wrong_root_key: bool = False
     """Its McRootKey is not the one that the server has been told."""
     stack: Stack = Stack.TEXT

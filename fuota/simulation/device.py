@@ -86,7 +86,7 @@ class Device:
             due, package, answer = entry
             if due > now or f_port not in (0, package.port):
                 waiting.append(entry)
-            elif command := answer.at(now):
+            elif (command := answer.at(now)) and type(command) not in self.behaviour.loses:
                 octets = package.write(command, version=VERSION)
                 if f_port and len(data) + len(octets) > UPLINK_ROOM:
                     waiting.append(entry)

@@ -35,16 +35,21 @@ class Session:
     lost: int = 0
     """Uncoded fragments passed over, as far as the highest N shows; repair does not lower it."""
     out_of_memory: bool = False
+    trailing: int = 0
+    """See `Behaviour`."""
 
     def take(self, n: int, octets: bytes, max_lost: int | None) -> bool:
-        """Receive fragment N; true if it completes the block. Then, as device stacks do, take no more."""
-        if self.decoder.complete or self.out_of_memory:
+        """Receive fragment N; true if with it there is the block. Then, as device stacks do, take no more."""
+        if self.out_of_memory:
             return False
+        if self.decoder.complete:
+            self.trailing -= 1
+            return self.trailing == 0
         uncoded = self.setup.nb_frag
         self.lost += max(0, min(n - 1, uncoded) - min(self.highest, uncoded))
         self.highest = max(self.highest, n)
         self.out_of_memory = max_lost is not None and self.lost > max_lost
-        return not self.out_of_memory and self.decoder.receive(n, octets)
+        return not self.out_of_memory and self.decoder.receive(n, octets) and not self.trailing
 
     def status(self, stack: Stack) -> FragSessionStatusAns:
         """The answer to FragSessionStatusReq as this stack gives it (what was seen in running code)."""
@@ -53,6 +58,8 @@ class Session:
             received, missing = self.highest, self.lost & 0xFF
         elif stack is Stack.SWL2001 and self.decoder.complete and not self.lost:
             missing = 1
+        elif stack is Stack.ZEPHYR:  # which takes fragments enough for the whole block
+            missing = min(max(self.setup.nb_frag - received, 0), MANY)
         return FragSessionStatusAns(
             frag_index=self.setup.frag_index,
             nb_frag_received=received,
@@ -96,7 +103,7 @@ class Reassembly:
         too_large = request.nb_frag * request.frag_size > self._behaviour.memory
         if not unsupported and not too_large:
             decoder = Decoder(request.nb_frag, request.frag_size)
-            self.sessions[request.frag_index] = Session(request, decoder)
+            self.sessions[request.frag_index] = Session(request, decoder, trailing=self._behaviour.trailing)
         return FragSessionSetupAns(
             frag_index=request.frag_index, encoding_unsupported=unsupported, not_enough_memory=too_large
         )

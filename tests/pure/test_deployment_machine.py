@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from fuota.deployment.effects import (
     CreateGroup,
     DeleteGroup,
+    Drain,
     Flush,
     Leave,
     Multicast,
@@ -22,6 +23,7 @@ from fuota.deployment.machine import BEACON_ACQUISITION, PATIENT, opening, sessi
 from fuota.deployment.messages import (
     Cancel,
     Counted,
+    Drained,
     Expired,
     Fact,
     Flushed,
@@ -43,6 +45,7 @@ from fuota.deployment.states import (
     CreatingGroup,
     CreatingGroupInVain,
     DeletingGroup,
+    Draining,
     Ended,
     RestoringGroup,
     Session,
@@ -64,10 +67,12 @@ def tally(
     prepared: int = 0,
     asked: int = 0,
     ready: int = 0,
+    unheard: int = 0,
     leaving: int = 0,
     settled: int = 0,
+    complete: int = 0,
 ) -> Tally:
-    return Tally(group, fragments, prepared, asked, ready, leaving, settled, complete=0)
+    return Tally(group, fragments, prepared, asked, ready, unheard, leaving, settled, complete)
 
 
 def transmitting(
@@ -337,6 +342,38 @@ def test_a_group_that_is_deleted_while_devices_join_is_made_again(plan: Plan, no
     assert step(plan, SettingUpGroups("g"), GroupLost("g", "not found"), now) == CreatingGroup()
     again = SettingUpGroups("h")
     assert step(plan, again, GroupLost("g", "not found"), now) is again, "another device says it late"
+
+
+@pytest.mark.parametrize("kind", [AwaitingEnd, Settling])
+def test_what_waits_in_the_queue_of_devices_that_have_settled_is_sent(
+    kind: type[AwaitingEnd | Settling], plan: Plan, session: Session
+) -> None:
+    """Some say that they are complete when they have fragments enough, and need one or two more to finish."""
+    state, now = kind("g", session, plan.fragments), session.end - timedelta(seconds=1)
+    done = tally(settled=3, complete=1)
+    draining = step(plan, state, Counted(done), now)
+    assert draining == Draining("g", session.end)
+    assert effects(plan, draining) == (Drain("g", session.end),)
+    for fact in (Drained(), GroupLost("g", "not found")):
+        assert step(plan, draining, fact, now) == DeletingGroup(Why.DONE, "")
+    assert step(plan, draining, Cancel(), now) == Abandoning(Why.CANCELLED, "cancelled")
+    assert step(plan, state, Counted(done), session.end) == DeletingGroup(Why.DONE, "")
+    assert step(plan, state, Counted(tally(settled=3)), now) == DeletingGroup(Why.DONE, ""), "nobody listens"
+
+
+def test_nobody_is_sent_to_of_whom_nothing_was_heard_but_they_are_told_of_the_end(
+    plan: Plan, session: Session, now: datetime
+) -> None:
+    arranging = ArrangingSession("g", session, 0)
+    abandoned = step(plan, arranging, Counted(tally(unheard=2, settled=1)), now)
+    assert abandoned == Abandoning(Why.NOBODY_LEFT, "no device is left to send to")
+    assert step(plan, abandoned, Counted(tally(unheard=1, settled=2)), now) is abandoned
+    over = step(plan, abandoned, Counted(tally(settled=3)), now)
+    assert over == DeletingGroup(Why.NOBODY_LEFT, "no device is left to send to")
+    settling = Settling("g", session, plan.fragments)
+    assert step(plan, settling, Counted(tally(unheard=1, settled=2)), now) is settling
+    one_ready = Counted(tally(ready=2, unheard=1))
+    assert step(plan, arranging, one_ready, now) == AwaitingStart("g", session, 0)
 
 
 def test_a_cancelled_deployment_deletes_its_group_even_one_that_is_still_being_made(

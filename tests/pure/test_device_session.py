@@ -10,14 +10,18 @@ from fuota.deployment.states import Session
 from fuota.device.effects import Ask, Assignment, effects
 from fuota.device.machine import step
 from fuota.device.messages import (
+    Abandon,
     Answered,
     Arrange,
     ClockAnswered,
     Close,
     Expired,
+    Release,
+    Verify,
 )
 from fuota.device.states import (
     AskingStatus,
+    Complete,
     CorrectingClock,
     Failed,
     Listening,
@@ -26,9 +30,11 @@ from fuota.device.states import (
     SettingUpSession,
     State,
     StillListening,
+    Unheard,
+    Withdrawing,
 )
 from fuota.lorawan.eui import EUI64
-from tests.pure.answers import asked, session_answer
+from tests.pure.answers import SECOND, asked, session_answer, status_answer
 
 
 @pytest.mark.parametrize("kind", [AskingStatus, StillListening])
@@ -130,4 +136,37 @@ def test_whoever_has_not_agreed_when_the_session_begins_is_not_part_of_it(
     assert isinstance(late, Failed)
     assert late.reason is Reason.START_MISSED
     silent = asked(session, 1, now)
-    assert step(plan, silent, Close(session), session.start) is silent.otherwise
+    heard = attrs.evolve(silent, otherwise=Failed(Reason.CLOCK_OFF, ""))
+    assert step(plan, heard, Close(session), session.start) is heard.otherwise
+    assert step(plan, silent, Close(session), session.start) == Unheard(session, silent.otherwise)
+    assert step(plan, silent, Expired(), now) != Unheard(session, silent.otherwise), "it has attempts left"
+    last = attrs.evolve(silent, attempt=3)
+    assert step(plan, last, Expired(), now) == Unheard(session, silent.otherwise)
+
+
+def test_one_whose_answer_was_lost_is_asked_with_the_others_what_it_has(
+    plan: Plan, session: Session, now: datetime
+) -> None:
+    silent = Failed(Reason.NO_ANSWER, "to the session request")
+    unheard, at = Unheard(session, silent), session.end
+    asking = step(plan, unheard, Verify(session), at)
+    assert isinstance(asking, AskingStatus)
+    assert step(plan, asking, Answered(status_answer(41, 0), at), at) == Complete(41)
+    assert step(plan, asking, Expired(), at) == silent, "once"
+    assert step(plan, asking, Expired(), at - SECOND) == silent, "nobody waits for the end of its window"
+    heard = step(plan, asking, Answered(status_answer(30, 11), at - SECOND), at - SECOND)
+    assert isinstance(heard, StillListening)
+    assert step(plan, unheard, Release(), at) == silent
+    assert step(plan, unheard, Abandon("over"), at) == Withdrawing(silent)
+    again = step(plan, unheard, Arrange(attrs.evolve(session, number=2)), at)
+    assert isinstance(again, SettingUpSession)
+
+
+def test_an_answer_that_comes_when_the_session_has_begun_may_still_be_one(
+    plan: Plan, session: Session, now: datetime
+) -> None:
+    unheard = Unheard(session, Failed(Reason.NO_ANSWER, ""))
+    late = session.start + SECOND
+    assert step(plan, unheard, Answered(session_answer(100), now), late) == Listening(session)
+    assert step(plan, unheard, Answered(session_answer(160), now), late) is unheard, "its clock is off"
+    assert step(plan, unheard, Answered(session_answer(100, dr_error=True), now), late) is unheard

@@ -63,6 +63,51 @@ def test_too_little_memory_is_final(plan: Plan, session: Session) -> None:
     assert after.reason is Reason.NOT_ENOUGH_MEMORY
 
 
+def test_the_bit_for_memory_may_be_of_an_earlier_session(plan: Plan, session: Session) -> None:
+    """Device stacks in the field never take it back: then the numbers decide, when the window has closed."""
+    now, early = session.end, session.end - SECOND
+    asking = AskingStatus(session, 3, now)
+    sticky = status_answer(41, 0, no_memory=True)
+    assert step(plan, asking, Answered(sticky, now), now) == Unconfirmed(41, 0)
+    for answer in (sticky, status_answer(30, 11, no_memory=True)):
+        assert isinstance(step(plan, asking, Answered(answer, early), early), StillListening)
+    for answer in (status_answer(45, 4, no_memory=True), status_answer(0, 0, no_memory=True)):
+        after = step(plan, asking, Answered(answer, now), now)
+        assert isinstance(after, Failed)
+        assert after.reason is Reason.NOT_ENOUGH_MEMORY
+
+
+def test_what_it_said_before_it_was_reset_is_not_forgotten(plan: Plan, session: Session) -> None:
+    """A device that starts its new image knows of no session afterwards, or says nothing any more."""
+    early, now = session.end - SECOND, session.end
+    state = step(plan, AskingStatus(session, 1, early), Answered(status_answer(45, 3), early), early)
+    assert isinstance(state, StillListening)
+    assert step(plan, state, Answered(status_answer(0, 0), early), early) == state
+    state = step(plan, state, Expired(), now)
+    assert isinstance(state, AskingStatus)
+    assert step(plan, state, Answered(status_answer(0, 0), now), now) == Unconfirmed(45, 3)
+    for _ in range(3):
+        state = step(plan, state, Expired(), now)
+    assert state == Unconfirmed(45, 3)
+
+
+def test_one_that_knows_of_no_fragments_may_have_been_reset(plan: Plan, session: Session) -> None:
+    now = session.end
+    after = step(plan, AskingStatus(session, 1, now), Answered(status_answer(0, 0), now), now)
+    assert isinstance(after, Failed)
+    assert "reset" in after.detail
+
+
+def test_a_count_that_was_never_sent_is_read_the_other_way_round(plan: Plan, session: Session) -> None:
+    """Old device stacks send the octets of NbFragReceived with the high one first."""
+    now = session.end
+    few = step(plan, AskingStatus(session, 1, now), Answered(status_answer(10 << 8, 0), now), now)
+    assert isinstance(few, Failed)
+    assert few.detail.startswith("10 fragments received")
+    enough = step(plan, AskingStatus(session, 1, now), Answered(status_answer(45 << 8, 0), now), now)
+    assert enough == Complete(45)
+
+
 def test_while_its_window_is_open_a_device_is_never_given_up(plan: Plan, session: Session) -> None:
     now = session.start + 20 * SECOND
     asking = AskingStatus(session, 3, now)

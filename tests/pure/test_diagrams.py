@@ -142,7 +142,7 @@ def test_what_can_not_be_followed_is_an_error(returned: str, tmp_path: Path) -> 
 
 
 def deployment_facts(plan: Plan, state: object, now: datetime) -> list[deployment.Fact]:
-    stages = ("group", "fragments", "prepared", "asked", "ready", "leaving")
+    stages = ("group", "fragments", "prepared", "asked", "ready", "unheard", "leaving")
     crowds: list[tuple[str, ...]] = [(), *((stage,) for stage in stages), ("prepared", "ready")]
     tallies = [
         deployment.Tally(**{stage: int(stage in crowd) for stage in stages}, settled=1, complete=1)
@@ -157,6 +157,7 @@ def deployment_facts(plan: Plan, state: object, now: datetime) -> list[deploymen
         *map(deployment.FragmentsEnqueued, (1, plan.fragments, plan.fragments + 1)),
         *map(deployment.Waiting, (0, 1)),
         deployment.Flushed(),
+        deployment.Drained(),
         *map(deployment.Counted, tallies),
         *map(deployment.Expired, tallies),
     ]

@@ -79,6 +79,7 @@ DEPLOYMENTS: list[deployment.State] = [
     deployment.RestoringGroup(SESSION, 1),
     deployment.AwaitingEnd(GROUP, SESSION, 348),
     deployment.Settling(GROUP, SESSION, 348),
+    deployment.Draining(GROUP, DEADLINE),
     deployment.Abandoning(deployment.Why.CANCELLED, "by an operator"),
     deployment.DeletingGroup(deployment.Why.GROUP_LOST, "multicast-group does not exist"),
     deployment.Ended(deployment.Why.DONE, ""),
@@ -86,6 +87,8 @@ DEPLOYMENTS: list[deployment.State] = [
 
 BATCH = deployment.Transmitting(GROUP, SESSION, 64, 1, 2, 84, DEADLINE)
 
+ASKING_UNHEARD = device.AskingStatus(SESSION, 3, DEADLINE, "", device.Failed(device.Reason.NO_ANSWER, ""))
+ENOUGH = device.StillListening(SESSION, DEADLINE, device.Unconfirmed(348, 2))
 DROPPED = device.SettingUpGroup(3, DEADLINE, GROUP, dropped="too large")
 
 DEVICES: list[device.State] = [
@@ -97,6 +100,7 @@ DEVICES: list[device.State] = [
     device.SettingUpSession(SESSION, 1, DEADLINE, device.Failed(device.Reason.NO_ANSWER, "")),
     device.CorrectingClock(SESSION, 1, DEADLINE, device.Failed(device.Reason.CLOCK_OFF, "17 s behind")),
     device.Listening(SESSION),
+    device.Unheard(SESSION, device.Failed(device.Reason.NO_ANSWER, "to the session request")),
     device.AskingStatus(SESSION, 3, DEADLINE),
     device.StillListening(SESSION, DEADLINE),
     device.Withdrawing(device.Failed(device.Reason.ABANDONED, "cancelled")),
@@ -110,6 +114,8 @@ TEXTS: dict[str, str] = {
     **{f"deployment-{tag}": dump_state(s) for tag, s in zip(DEPLOYMENT_STATES, DEPLOYMENTS, strict=True)},
     **{f"device-{tag}": dump_state(s) for tag, s in zip(DEVICE_STATES, DEVICES, strict=True)},
     "device-setting-up-group-dropped": dump_state(DROPPED),
+    "device-asking-status-unheard": dump_state(ASKING_UNHEARD),
+    "device-still-listening-enough": dump_state(ENOUGH),
     "deployment-transmitting-batch": dump_state(BATCH),
     "plan": dump_plan(PLAN),
     "plan-chirpstack4": dump_plan(PLAN_4),
@@ -134,8 +140,12 @@ def test_stored_state_of_a_deployment_loads(tag: str, state: deployment.State) -
     assert load_deployment_state(dump_state(state)) == state
 
 
-def test_what_is_stored_of_a_dropped_request_loads() -> None:
+def test_what_is_stored_of_other_cases_loads() -> None:
     assert load_device_state(golden("device-setting-up-group-dropped")) == DROPPED
+    assert load_device_state(golden("device-asking-status-unheard")) == ASKING_UNHEARD
+    assert load_device_state(golden("device-still-listening-enough")) == ENOUGH
+    told = attrs.evolve(ASKING_UNHEARD, otherwise=ENOUGH.otherwise)
+    assert load_device_state(dump_state(told)) == told
 
 
 def test_what_is_stored_of_a_batch_loads() -> None:

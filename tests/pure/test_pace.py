@@ -22,7 +22,7 @@ from fuota.deployment.states import (
 )
 
 SECOND = timedelta(seconds=1)
-READY = Tally(group=0, fragments=0, prepared=0, asked=0, ready=3, leaving=0, settled=0, complete=0)
+READY = Tally(group=0, fragments=0, prepared=0, asked=0, ready=3, unheard=0, leaving=0, settled=0, complete=0)
 
 
 @pytest.fixture

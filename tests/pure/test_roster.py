@@ -37,7 +37,7 @@ def test_each_device_is_counted_where_it_stands_last() -> None:
     roster.note(dev_eui(0), Standing(Stage.PREPARED))
     tally = roster.tally(1)
     assert tally == Tally(
-        group=2, fragments=0, prepared=1, asked=0, ready=0, leaving=0, settled=0, complete=0
+        group=2, fragments=0, prepared=1, asked=0, ready=0, unheard=0, leaving=0, settled=0, complete=0
     )
     assert tally.under_way() == {"group": 2, "prepared": 1}
     assert not tally.all_settled
@@ -56,7 +56,7 @@ def test_one_that_is_leaving_has_not_settled_and_is_awaited_for_nothing_else(pla
     roster.note(dev_eui(0), standing(plan, Withdrawing(Failed(Reason.ABANDONED, ""))))
     tally = roster.tally(1)
     assert tally == Tally(
-        group=0, fragments=0, prepared=0, asked=0, ready=0, leaving=1, settled=0, complete=0
+        group=0, fragments=0, prepared=0, asked=0, ready=0, unheard=0, leaving=1, settled=0, complete=0
     )
     assert tally.under_way() == {"leaving": 1}
     assert not tally.all_settled

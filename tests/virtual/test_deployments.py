@@ -12,7 +12,7 @@ import structlog
 from trio.testing import MockClock
 
 from fuota.deployment.plan import MulticastClass, StatusRequest
-from fuota.deployment.states import Transmitting, Why
+from fuota.deployment.states import Draining, Transmitting, Why
 from fuota.device.states import Complete, Failed, Reason, Released, State
 from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import Conflict, Milestone
@@ -153,6 +153,44 @@ async def test_a_network_that_takes_fragments_quicker_than_it_sends_them(
     assert waiting == sorted(waiting, reverse=True)
     assert {device.image for device in devices} == {IMAGE}
     assert result.why is Why.DONE
+
+
+async def test_what_still_waits_is_sent_to_devices_that_say_they_have_all(autojump_clock: MockClock) -> None:
+    """The last of them says so when some fifty of 61 have been sent, and they need 59 to finish."""
+    devices, journal = simulated(3, lambda _: Behaviour(trailing=18)), MemoryJournal()
+    radio = Radio(fragment_interval=timedelta(seconds=2.5))
+    async with server(devices, radio=radio, journal=journal) as running:
+        result = await running.carry_out(
+            order(
+                devices,
+                multicast_timeout=8,
+                request_fragmentation_session_status=StatusRequest.AFTER_FRAGMENT_ENQUEUE,
+            )
+        )
+    assert any(isinstance(transition.state, Draining) for transition in journal.history)
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
+
+
+@pytest.mark.parametrize("asked", [StatusRequest.AFTER_FRAGMENT_ENQUEUE, StatusRequest.AFTER_SESSION_TIMEOUT])
+async def test_a_device_whose_answer_to_the_session_request_is_lost_gets_the_image_and_says_so(
+    asked: StatusRequest, autojump_clock: MockClock
+) -> None:
+    lossy = Behaviour(loses=frozenset({McClassCSessionAns}))
+    devices = simulated(3, lambda number: lossy if number == 1 else Behaviour())
+    async with server(devices) as running:
+        result = await running.carry_out(order(devices, request_fragmentation_session_status=asked))
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
+
+
+async def test_when_nobody_was_heard_to_agree_nothing_is_sent(autojump_clock: MockClock) -> None:
+    devices = simulated(2, lambda _: Behaviour(ignores=frozenset({McClassCSessionReq})))
+    async with server(devices) as running:
+        result = await running.carry_out(order(devices))
+        assert not running.world.chirpstack.groups
+    assert result.why is Why.NOBODY_LEFT
+    assert {reason(result.state(device.dev_eui)) for device in devices} == {Reason.NO_ANSWER}
 
 
 async def test_devices_are_asked_early_when_the_order_says_so(autojump_clock: MockClock) -> None:

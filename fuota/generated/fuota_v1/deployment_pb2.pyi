@@ -173,6 +173,8 @@ class _DeploymentStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Deplo
     DEPLOYMENT_STATE_DELETING_GROUP: _DeploymentState.ValueType  # 13
     """All devices have ended: ChirpStack is asked to delete the group."""
     DEPLOYMENT_STATE_ENDED: _DeploymentState.ValueType  # 14
+    DEPLOYMENT_STATE_DRAINING: _DeploymentState.ValueType  # 15
+    """All devices have settled; what still waits in the group's queue is sent, for some may need it to finish."""
 
 class DeploymentState(_DeploymentState, metaclass=_DeploymentStateEnumTypeWrapper):
     """---- What has become of it -------------------------------------------------------------------------------
@@ -208,6 +210,8 @@ DEPLOYMENT_STATE_ABANDONING: DeploymentState.ValueType  # 12
 DEPLOYMENT_STATE_DELETING_GROUP: DeploymentState.ValueType  # 13
 """All devices have ended: ChirpStack is asked to delete the group."""
 DEPLOYMENT_STATE_ENDED: DeploymentState.ValueType  # 14
+DEPLOYMENT_STATE_DRAINING: DeploymentState.ValueType  # 15
+"""All devices have settled; what still waits in the group's queue is sent, for some may need it to finish."""
 Global___DeploymentState: _TypeAlias = DeploymentState  # noqa: Y015
 
 class _EndReason:
@@ -266,6 +270,8 @@ class _DeviceStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeviceSta
     """Its clock is off: ForceDeviceResyncReq is out."""
     DEVICE_STATE_LISTENING: _DeviceState.ValueType  # 9
     """It has agreed to the session."""
+    DEVICE_STATE_UNHEARD: _DeviceState.ValueType  # 17
+    """The session has begun, and no answer to its request was heard. It is asked with the others what it has."""
     DEVICE_STATE_ASKING_STATUS: _DeviceState.ValueType  # 10
     """FragSessionStatusReq is out."""
     DEVICE_STATE_STILL_LISTENING: _DeviceState.ValueType  # 11
@@ -306,6 +312,8 @@ DEVICE_STATE_CORRECTING_CLOCK: DeviceState.ValueType  # 8
 """Its clock is off: ForceDeviceResyncReq is out."""
 DEVICE_STATE_LISTENING: DeviceState.ValueType  # 9
 """It has agreed to the session."""
+DEVICE_STATE_UNHEARD: DeviceState.ValueType  # 17
+"""The session has begun, and no answer to its request was heard. It is asked with the others what it has."""
 DEVICE_STATE_ASKING_STATUS: DeviceState.ValueType  # 10
 """FragSessionStatusReq is out."""
 DEVICE_STATE_STILL_LISTENING: DeviceState.ValueType  # 11

@@ -1,0 +1,67 @@
+"""What a device has received, by its own account: one rule for all device stacks (decision 6)."""
+
+from datetime import datetime, timedelta
+
+from fuota.deployment.plan import SESSIONS, Plan
+from fuota.deployment.states import Session
+from fuota.device.states import AskingStatus, Complete, Failed, Reason, State, StillListening, Unconfirmed
+from fuota.lorawan.fragmentation import FragSessionStatusAns
+
+
+def status_patience(plan: Plan, attempt: int, now: datetime) -> datetime:
+    """The same for the status: nobody has failed before the longest delay the device was allowed.
+
+    2^(BlockAckDelay + 4) s, and some more for the receive windows (TS004 section 5.8).
+    """
+    delay = timedelta(seconds=2 ** (plan.block_ack_delay + 4) + 5)
+    return now + (
+        plan.unicast_timeout if attempt < plan.unicast_attempts else max(plan.unicast_timeout, delay)
+    )
+
+
+def ask_later(plan: Plan, session: Session, now: datetime, otherwise: Unconfirmed | None) -> State:
+    """Half as long again as the window has been open: a few questions, however long it is."""
+    pause = max(plan.unicast_timeout, (now - session.start) / 2)
+    return StillListening(session, min(now + pause, session.end), otherwise)
+
+
+def status_answered(
+    plan: Plan,
+    state: AskingStatus | StillListening,
+    answer: FragSessionStatusAns,
+    received_at: datetime,
+    now: datetime,
+) -> State:
+    """MissingFrag alone decides nothing: device stacks disagree on it (TS004 section 5.2)."""
+    # what is absent (TS004-2.0.0: the session does not exist) has not been received
+    received, missing = nb_frag_received(plan, answer.nb_frag_received or 0), answer.missing_frag or 0
+    enough, memory = received >= plan.nb_frag, not answer.not_enough_matrix_memory
+    if enough and missing == 0 and memory:
+        return Complete(received)
+    known = state.otherwise if isinstance(state.otherwise, Unconfirmed) else None
+    told = Unconfirmed(received, missing) if enough else known
+    if isinstance(state, StillListening):
+        return StillListening(state.session, state.deadline, told)
+    if now < state.session.end:
+        return ask_later(plan, state.session, now, told)
+    if received_at < state.session.end and state.attempt < plan.unicast_attempts:
+        return state  # it was on its way for long, and says nothing about the end
+    if not memory and not (enough and missing == 0):
+        return Failed(Reason.NOT_ENOUGH_MEMORY, "to rebuild what was lost")
+    if enough:
+        return Unconfirmed(received, missing)
+    if isinstance(state.otherwise, Unconfirmed):
+        return state.otherwise
+    if received == missing == 0:
+        return Failed(Reason.INCOMPLETE, "it knows of no fragments: it has heard none, or was reset since")
+    return Failed(
+        Reason.INCOMPLETE,
+        f"{received} fragments received of at least {plan.nb_frag}, {missing} reported missing",
+    )
+
+
+def nb_frag_received(plan: Plan, told: int) -> int:
+    """NbFragReceived as it is told, or its octets the other way round, as old device stacks send them:
+    nobody can have received more than was ever sent."""
+    swapped = int.from_bytes(told.to_bytes(2, "big"), "little")
+    return swapped if swapped < told and told > SESSIONS * plan.fragments else told
