@@ -29,6 +29,7 @@ from fuota.simulation.behaviour import Behaviour
 from fuota.simulation.device import Device
 from fuota.simulation.fleet import fleet
 from fuota.simulation.radio import Radio
+from fuota.simulation.timeline import Timeline
 from fuota.simulation.world import World
 from fuota.uplink import Uplink
 
@@ -137,10 +138,14 @@ class Surroundings:
 
 
 def surroundings(
-    devices: Sequence[Device], *, radio: Radio | None = None, journal: MemoryJournal | None = None
+    devices: Sequence[Device],
+    *,
+    radio: Radio | None = None,
+    journal: MemoryJournal | None = None,
+    timeline: Timeline | None = None,
 ) -> Surroundings:
-    clock = TrioClock(START)
-    world, memory = World(devices, clock=clock, radio=radio, chatty=False), journal or MemoryJournal()
+    clock, memory = TrioClock(START), journal or MemoryJournal()
+    world = World(devices, clock=clock, radio=radio, chatty=False, timeline=timeline)
     return Surroundings(clock, world, SimulatedNetwork(world, permit=memory.ownership), memory)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime
 from heapq import heappop, heappush
+from typing import Protocol
 
 import attrs
 import trio
@@ -12,8 +13,18 @@ from fuota.clock import Clock
 Event = Callable[[], None]
 
 
+class Timeline(Protocol):
+    """Where events are entered, and what lets them happen."""
+
+    def at(self, when: datetime, event: Event) -> None:
+        """Let `event` happen at `when`, or at once if that is past."""
+
+    async def run(self) -> None:
+        """Let everything happen in its time, for ever."""
+
+
 @attrs.define
-class Timeline:
+class ClockedTimeline:
     """Events in the order of their instants, and of their entry where these are the same."""
 
     _clock: Clock
@@ -22,14 +33,12 @@ class Timeline:
     _nap: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
 
     def at(self, when: datetime, event: Event) -> None:
-        """Let `event` happen at `when`, or at once if that is past."""
         self._entered += 1
         heappush(self._events, (when, self._entered, event))
         if self._events[0][2] is event:
             self._nap.cancel()
 
     async def run(self) -> None:
-        """Let everything happen in its time, for ever."""
         while True:
             with trio.CancelScope() as self._nap:
                 if not self._events:

@@ -22,7 +22,7 @@ from fuota.simulation.chirpstack import ChirpStack, Group
 from fuota.simulation.device import Device
 from fuota.simulation.frames import Payload
 from fuota.simulation.radio import Radio, next_slot
-from fuota.simulation.timeline import Timeline
+from fuota.simulation.timeline import ClockedTimeline, Timeline
 from fuota.uplink import Uplink
 
 Deliver = Callable[[Uplink], Awaitable[None]]
@@ -58,6 +58,7 @@ class World:
         radio: Radio | None = None,
         application_id: str = "1",
         chatty: bool = True,
+        timeline: Timeline | None = None,
     ) -> None:
         """`chatty`: devices send their readings, which concern nobody. Otherwise they send only what they
         answer, and where a reading would fetch a downlink that waits: so that idle devices cost nothing."""
@@ -68,7 +69,7 @@ class World:
         self.chirpstack = ChirpStack(
             dict.fromkeys(self.stations, application_id), self._enqueued, self._awaited
         )
-        self._timeline = Timeline(clock)
+        self._timeline = timeline or ClockedTimeline(clock)
         self._post: Callable[[Uplink], None]
         self._tell: Callable[[Fate], None]
         self._on_air: set[str] = set()

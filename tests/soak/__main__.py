@@ -11,6 +11,7 @@ import hypothesis
 import structlog
 import trio
 
+from tests.campaign import START
 from tests.soak.campaign import campaign
 from tests.soak.clock import LeapingClock
 from tests.soak.invariants import Score
@@ -25,16 +26,17 @@ def soak(seed: int, deployments: int, devices: int) -> Score:
     random.seed(seed)
 
     wrong: list[str] = []
+    clock = LeapingClock(START)
 
     async def run() -> Score:
-        made = campaign(seed, deployments, devices)
+        made = campaign(seed, deployments, devices, clock)
         made.witness.wrong = wrong
         with made.witness.overhearing():
             return await made.run()
 
     with structlog.testing.capture_logs() as logs:
         try:
-            score = trio.run(run, clock=LeapingClock())
+            score = trio.run(run, clock=clock)
         finally:
             assert not wrong, wrong[0]
     crashed = [str(entry) for entry in logs if entry["event"] == "crashed"]

@@ -15,6 +15,7 @@ from fuota.deployment.plan import MulticastClass, StatusRequest
 from fuota.journal.port import Conflict, Fenced, Unavailable
 from fuota.simulation.device import Device
 from fuota.simulation.fleet import fleet
+from fuota.simulation.timeline import Timeline
 from tests.campaign import Server, Surroundings, order, serving, surroundings
 from tests.soak.air import Air, behaviour
 from tests.soak.faults import Faults
@@ -105,14 +106,14 @@ class Campaign:
         assert not index or refused.fragmentation_session_index == other.fragmentation_session_index
 
 
-def campaign(seed: int, deployments: int, devices: int) -> Campaign:
+def campaign(seed: int, deployments: int, devices: int, timeline: Timeline) -> Campaign:
     """So many deployments to so many devices each; some devices are in several."""
     random = Random(seed)
     air = Air.drawn(random)
     fleets = fleet(deployments * devices, seed=seed, behaviour=lambda _: behaviour(random))
     witness = Witness()
     journal = FickleJournal(witness.committed)
-    around = surroundings(fleets, radio=air.radio, journal=journal)
+    around = surroundings(fleets, radio=air.radio, journal=journal, timeline=timeline)
     around.random = Random(f"{seed} keys")
     around.network = network = WitnessedNetwork(around.world, permit=journal.ownership)
     network.witness = witness
