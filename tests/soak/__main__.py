@@ -1,5 +1,6 @@
 """The soak's command line, and one seed from its beginning to its end."""
 
+import gc
 import random
 import time
 import traceback
@@ -34,10 +35,12 @@ def soak(seed: int, deployments: int, devices: int) -> Score:
         with made.witness.overhearing():
             return await made.run()
 
+    gc.disable()  # what is made lives to the end, and is not garbage however often one looks
     with structlog.testing.capture_logs() as logs:
         try:
             score = trio.run(run, clock=clock)
         finally:
+            gc.enable()
             assert not wrong, wrong[0]
     crashed = [str(entry) for entry in logs if entry["event"] == "crashed"]
     assert not crashed, f"{len(crashed)} actors have crashed, first {crashed[0]}"
