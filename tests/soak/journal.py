@@ -41,7 +41,7 @@ class FickleJournal(MemoryJournal):
         self._doom = commits, after, die
 
     async def commit(self, transition: Transition) -> None:
-        await self._back.wait()
+        await self._presence()
         left, after, die = self._doom
         self._doom = left - 1, after, die
         if left != 1 or after:
@@ -57,7 +57,7 @@ class FickleJournal(MemoryJournal):
             self._committed(transition)
 
     async def record(self, rows: Sequence[LogRow]) -> None:
-        await self._back.wait()
+        await self._presence()
         await super().record(rows)
 
     async def create(self, new: NewDeployment) -> None:
@@ -94,6 +94,10 @@ class FickleJournal(MemoryJournal):
         status = await MemoryJournal.status(self, deployment_id)
         assert status is not None
         return status
+
+    async def _presence(self) -> None:
+        if not self._back.is_set():
+            await self._back.wait()
 
     def _present(self) -> None:
         if not self._back.is_set():
