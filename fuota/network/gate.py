@@ -66,26 +66,28 @@ class Gate:
 
         `proves`: that it is answered means that the network works, and not only a part of it.
         """
-        async with self._place(permit):
-            try:
-                yield
-            except NetworkError as error:
-                if isinstance(error, Refused | GroupGone) or (isinstance(error, TokenRefused) and error.own):
-                    self._answered(proves)
-                else:
-                    await self._failed(error)
-                raise
+        await self._acquire(permit)
+        try:
+            yield
+        except NetworkError as error:
+            if isinstance(error, Refused | GroupGone) or (isinstance(error, TokenRefused) and error.own):
+                self._answered(proves)
+            else:
+                await self._failed(error)
+            raise
+        else:
             self._answered(proves)
+        finally:
+            self._limiter.release()
 
-    @asynccontextmanager
-    async def _place(self, permit: Permit) -> AsyncIterator[None]:
-        """One of those that may call at a time, if the permit still says so when one is free."""
+    async def _acquire(self, permit: Permit) -> None:
+        """A place among those that may call at a time, if the permit still says so when one is free."""
         while True:
             await permit.assured()
-            async with self._limiter:
-                if permit.certain:
-                    yield
-                    return
+            await self._limiter.acquire()
+            if permit.certain:
+                return
+            self._limiter.release()
 
     def _answered(self, proves: bool) -> None:
         if self._failures and proves:

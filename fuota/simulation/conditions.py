@@ -38,7 +38,8 @@ class ApiConditions:
     async def meet(self) -> None:
         """Let a call pass, or raise `ApiError`."""
         self.calls += 1
-        await trio.sleep(self.latency)
+        if self.latency:
+            await trio.sleep(self.latency)
         now = self.clock.now()
         for start, end, status, said in self.outages:
             if start <= now < end:
