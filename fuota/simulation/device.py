@@ -60,7 +60,7 @@ class Device:
     @property
     def next_uplink(self) -> datetime | None:
         """When the device wants to send; None if it has nothing to say."""
-        return min((due for due, _, _ in self._outbox), default=None)
+        return min(due for due, _, _ in self._outbox) if self._outbox else None
 
     def take(self, payload: Payload, now: datetime, *, group_id: int | None = None) -> None:
         """Execute a downlink that came by unicast, or by the group with this McGroupID."""

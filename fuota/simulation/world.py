@@ -43,10 +43,6 @@ class Station:
     dropped: int = 0
 
 
-async def nobody(fate: Fate) -> None:
-    """Takes word of downlinks from a network that tells none."""
-
-
 class World:
     """Devices and a ChirpStack, joined by radio."""
 
@@ -71,7 +67,7 @@ class World:
         )
         self._timeline = timeline or ClockedTimeline(clock)
         self._post: Callable[[Uplink], None]
-        self._tell: Callable[[Fate], None]
+        self._tell: Callable[[Fate], None] = lambda fate: None
         self._on_air: set[str] = set()
         """Ids of the groups that have a transmission under way or planned."""
 
@@ -79,7 +75,7 @@ class World:
     def devices(self) -> list[Device]:
         return [station.device for station in self.stations.values()]
 
-    async def run(self, deliver: Deliver, tell: Tell = nobody) -> None:
+    async def run(self, deliver: Deliver, tell: Tell | None = None) -> None:
         """Let the world go on, for ever.
 
         In a task of its own, `deliver` is called for each uplink, and `tell` for each unicast downlink when
@@ -90,7 +86,8 @@ class World:
                 self._plan_some_uplink(station)
         async with trio.open_nursery() as nursery:
             self._post = lambda uplink: nursery.start_soon(deliver, uplink)
-            self._tell = lambda fate: nursery.start_soon(tell, fate)
+            if tell is not None:
+                self._tell = lambda fate: nursery.start_soon(tell, fate)
             await self._timeline.run()
 
     # Class A: an uplink, and a downlink in its receive window
