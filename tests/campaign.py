@@ -20,6 +20,7 @@ from fuota.deployment.states import Ended, Why
 from fuota.deployments import Begin, Deployments
 from fuota.dispatcher import Dispatcher, Route
 from fuota.fate import Fate
+from fuota.integration.endpoint import PORTS
 from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import DeploymentStatus, Journal
 from fuota.lorawan.eui import EUI64
@@ -175,8 +176,9 @@ async def serving(
 
             async def deliver(uplink: Uplink) -> None:
                 for each in uplinks(uplink):
-                    with suppress(ActorError):  # nobody posts an event twice
-                        await dispatcher.ask(partial(Route, each), within=8)
+                    if each.f_port in PORTS:  # the endpoint tells the dispatcher of no others
+                        with suppress(ActorError):  # nobody posts an event twice
+                            await dispatcher.ask(partial(Route, each), within=8)
 
             async def begin(deployment_id: UUID) -> None:
                 await deployments.tell(Begin(deployment_id))
