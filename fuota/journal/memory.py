@@ -59,9 +59,11 @@ class MemoryJournal:
         self._firmware[new.plan.firmware_sha256] = new.firmware
         self._deployments[new.id] = Deployment(
             plan=encoding.dump_plan(new.plan),
-            row=Row.first(new.created_at, new.mc_key, encoding.dump_state(new.state)),
+            row=Row.first(new.created_at, new.mc_key, type(new.state), encoding.dump_state(new.state)),
             devices={
-                device.dev_eui: Row.first(new.created_at, device.mc_root_key, device_state)
+                device.dev_eui: Row.first(
+                    new.created_at, device.mc_root_key, type(new.device_state), device_state
+                )
                 for device in devices
             },
         )

@@ -1,13 +1,12 @@
 """What the memory journal holds: encoded as it would be in PostgreSQL."""
 
-import json
 from datetime import datetime
 from uuid import UUID
 
 import attrs
 
 from fuota.journal import encoding
-from fuota.journal.port import DeviceStatus, LogRow, Milestone, Summary, Transition
+from fuota.journal.port import DeviceStatus, LogRow, Milestone, State, Summary, Transition
 from fuota.lorawan.eui import EUI64
 
 
@@ -16,6 +15,8 @@ class Row:
     """An actor: its latest state, and what its transitions have earned."""
 
     key: bytes = attrs.field(repr=False)
+    kind: type[State]
+    """The class of the state."""
     state: str
     version: int
     live: bool
@@ -27,14 +28,17 @@ class Row:
     logs: list[LogRow] = attrs.field(factory=list)
 
     @classmethod
-    def first(cls, at: datetime, key: bytes, state: str) -> "Row":
-        return cls(key=key, state=state, version=1, live=True, created_at=at, updated_at=at, since=at)
+    def first(cls, at: datetime, key: bytes, kind: type[State], state: str) -> "Row":
+        return cls(
+            key=key, kind=kind, state=state, version=1, live=True, created_at=at, updated_at=at, since=at
+        )
 
     def advance(self, transition: Transition) -> None:
-        state = encoding.dump_state(transition.state)
-        if json.loads(state)["state"] != json.loads(self.state)["state"]:
+        kind = type(transition.state)
+        if kind is not self.kind:
             self.since = transition.at
-        self.state, self.version, self.live = state, transition.version, transition.live
+        self.kind, self.state = kind, encoding.dump_state(transition.state)
+        self.version, self.live = transition.version, transition.live
         self.updated_at = transition.at
         for milestone in transition.milestones:
             self.milestones.setdefault(milestone, transition.at)
