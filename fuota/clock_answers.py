@@ -20,21 +20,30 @@ _WRAPPED = _ERA - 2**30
 """Seconds; two clocks that differ by more are rather on the two sides of a multiple of 2^32."""
 
 
-def answer(uplink: Uplink) -> bytes | None:
-    """The payload for port 202 that answers each AppTimeReq in the uplink; None if no answer is due.
+@attrs.frozen
+class Answer:
+    """What an uplink on port 202 is answered."""
 
-    An answer is due when it is asked for (AnsRequired) or the device's clock is wrong.
-    """
+    payload: bytes | None
+    """With an answer for each AppTimeReq that is due one; None if none is."""
+    correction: int | None
+    """What is added to the device's clock, in seconds, by the last of them; None if it has not asked."""
+
+
+def answer(uplink: Uplink) -> Answer:
+    """An answer is due when it is asked for (AnsRequired) or the device's clock is wrong."""
     reading = clocksync.package.read("up", uplink.data, VERSION)
     if reading.error is not None:
         log.info("unreadable on port 202", dev_eui=str(uplink.dev_eui), error=str(reading.error))
     requests = [command for command in reading.commands if isinstance(command, AppTimeReq)]
+    corrections = [time_correction(uplink.received_at, request.device_time) for request in requests]
     answers = [
         AppTimeAns(time_correction=correction, token_ans=request.token_req)
-        for request in requests
-        if (correction := time_correction(uplink.received_at, request.device_time)) or request.ans_required
+        for request, correction in zip(requests, corrections, strict=True)
+        if correction or request.ans_required
     ]
-    return clocksync.package.write(*answers, version=VERSION) if answers else None
+    payload = clocksync.package.write(*answers, version=VERSION) if answers else None
+    return Answer(payload, corrections[-1] if corrections else None)
 
 
 def time_correction(received_at: datetime, device_time: int) -> int:

@@ -178,12 +178,18 @@ class Dispatcher(Actor[Message]):
         route.reply.give(Outcome.TAKEN)
         if self._recently.repeated(route.uplink, trio.current_time()):
             return
-        payload = clock_answers.answer(route.uplink)
-        if payload is not None:
+        answer = clock_answers.answer(route.uplink)
+        if answer.payload is not None:
             self._answering += 1
-            self._nursery.start_soon(self._send, route.uplink, payload)
+            self._nursery.start_soon(self._send, route.uplink, answer.payload, answer.correction)
+        elif answer.correction is not None:
+            self._tell_correction(route.uplink.dev_eui, answer.correction)
 
-    async def _send(self, uplink: Uplink, payload: bytes) -> None:
+    def _tell_correction(self, dev_eui: EUI64, correction: int) -> None:
+        for ref in self._devices[dev_eui]:
+            ref.offer(ClockAnswered(correction))
+
+    async def _send(self, uplink: Uplink, payload: bytes, correction: int | None) -> None:
         failed = log.bind(dev_eui=str(uplink.dev_eui))
         call = partial(
             self._network.downlink, uplink.dev_eui, clocksync.package.port, payload, unless_pending=True
@@ -197,7 +203,7 @@ class Dispatcher(Actor[Message]):
             failed.warning("clock request not answered", error=str(error) or f"not within {FRESH:g} s")
         else:
             self._counts.clock_answers += 1
-            for ref in self._devices[uplink.dev_eui]:
-                ref.offer(ClockAnswered())
+            if correction is not None:
+                self._tell_correction(uplink.dev_eui, correction)
         finally:
             self._answering -= 1

@@ -102,6 +102,8 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case (SettingUpSession() | CorrectingClock()), Answered(McClassCSessionAns() | McClassBSessionAns() as answer, at) \
                 if answer.mc_group_id == plan.mc_group_id:
             return _session_answered(plan, state, answer, at, now)
+        case CorrectingClock(session, agreed=True), ClockAnswered(correction) if abs(correction) <= CLOCK_TOLERANCE.seconds:
+            return Listening(session)
         case CorrectingClock(session, attempt, _, otherwise), ClockAnswered():
             return SettingUpSession(session, attempt, patience(plan, now), otherwise)
         case (SettingUpSession(session, attempt, _, otherwise) | CorrectingClock(session, attempt, _, otherwise)), Expired() | Dropped() \
@@ -197,7 +199,8 @@ def _session_answered(
         return Listening(state.session)
     if isinstance(state, CorrectingClock):
         return state
-    return CorrectingClock(state.session, state.attempt, patience(plan, now), _disagreement(answer, off))
+    otherwise = _disagreement(answer, off)
+    return CorrectingClock(state.session, state.attempt, patience(plan, now), otherwise, off is not None)
 
 
 def _heard_late(

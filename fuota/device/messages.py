@@ -81,7 +81,10 @@ class Answered:
 
 @attrs.frozen
 class ClockAnswered:
-    """The device has asked for the time, and the network has the answer."""
+    """The device has asked for the time, and the network has the answer, if one was due."""
+
+    correction: int
+    """What is added to its clock, in seconds."""
 
 
 @attrs.frozen

@@ -89,6 +89,9 @@ class CorrectingClock:
     """Of the session request that showed it."""
     deadline: datetime
     otherwise: "Failed"
+    agreed: bool = False
+    """It has told its start of the session, if not rightly: its clock is off, or the answer was long on its
+    way."""
 
 
 @attrs.frozen

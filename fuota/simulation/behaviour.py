@@ -37,6 +37,8 @@ class Behaviour:
     """Answers that no gateway hears, though it did what it was asked; as in `{McClassCSessionAns}`."""
     answer_delay: timedelta = timedelta(milliseconds=500)
     """Between a downlink and the uplink with its answers."""
+    early_time_to_start: bool = False
+    """TimeToStart counts from the request and not from the uplink, as in LoRaMac-node, SWL2001 and Zephyr."""
     clock_offset: timedelta = timedelta(0)
     """What the device's clock is ahead of the true time at first; TS003 corrects it."""
     uplink_loss: float = 0.0

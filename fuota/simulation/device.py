@@ -48,7 +48,7 @@ class Device:
         self.time = Timekeeping(self.behaviour.clock_offset)
         other_key = bytes(octet ^ 0xFF for octet in self.mc_root_key)
         own_key = other_key if self.behaviour.wrong_root_key else self.mc_root_key
-        self.groups = Memberships(own_key, self.time, self.behaviour.stack)
+        self.groups = Memberships(own_key, self.time, self.behaviour)
         self.fragments = Reassembly(self.behaviour, self.random)
 
     @property

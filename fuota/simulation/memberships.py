@@ -24,7 +24,7 @@ from fuota.lorawan.multicast import (
 from fuota.lorawan.package import Command
 from fuota.simulation import frames
 from fuota.simulation.answer import Answer
-from fuota.simulation.behaviour import Stack
+from fuota.simulation.behaviour import Behaviour, Stack
 from fuota.simulation.radio import Channel
 from fuota.simulation.timekeeping import Timekeeping
 
@@ -64,7 +64,7 @@ class Memberships:
 
     _mc_root_key: bytes = attrs.field(repr=False)
     _time: Timekeeping
-    _stack: Stack
+    _behaviour: Behaviour
     _groups: dict[int, Membership] = attrs.field(factory=dict, init=False)
 
     def obey(self, command: Command, now: datetime) -> Iterator[Answer]:
@@ -140,7 +140,7 @@ class Memberships:
         else:
             mc_class, periodicity, unit = MulticastClass.C, 0, timedelta(seconds=1)
             answer = partial(McClassCSessionAns, mc_group_id=request.mc_group_id)
-        lora_mac_node = self._stack is Stack.LORAMAC_NODE
+        lora_mac_node = self._behaviour.stack is Stack.LORAMAC_NODE
         group = self._groups.get(request.mc_group_id)
         if group is None:
             return Answer(answer(mc_group_undefined=True, freq_error=lora_mac_node, dr_error=lora_mac_node))
@@ -149,6 +149,8 @@ class Memberships:
             return Answer(answer(mc_group_undefined=lora_mac_node, start_missed=not lora_mac_node))
         channel = Channel(mc_class, request.dl_frequency, request.dr, periodicity)
         group.window = Window(channel, start, start + (1 << request.time_out) * unit)
-        return Answer(
-            lambda at: answer(time_to_start=min(max(0, request.session_time - self._time.gps(at)), FOREVER))
-        )
+
+        def agree(at: datetime) -> Command:
+            return answer(time_to_start=min(max(0, request.session_time - self._time.gps(at)), FOREVER))
+
+        return Answer(agree(now) if self._behaviour.early_time_to_start else agree)

@@ -27,6 +27,10 @@ def asks(device_time: int, *, token: int = 0, required: bool = False) -> AppTime
     return AppTimeReq(device_time=device_time, token_req=token, ans_required=required)
 
 
+def payload(of: Uplink) -> bytes | None:
+    return answer(of).payload
+
+
 def answers(payload: bytes | None) -> tuple[Command, ...]:
     assert payload is not None
     return clocksync.package.read("down", payload, 1).whole()
@@ -71,25 +75,33 @@ def test_any_clock_is_right_after_two_corrections(device_time: int, seconds: int
 
 
 def test_a_right_clock_is_answered_only_when_it_wants_to_be() -> None:
-    assert answer(uplink(asks(GPS))) is None
-    assert answers(answer(uplink(asks(GPS, token=3, required=True)))) == (
+    assert payload(uplink(asks(GPS))) is None
+    assert answers(payload(uplink(asks(GPS, token=3, required=True)))) == (
         AppTimeAns(time_correction=0, token_ans=3),
     )
 
 
+def test_whoever_asks_is_told_what_its_clock_is_corrected_by() -> None:
+    assert answer(uplink(asks(GPS))).correction == 0
+    assert answer(uplink(asks(GPS - 1, token=1), asks(GPS - 2, token=2))).correction == 2
+    assert answer(uplink(data=b"\x02")).correction is None
+
+
 def test_a_wrong_clock_is_always_answered() -> None:
-    assert answers(answer(uplink(asks(GPS + 7, token=15)))) == (AppTimeAns(time_correction=-7, token_ans=15),)
+    assert answers(payload(uplink(asks(GPS + 7, token=15)))) == (
+        AppTimeAns(time_correction=-7, token_ans=15),
+    )
 
 
 def test_the_time_of_reception_counts() -> None:
     late = uplink(asks(GPS), received_at=NOW - timedelta(seconds=30))
-    assert answers(answer(late)) == (AppTimeAns(time_correction=-30, token_ans=0),)
+    assert answers(payload(late)) == (AppTimeAns(time_correction=-30, token_ans=0),)
 
 
 def test_every_command_of_the_uplink_is_read() -> None:
     periodicity = DeviceAppTimePeriodicityAns(not_supported=False, time=GPS)
-    payload = answer(uplink(periodicity, asks(GPS - 1, token=1), asks(GPS - 2, token=2)))
-    assert answers(payload) == (
+    made = payload(uplink(periodicity, asks(GPS - 1, token=1), asks(GPS - 2, token=2)))
+    assert answers(made) == (
         AppTimeAns(time_correction=1, token_ans=1),
         AppTimeAns(time_correction=2, token_ans=2),
     )
@@ -97,12 +109,12 @@ def test_every_command_of_the_uplink_is_read() -> None:
 
 def test_what_follows_a_request_may_be_unreadable() -> None:
     data = clocksync.package.write(asks(GPS - 1), version=1) + b"\xff\x01"
-    assert answers(answer(uplink(data=data))) == (AppTimeAns(time_correction=1, token_ans=0),)
+    assert answers(payload(uplink(data=data))) == (AppTimeAns(time_correction=1, token_ans=0),)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x01", b"\xff" * 300])
 def test_no_answer_to_what_is_no_request(data: bytes) -> None:
-    assert answer(uplink(data=data)) is None
+    assert payload(uplink(data=data)) is None
 
 
 def test_a_repeated_uplink_is_known_for_a_minute() -> None:

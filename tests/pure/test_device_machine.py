@@ -189,7 +189,7 @@ facts = st.one_of(
     st.just(Joined()),
     st.just(Withdrawn()),
     st.builds(Refused, st.booleans(), st.text(max_size=3)),
-    st.just(ClockAnswered()),
+    st.builds(ClockAnswered, st.sampled_from([0, 5, 6, -3600])),
     st.just(Expired()),
     st.just(Dropped(dev_eui=EUI64(bytes(8)), item="7", reason="too large")),
     st.builds(group_answer, id_error=st.booleans(), mc_group_id=st.integers(0, 3)),

@@ -70,12 +70,26 @@ def test_a_device_whose_clock_is_off_is_told_so_and_not_counted_on(
     assert isinstance(ask, Ask)
     assert type(ask.command).__name__ == "ForceDeviceResyncReq"
     assert ask.package.port == 202
-    again = step(plan, state, ClockAnswered(), now)
+    again = step(plan, state, ClockAnswered(-off), now)
     assert isinstance(again, SettingUpSession)
     assert again.session is session
     closed = step(plan, state, Close(session), session.start)
     assert isinstance(closed, Failed)
     assert closed.reason is Reason.CLOCK_OFF
+
+
+def test_a_device_whose_clock_is_right_has_agreed_however_long_its_answer_was_on_its_way(
+    plan: Plan, session: Session, now: datetime
+) -> None:
+    """Device stacks say at the request how long it is until the start, and may not be heard before long."""
+    state = step(plan, asked(session, 1, now), Answered(session_answer(100), now), now + 40 * SECOND)
+    assert state == Listening(session), "by the instant at which a gateway has heard it"
+    late = now + 40 * SECOND
+    state = step(plan, asked(session, 1, now), Answered(session_answer(100), late), late)
+    assert isinstance(state, CorrectingClock)
+    assert step(plan, state, ClockAnswered(1), late) == Listening(session)
+    unknown = step(plan, asked(session, 1, now), Answered(session_answer(0xFFFFFF), now), now)
+    assert isinstance(step(plan, unknown, ClockAnswered(0), now), SettingUpSession), "it has not said a start"
 
 
 @pytest.mark.parametrize("off", [-5, 0, 5])

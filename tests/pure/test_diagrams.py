@@ -170,7 +170,7 @@ def device_facts(plan: Plan, state: object, now: datetime) -> list[device.Fact]:
         *map(device.Begin, ("g", "h")),
         device.Joined(),
         device.Withdrawn(),
-        device.ClockAnswered(),
+        *map(device.ClockAnswered, (0, 60)),
         device.Expired(),
         Dropped(dev_eui=EUI64(bytes(8)), item="7", reason="too large"),
         *map(device.Arrange, (session, following)),

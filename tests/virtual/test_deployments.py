@@ -331,6 +331,17 @@ async def test_a_device_whose_clock_stays_wrong_is_not_counted_on(
     assert {type(result.state(device.dev_eui)) for device in devices[1:]} == {Complete}
 
 
+async def test_a_device_that_is_heard_late_is_not_taken_for_one_whose_clock_is_off(
+    autojump_clock: MockClock,
+) -> None:
+    late = Behaviour(early_time_to_start=True, answer_delay=timedelta(seconds=20))
+    devices = simulated(3, lambda number: late if number == 1 else Behaviour())
+    async with server(devices) as running:
+        result = await running.carry_out(order(devices, unicast_timeout=timedelta(seconds=60)))
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
+
+
 @pytest.mark.parametrize(("attempts", "session"), [(8, 1), (1, 2)])
 async def test_a_device_whose_clock_stays_wrong_does_not_put_off_the_start(
     attempts: int, session: int, autojump_clock: MockClock

@@ -248,8 +248,11 @@ async def test_the_devices_actors_are_told_when_the_network_has_the_answer(autoj
         assert device.told == []
         f.network.works.set()
         await trio.testing.wait_all_tasks_blocked()
-        assert device.told == [ClockAnswered()]
+        assert device.told == [ClockAnswered(-1)]
         assert other.told == []
+        await f.route(clock_request(2))
+        await trio.testing.wait_all_tasks_blocked()
+        assert device.told == [ClockAnswered(-1), ClockAnswered(0)], "though no answer is due"
 
 
 async def test_a_network_that_hangs_holds_up_no_uplink(autojump_clock: object) -> None:
