@@ -26,7 +26,7 @@ from fuota.deployment.messages import (
     Tally,
     Waiting,
 )
-from fuota.deployment.pace import drained, first, room
+from fuota.deployment.pace import drained, first, leeway, room
 from fuota.deployment.plan import RESTORATIONS, SESSIONS, MulticastClass, Plan, StatusRequest
 from fuota.deployment.states import (
     Abandoning,
@@ -133,7 +133,7 @@ def opening(plan: Plan, session: Session) -> datetime:
     """When the first fragment is sent: class C devices whose clocks are a little late shall hear it too."""
     if plan.mc_class is MulticastClass.B:
         return session.start
-    return session.start + min(timedelta(seconds=2), plan.window / 16)
+    return session.start + leeway(plan)
 
 
 def nobody_left(tally: Tally) -> State:

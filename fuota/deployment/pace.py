@@ -14,6 +14,11 @@ LATE = timedelta(seconds=2)
 """What the network may take for a batch before it counts as away meanwhile."""
 
 
+def leeway(plan: Plan) -> timedelta:
+    """By how much a device's clock may be ahead or behind and still all be heard that is sent to it."""
+    return min(timedelta(seconds=2), plan.window / 16)
+
+
 def pace(plan: Plan) -> timedelta:
     """From one fragment to the next, at the least: a ping slot (class B) or the time on air (class C).
 
@@ -37,13 +42,13 @@ def room(plan: Plan, session: Session, begin: datetime) -> int:
 
 def first(plan: Plan, session: Session, opening: datetime, now: datetime) -> datetime:
     """When the first fragment of a session goes out, if it is enqueued now: in time, or as the next one."""
-    return session.start if now <= opening + LATE else now + pace(plan)
+    return session.start if now <= opening + LATE else now + pace(plan) + leeway(plan)
 
 
 def drained(plan: Plan, begin: datetime, fragments: int, now: datetime) -> datetime:
     """When so many fragments have been on the air that were to go out from `begin` on and are enqueued now.
 
-    If that took long they may all have come just now.
+    If that took long they may all have come just now, when some devices are about to close their windows.
     """
     done = begin + fragments * pace(plan)
-    return done if now <= done + LATE else now + fragments * pace(plan)
+    return done if now <= done + LATE else now + fragments * pace(plan) + leeway(plan)

@@ -8,7 +8,7 @@ import pytest
 from fuota.deployment.effects import Multicast, effects
 from fuota.deployment.machine import opening, step
 from fuota.deployment.messages import Expired, FragmentsEnqueued, Tally, Waiting
-from fuota.deployment.pace import drained, first, pace, room
+from fuota.deployment.pace import drained, first, leeway, pace, room
 from fuota.deployment.plan import SESSIONS, MulticastClass, Plan
 from fuota.deployment.record import milestones
 from fuota.deployment.states import (
@@ -51,13 +51,24 @@ def test_as_many_fragments_have_room_as_slots_are_left(class_b: Plan, now: datet
 def test_a_session_that_begins_late_begins_with_the_next_slot(class_b: Plan, now: datetime) -> None:
     session = Session(1, now, now + class_b.window)
     begins = [first(class_b, session, now, now + late * SECOND) for late in (0, 2, 3)]
-    assert begins == [now, now, now + 11 * SECOND]
+    assert begins == [now, now, now + (11 + 2) * SECOND]
 
 
 def test_a_batch_that_took_long_may_have_come_just_now(plan: Plan, now: datetime) -> None:
     on_air = 20 * pace(plan)
     assert drained(plan, now, 20, now + SECOND) == now + on_air
-    assert drained(plan, now, 20, now + 10 * SECOND) == now + 10 * SECOND + on_air
+    assert drained(plan, now, 20, now + 10 * SECOND) == now + 12 * SECOND + on_air
+
+
+def test_what_comes_when_a_device_may_have_closed_its_window_is_sent_again(
+    plan: Plan, session: Session
+) -> None:
+    """Its clock may be ahead."""
+    state = opened(plan, session, opening(plan, session))
+    enough = 20 * pace(plan) + leeway(plan)
+    for margin, reached in ((enough, 20), (enough - SECOND, 0)):
+        after = step(plan, state, FragmentsEnqueued(20), session.end - margin)
+        assert after == AwaitingEnd("g", session, reached)
 
 
 def test_a_batch_is_no_longer_than_what_can_be_heard(class_b: Plan, now: datetime) -> None:

@@ -8,8 +8,20 @@ import attrs
 import trio
 
 from fuota.lorawan.clocksync import ForceDeviceResyncReq
-from fuota.lorawan.fragmentation import FragSessionSetupReq, FragSessionStatusReq
-from fuota.lorawan.multicast import McClassBSessionReq, McClassCSessionReq, McGroupSetupReq
+from fuota.lorawan.fragmentation import (
+    FragSessionSetupAns,
+    FragSessionSetupReq,
+    FragSessionStatusAns,
+    FragSessionStatusReq,
+)
+from fuota.lorawan.multicast import (
+    McClassBSessionAns,
+    McClassBSessionReq,
+    McClassCSessionAns,
+    McClassCSessionReq,
+    McGroupSetupAns,
+    McGroupSetupReq,
+)
 from fuota.simulation.behaviour import Behaviour, Stack
 from fuota.simulation.radio import Radio
 from fuota.uplink import Uplink
@@ -20,6 +32,14 @@ REQUESTS = (
     McClassBSessionReq,
     McClassCSessionReq,
     FragSessionStatusReq,
+)
+
+ANSWERS = (
+    McGroupSetupAns,
+    FragSessionSetupAns,
+    McClassBSessionAns,
+    McClassCSessionAns,
+    FragSessionStatusAns,
 )
 
 RIGHT = (Behaviour(), *(Behaviour(clock_offset=timedelta(seconds=offset)) for offset in (-2, 2)))
@@ -35,14 +55,16 @@ class Air:
     radio: Radio
     lost: float
     """Share of events that never come."""
+    told: bool
+    """The network says what became of unicast downlinks."""
 
     @classmethod
     def drawn(cls, random: Random) -> "Air":
-        clear = random.random() < 0.5
+        clear, told = random.random() < 0.5, random.random() < 0.5
         interval = timedelta(seconds=random.choice([5, 60]))
         if clear:
-            return cls(True, Radio(uplink_interval=interval), 0)
-        return cls(False, Radio(uplink_interval=interval, loss=random.choice([0, 0.05, 0.2])), 0.1)
+            return cls(True, Radio(uplink_interval=interval), 0, told)
+        return cls(False, Radio(uplink_interval=interval, loss=random.choice([0, 0.05, 0.2])), 0.1, told)
 
     async def carry(
         self, random: Random, deliver: Callable[[Uplink], Awaitable[None]], uplink: Uplink
@@ -76,5 +98,8 @@ def behaviour(random: Random) -> Behaviour:
             Behaviour(memory=1000),
             Behaviour(max_lost=2),
             Behaviour(stack=random.choice([Stack.SWL2001, Stack.LORAMAC_NODE])),
+            Behaviour(dropped=random.choice([1, 3, 1000])),
+            Behaviour(loses=frozenset({random.choice(ANSWERS)})),
+            Behaviour(early_time_to_start=True, answer_delay=timedelta(seconds=random.uniform(1, 60))),
         ]
     )

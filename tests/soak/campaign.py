@@ -48,7 +48,8 @@ class Campaign:
         score = Score()
         async with trio.open_nursery() as nursery:
             carry = partial(self.air.carry, Random(self.random.random()), self.around.post)
-            nursery.start_soon(self.around.world.run, carry)
+            tell = self.around.tell_of if self.air.told else None
+            nursery.start_soon(self.around.world.run, carry, tell)
             nursery.start_soon(self.faults.run)
             with trio.fail_after(LONGEST.total_seconds()):
                 while not await self.live():
