@@ -38,7 +38,7 @@ class General:
 
 @frozen
 class PostgreSQL:
-    """The database: one with the extension hstore at hand or, without a dsn, the embedded PostgreSQL."""
+    """The database: PostgreSQL 10 or newer with hstore at hand or, without a dsn, the embedded PostgreSQL."""
 
     dsn: str = field(
         default="",

@@ -16,11 +16,12 @@ join pg_settings using (name)
 
 -- name: begin_writing
 -- Of every transaction that writes: the owner can not change before it has ended. Returns its id for
--- transaction_status, if the connection is lost before COMMIT is answered.
-select pg_current_xact_id()::text from ownership where epoch = %s for key share
+-- transaction_status, if the connection is lost before COMMIT is answered. (PostgreSQL 13 has other names for
+-- both functions, but knows these.)
+select txid_current() from ownership where epoch = %s for key share
 
 -- name: transaction_status
-select pg_xact_status(%s::xid8)
+select txid_status(%s)
 
 -- name: insert_transitions
 -- Returns those that are new. One that is not new may be written already; see same_transitions.

@@ -11,6 +11,9 @@ from fuota.journal.sql import Migration
 LOCK = int.from_bytes(b"fuota")
 """Of the advisory lock: servers that start at the same moment migrate one after the other."""
 
+OLDEST = 10
+"""The first version of PostgreSQL that says what has become of a transaction (`transaction_status`)."""
+
 BOOKKEEPING = """
 create table if not exists fuota_migration (
     number integer primary key,
@@ -26,11 +29,16 @@ class SchemaMismatch(JournalError):
     """The tables are not those that this version of the server works with."""
 
 
+class TooOld(JournalError):
+    """PostgreSQL is of a version that this server can not work with."""
+
+
 def migrate(connection: Connection, known: Sequence[Migration], *, automigrate: bool) -> Sequence[Migration]:
     """Apply what is missing of `known`, all or nothing, and return it.
 
-    Without `automigrate` nothing is changed. Raises `SchemaMismatch`.
+    Without `automigrate` nothing is changed. Raises `SchemaMismatch` and `TooOld`.
     """
+    check_version(connection.info.server_version)
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", [LOCK])
         recorded = _recorded(connection)
@@ -55,6 +63,16 @@ def migrate(connection: Connection, known: Sequence[Migration], *, automigrate: 
                 "insert into fuota_migration values (%s, %s, now())", [migration.number, migration.name]
             )
         return missing
+
+
+def check_version(number: int) -> None:
+    """`number` is that of libpq: 90624 is PostgreSQL 9.6.24, 180001 is 18.1. Raises `TooOld`."""
+    major, minor = divmod(number, 10000)
+    if major < OLDEST:
+        raise TooOld(
+            f"the database is PostgreSQL {major}.{minor // 100}, and {OLDEST} is the oldest that this server "
+            "can work with: upgrade it, or leave [postgresql] dsn empty for the embedded one"
+        )
 
 
 def _recorded(connection: Connection) -> int:

@@ -87,8 +87,8 @@ class PostgresJournal:
         """The journal in the database at `dsn`, a connection string of libpq.
 
         `patience`: seconds for which `create` and what reads try again while the database is away. Raises
-        `Unavailable`, `BadDsn`, `SchemaMismatch`, `NotOpened` if it would have to resume what is sealed with
-        another master key, now or later, and `JournalError` for what the database refuses.
+        `Unavailable`, `BadDsn`, `TooOld`, `SchemaMismatch`, `NotOpened` if it would have to resume what is
+        sealed with another master key, now or later, and `JournalError` for what the database refuses.
         """
         await trio.to_thread.run_sync(_prepare, conninfo(dsn), automigrate, abandon_on_cancel=True)
         async with (

@@ -24,7 +24,7 @@ class Creation:
         self._new = new
         self._keyring = keyring
         self._epoch = epoch
-        self._xid: str | None = None
+        self._xid: int | None = None
 
     @property
     def begun(self) -> bool:

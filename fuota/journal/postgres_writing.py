@@ -115,7 +115,7 @@ class _Batch:
         self._batch = batch
         self._epoch = epoch
         self._fenced: set[Version] = set()
-        self.xid: str | None = None
+        self.xid: int | None = None
         """From when on it may be committed."""
 
     def settle(self) -> None:
@@ -141,7 +141,7 @@ class _Batch:
         self.xid = xid
 
 
-def begin_writing(connection: Connection, epoch: int | None) -> str:
+def begin_writing(connection: Connection, epoch: int | None) -> int:
     """Keep the owner from changing until the transaction has ended; its id, for `committed`.
 
     Raises `Fenced` if the owner has changed already.
@@ -149,10 +149,10 @@ def begin_writing(connection: Connection, epoch: int | None) -> str:
     row = connection.execute(queries()["begin_writing"], [epoch]).fetchone()
     if row is None:
         raise Fenced("another server runs the deployments of this database")
-    return cast(str, row[0])
+    return cast(int, row[0])
 
 
-def committed(xid: str) -> Callable[[Connection], bool]:
+def committed(xid: int) -> Callable[[Connection], bool]:
     """Whether the transaction has been committed. Raises `Unavailable` while that is not decided."""
 
     def ask(connection: Connection) -> bool:

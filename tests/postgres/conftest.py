@@ -1,6 +1,7 @@
 """Deployments to write, and a PostgreSQL that can be cut off."""
 
 import hashlib
+import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -87,6 +88,9 @@ def log() -> Callable[[NewDeployment, int], LogRow]:
     return log
 
 
+VERSION = re.compile(rb"(server_version\0)([^\0]+)")
+
+
 @attrs.define
 class Line:
     """The way to a PostgreSQL, and what goes wrong on it."""
@@ -104,6 +108,8 @@ class Line:
     """The next request with these octets reaches PostgreSQL, but its connection ends without the answer."""
     dies: bool = False
     """After that, the line is dead."""
+    version: bytes | None = None
+    """What PostgreSQL calls its version; no longer than its own."""
     _streams: list[trio.abc.Stream] = attrs.field(factory=list, init=False)
 
     async def cut(self) -> None:
@@ -112,6 +118,10 @@ class Line:
         with trio.CancelScope(shield=True):  # one of them may be that of the caller
             for stream in streams:
                 await trio.aclose_forcefully(stream)
+
+    def _renamed(self, said: re.Match[bytes]) -> bytes:
+        own = said[2]
+        return said[1] + (own if self.version is None else self.version.ljust(len(own)))
 
     async def carry(self, client: trio.SocketStream, server: trio.SocketStream) -> None:
         """One connection."""
@@ -137,7 +147,7 @@ class Line:
                         self.dead = True
                         await self.cut()
                     return
-                await client.send_all(reply)
+                await client.send_all(VERSION.sub(self._renamed, reply))
             if self.frozen:
                 await trio.sleep_forever()
 
