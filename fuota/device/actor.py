@@ -14,10 +14,20 @@ from fuota.deployment.messages import Announced, GroupLost
 from fuota.deployment.messages import Message as DeploymentMessage
 from fuota.device.effects import VERSION, Ask, Assignment, Effect, Join, WakeAt, Withdraw, effects
 from fuota.device.machine import CLOCK_TOLERANCE, step
-from fuota.device.messages import Answered, Expired, Fact, HandedOver, Heard, Joined, Message, Refused
+from fuota.device.messages import (
+    Answered,
+    ClockAnswered,
+    Expired,
+    Fact,
+    HandedOver,
+    Heard,
+    Joined,
+    Message,
+    Refused,
+)
 from fuota.device.outside import Outside
 from fuota.device.outstanding import Outstanding
-from fuota.device.record import cause, concerns, ended, log_row, milestones
+from fuota.device.record import answers, cause, concerns, ended, log_row, milestones
 from fuota.device.standing import Standing, standing
 from fuota.device.states import Failed, State
 from fuota.fate import Dropped, Fate, OnAir
@@ -76,6 +86,8 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
                 await self.handed_over(message)
             case OnAir() | Dropped():
                 await self.learn(message)
+            case ClockAnswered():
+                await self.advance(message, *self.rows_of_requests())
             case _:
                 await self.advance(message)
 
@@ -101,16 +113,20 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
             log.warning("unreadable uplink", dev_eui=str(uplink.dev_eui), error=str(reading.error))
         for command in reading.commands:
             if concerns(self.assignment.plan, command):
-                row = self.row(package, command)
-                advanced = await self.advance(Answered(command, uplink.received_at), row)
+                asked, row = self.rows_of_requests(), self.row(package, command)
+                advanced = await self.advance(Answered(command, uplink.received_at), *asked, row)
                 if not advanced and not repeated:
-                    await self.services.journal.record([row])
+                    if any(answers(command, ask.command) for ask in self.unwritten):
+                        self.unwritten = ()
+                    else:  # what is asked has yet to be sent
+                        asked = []
+                    await self.services.journal.record([*asked, row])
 
     async def handed_over(self, message: HandedOver) -> None:
         """Patience begins when the network has the request, however long that took."""
         if message.ask not in self.asking:
             return
-        rows = self.rows_of_requests()
+        rows, self.unwritten = self.rows_of_requests(), ()
         self.patience = message.patience
         self.wake_at(self.clock.now() + message.patience, Expired())
         if message.item is None:
@@ -132,10 +148,9 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
                 await self.advance(fate)
 
     def rows_of_requests(self) -> list[LogRow]:
-        """Of what is asked and has no row yet; it counts as having one from here on."""
-        rows = [self.row(ask.package, ask.command) for ask in self.unwritten]
-        self.unwritten = ()
-        return rows
+        """Of what is asked and has no row yet. They are made before that of an answer, which may be quicker
+        than the network's word that it has the request: no request is dated or numbered after its answer."""
+        return [self.row(ask.package, ask.command) for ask in self.unwritten]
 
     def row(self, package: Package, command: Command) -> LogRow:
         return log_row(self.id.deployment_id, self.assignment.dev_eui, self.clock.now(), package, command)
@@ -167,8 +182,6 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         return effects(self.assignment, state)
 
     async def commit(self, version: int, after: State, fact: Fact, at: datetime, *rows: LogRow) -> None:
-        if isinstance(fact, Answered):  # it may be quicker than the network's word that it has the request
-            rows = (*self.rows_of_requests(), *rows)
         await self.services.journal.commit(
             Transition(
                 actor=self.id,

@@ -53,6 +53,11 @@ def concerns(plan: Plan, command: Command) -> bool:
     )
 
 
+def answers(command: Command, request: Command) -> bool:
+    """Whether `command` answers such a request: the specifications name both alike but for Req and Ans."""
+    return type(command).__name__ == type(request).__name__.removesuffix("Req") + "Ans"
+
+
 def ended(state: State) -> bool:
     """Whether `state` never changes again."""
     return isinstance(state, Complete | Unconfirmed | Released | Failed)

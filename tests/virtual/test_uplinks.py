@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from random import Random
+from typing import Any
 
 import attrs
 import pytest
@@ -163,6 +164,50 @@ async def test_they_are_noise(seed: int, autojump_clock: MockClock) -> None:
         assert not running.world.chirpstack.groups
     assert result.why in (Why.DONE, Why.NOBODY_LEFT)
     assert Complete not in result.states()
+
+
+@pytest.mark.parametrize("behind", [0, 30], ids=["the clock", "a clock that is off"])
+async def test_they_are_quicker_than_the_word_that_the_request_was_taken(
+    behind: int, autojump_clock: MockClock
+) -> None:
+    """One of them, a status that was on its way for long, changes nothing; it has its row all the same."""
+    devices = simulated(3, lambda _: Behaviour(clock_offset=timedelta(seconds=-behind)))
+    late = fragmentation.package.write(
+        FragSessionStatusAns(
+            frag_index=0, nb_frag_received=1, missing_frag=40, not_enough_matrix_memory=False
+        ),
+        version=1,
+    )
+    told: set[EUI64] = set()
+
+    def with_one_that_is_late(uplink: Uplink) -> list[Uplink]:
+        if uplink.data[:1] != late[:1] or uplink.f_port != 201 or uplink.dev_eui in told:
+            return [uplink]
+        told.add(uplink.dev_eui)
+        before = uplink.received_at - timedelta(seconds=20)
+        return [attrs.evolve(uplink, data=late, received_at=before), uplink]
+
+    async with server(devices, uplinks=with_one_that_is_late) as running:
+        downlink = running.network.downlink
+
+        async def slow(dev_eui: EUI64, f_port: int, data: bytes, **options: Any) -> str | None:
+            item = await downlink(dev_eui, f_port, data, **options)
+            if (f_port, data[:1]) != (202, b"\x01"):  # AppTimeAns is worth nothing after such a while
+                await trio.sleep(40)
+            return item
+
+        running.network.downlink = slow  # type: ignore[method-assign]
+        result = await running.carry_out(order(devices))
+        logs = [await running.journal.logs(result.status.id, device.dev_eui) for device in devices]
+    assert result.states() == {Complete}
+    for rows in logs:
+        assert rows is not None
+        commands = [row.command for row in rows]
+        assert commands.count("FragSessionStatusAns") == 2
+        assert len(set(commands)) == 8 + bool(behind)
+        assert [row.created_at for row in rows] == sorted(row.created_at for row in rows)
+        for place, command in enumerate(commands):
+            assert not command.endswith("Ans") or command[:-3] + "Req" in commands[:place], commands
 
 
 async def test_they_are_of_no_deployment_or_of_one_that_is_over(autojump_clock: MockClock) -> None:
