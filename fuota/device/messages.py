@@ -113,7 +113,8 @@ class HandedOver:
 
     ask: Ask
     item: str | None
-    """What the network calls it; None: the same of an earlier attempt still waits in the device's queue."""
+    """What the network calls it; None: the same of an earlier attempt still waits in the device's queue, or
+    there is nothing that could be sent to the device at present."""
     patience: timedelta
 
 

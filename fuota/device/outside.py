@@ -50,6 +50,7 @@ class Outside:
         return Joined()
 
     async def ask(self, ask: Ask, patience: timedelta) -> HandedOver | Refused:
+        """A device that has to join first may do so meanwhile: then the next attempt succeeds."""
         enqueue = partial(
             self._network.downlink,
             self._assignment.dev_eui,
@@ -60,6 +61,9 @@ class Outside:
         )
         try:
             item = await persistently(enqueue, trouble=self._troubled)
+        except network.NotActivated as error:
+            self._troubled(error)
+            return HandedOver(ask, None, patience)
         except network.Refused as error:
             return _refused(error)
         return HandedOver(ask, item, patience)

@@ -1,5 +1,6 @@
 """The network port on the ChirpStack Application Server v3."""
 
+import re
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
@@ -21,6 +22,10 @@ from fuota.network.gate import Gate
 from fuota.network.port import Group, KnownGroup
 from fuota.rpc.client import connect
 from fuota.rpc.tls import client_context
+
+INACTIVE = re.compile(r"code = NotFound\b|code = InvalidArgument\b.*security-context out of sync")
+"""Quoted of the Network Server, for a downlink to a device: it has no session there, or another than the
+Application Server was told of last. Both pass when it joins."""
 
 CLASSES = {MulticastClass.B: pb.CLASS_B, MulticastClass.C: pb.CLASS_C}
 
@@ -78,7 +83,8 @@ class ApplicationServer(ChirpStack):
     async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, application_id: str) -> str:
         item = queue.DeviceQueueItem(dev_eui=str(dev_eui), f_port=f_port, data=data)
         request = queue.EnqueueDeviceQueueItemRequest(device_queue_item=item)
-        queued = await self._calls(self._queues.Enqueue, request, good=self._good(application_id))
+        good = self._good(application_id)
+        queued = await self._calls(self._queues.Enqueue, request, good=good, inactive=INACTIVE)
         return str(queued.f_cnt)
 
     async def _empty(self, dev_eui: EUI64, application_id: str) -> None:

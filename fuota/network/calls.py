@@ -9,7 +9,15 @@ from grpclib.client import UnaryUnaryMethod
 from grpclib.const import Status
 
 from fuota.network.gate import Always, Gate, Permit
-from fuota.network.port import NetworkError, NotFound, Refused, TokenRefused, Trouble, Unreachable
+from fuota.network.port import (
+    NetworkError,
+    NotActivated,
+    NotFound,
+    Refused,
+    TokenRefused,
+    Trouble,
+    Unreachable,
+)
 from fuota.rpc.client import call
 from fuota.rpc.errors import RpcError
 
@@ -65,10 +73,12 @@ class Calls:
         fine: tuple[Status, ...] = (),
         good: Callable[[], Awaitable[bool]],
         proves: bool = True,
+        inactive: re.Pattern[str] | None = None,
     ) -> Res:
         """`fine`: statuses that say that what is asked for is so already. `good` finds out whether a token
         that is refused is good for something else. `proves`: see `Gate.passage`; what only reads ChirpStack's
-        own database does not. Raises `NetworkError`.
+        own database does not. `inactive`: what INTERNAL says where it means `NotActivated`. Raises
+        `NetworkError`.
         """
         async with self._gate.passage(self._permit, proves=proves):
             try:
@@ -78,6 +88,8 @@ class Calls:
                 if status in fine:
                     return method.reply_type()
                 kind = ERRORS.get(status, Refused)
+                if kind is Trouble and inactive is not None and inactive.search(error.detail):
+                    kind = NotActivated
                 own = kind is TokenRefused and await good()
                 raise _own(error) if own else kind(status.name, error.detail) from error
 

@@ -9,7 +9,7 @@ import structlog
 import trio
 
 from fuota.health import Health
-from fuota.network.port import GroupGone, NetworkError, Refused, TokenRefused, Trouble
+from fuota.network.port import GroupGone, NetworkError, NotActivated, Refused, TokenRefused, Trouble
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +70,8 @@ class Gate:
         try:
             yield
         except NetworkError as error:
-            if isinstance(error, Refused | GroupGone) or (isinstance(error, TokenRefused) and error.own):
+            own = isinstance(error, TokenRefused) and error.own
+            if own or isinstance(error, Refused | GroupGone | NotActivated):
                 self._answered(proves)
             else:
                 await self._failed(error)

@@ -28,6 +28,10 @@ class GroupGone(NetworkError):
     """The multicast group that the call is about does not exist any more; asking again would not help."""
 
 
+class NotActivated(NetworkError):
+    """The device has no session with the network at present: it takes a downlink when it has joined again."""
+
+
 class Trouble(NetworkError):
     """The network failed in itself (INTERNAL, UNKNOWN): asking again may help, but not for ever."""
 
@@ -114,6 +118,8 @@ class Network(Protocol):
 
         `unless_pending`: not if the same payload still waits there, as it does when a request is
         repeated to a device that has not been heard since. None: that was so.
+
+        Raises `NotActivated` where the network says so.
         """
 
     async def withdraw(

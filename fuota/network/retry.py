@@ -26,7 +26,7 @@ LONGEST_PAUSE = 2.0
 async def persistently(call: Callable[[], Awaitable[T]], *, trouble: Callable[[NetworkError], None]) -> T:
     """Make `call` until it is answered: through an outage for ever, through trouble of its own not so long.
 
-    `trouble` is told of every failure. Raises `Refused` and `GroupGone`.
+    `trouble` is told of every failure but what is raised: `Refused`, `GroupGone` and `NotActivated`.
     """
     troubles, since = 0, math.inf
     for pause in pauses():

@@ -11,6 +11,7 @@ from fuota.network.port import (
     GroupGone,
     KnownGroup,
     NetworkError,
+    NotActivated,
     NotFound,
     Refused,
     TokenRefused,
@@ -41,6 +42,8 @@ class SimulatedNetwork:
         self._gate, self._permit = Gate(self.health), permit or Always()
         self._chirpstack = world.chirpstack
         self.conditions = conditions or ApiConditions(clock=world.clock)
+        self.inactive: set[EUI64] = set()
+        """Devices that have to join before they can be sent anything."""
 
     async def ensure_group(self, group: Group) -> str:
         async with self._call():
@@ -75,6 +78,8 @@ class SimulatedNetwork:
     ) -> str | None:
         async with self._call():
             queue = self._chirpstack.queue(dev_eui)
+            if dev_eui in self.inactive:
+                raise NotActivated("INTERNAL", "rpc error: code = NotFound desc = object does not exist")
             if unless_pending and any((item.f_port, item.data) == (f_port, data) for item in queue.items):
                 return None
             return str(queue.push(f_port, data).f_cnt)

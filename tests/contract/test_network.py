@@ -24,6 +24,7 @@ from fuota.network.port import (
     GroupGone,
     KnownGroup,
     Network,
+    NotActivated,
     NotFound,
     Refused,
     TokenRefused,
@@ -57,6 +58,14 @@ UUIDS = (
     "5f0c2b1e-0000-4000-8000-000000000002",
 )
 """ChirpStack 4 has them for ids of applications."""
+
+
+NOT_ACTIVATED = (
+    "get next downlink fcnt for deveui error: rpc error: code = NotFound desc = object does not exist",
+    "create device-queue item error: rpc error: code = InvalidArgument desc = "
+    "device security-context out of sync",
+)
+"""What the Application Server v3 quotes."""
 
 
 @attrs.frozen
@@ -326,6 +335,20 @@ async def test_a_network_server_that_is_away_is_an_outage_though_it_is_called_in
             conditions.outages = [(clock.now(), clock.now() + timedelta(hours=1), "INTERNAL", said)]
             with pytest.raises(kind):
                 await network.downlink(world.devices[0].dev_eui, 200, b"\x00", unless_pending=False)
+
+
+@pytest.mark.parametrize("said", NOT_ACTIVATED)
+async def test_the_same_words_about_a_group_do_not_say_that_a_device_has_to_join(said: str) -> None:
+    clock = SystemClock()
+    world, conditions = World(fleet(1), clock=clock), ApiConditions(clock=clock)
+    device, text = world.devices[0].dev_eui, f"enqueue downlink payload error: {said}"
+    async with application_server_v3(world, conditions) as network:
+        group = KnownGroup(await network.ensure_group(GROUP), GROUP.name, GROUP.application_id)
+        conditions.outages = [(clock.now(), clock.now() + timedelta(hours=1), "INTERNAL", text)]
+        with pytest.raises(NotActivated, match="INTERNAL: enqueue"):
+            await network.downlink(device, 200, b"\x00", unless_pending=False)
+        with pytest.raises(Trouble):
+            await network.multicast(group, 201, b"\x00")
 
 
 async def test_what_chirpstack_4_quotes_of_its_database_is_understood_in_any_language() -> None:

@@ -9,6 +9,7 @@ from trio.testing import MockClock
 from fuota.deployment.plan import REPEATS, MulticastClass, StatusRequest
 from fuota.deployment.states import Why
 from fuota.device.states import Complete, Failed, Reason
+from fuota.journal.port import Milestone
 from fuota.lorawan.eui import EUI64
 from fuota.network.port import KnownGroup, Trouble
 from fuota.simulation.behaviour import Behaviour
@@ -65,6 +66,33 @@ async def test_one_device_over_which_the_network_stumbles_fails_alone(autojump_c
     failed = result.state(devices[1].dev_eui)
     assert failed == Failed(Reason.NETWORK_REFUSED, "INTERNAL: pq: deadlock detected")
     assert {type(result.state(device.dev_eui)) for device in (devices[0], devices[2])} == {Complete}
+
+
+async def test_devices_that_have_to_join_are_asked_again_when_they_have(autojump_clock: MockClock) -> None:
+    """Four of them, and one that never does; the others are not kept waiting, and the network is well."""
+    devices = simulated(10)
+    absent, lost = devices[:5], devices[4]
+    async with server(devices) as running:
+        running.network.inactive.update(device.dev_eui for device in absent)
+        began = running.clock.now()
+        deployment_id = await running.orders.take(order(devices))
+        for _ in range(20):
+            assert running.network.health.ailments() == {}
+            await trio.sleep(1)
+        running.network.inactive = {lost.dev_eui}
+        result = await running.end_of(deployment_id)
+        assert running.network.health.ailments() == {}
+        rows = await running.journal.logs(deployment_id, absent[0].dev_eui)
+        unasked = await running.journal.logs(deployment_id, lost.dev_eui)
+    assert rows is not None
+    assert [row.command for row in rows].count("McGroupSetupReq") == 1, (
+        "an attempt without a request has no row"
+    )
+    assert unasked == []
+    assert result.state(lost.dev_eui) == Failed(Reason.NO_ANSWER, "to McGroupSetupReq")
+    assert {device.image for device in devices if device is not lost} == {IMAGE}
+    for each in result.status.devices[5:]:
+        assert each.milestones[Milestone.FRAG_SESSION_SETUP] - began < timedelta(seconds=15)
 
 
 async def test_calls_whose_answers_are_lost_are_made_again(autojump_clock: MockClock) -> None:

@@ -7,7 +7,7 @@ from trio.testing import MockClock
 
 from fuota.health import Health
 from fuota.network.gate import AILING, AT_ONCE, PROBE, Always, Gate
-from fuota.network.port import NetworkError, NotFound, TokenRefused, Trouble, Unreachable
+from fuota.network.port import NetworkError, NotActivated, NotFound, TokenRefused, Trouble, Unreachable
 from fuota.ownership import Ownership
 
 
@@ -94,6 +94,16 @@ async def test_a_device_that_is_not_the_tokens_is_no_refusal_of_the_token(autoju
         await through(Gate(health), error)
     assert not said
     assert not health.ailments()
+
+
+async def test_devices_that_have_to_join_are_no_illness_of_the_network(autojump_clock: MockClock) -> None:
+    health = Health()
+    gate = Gate(health)
+    for _ in range(3 * AILING):
+        with pytest.raises(NotActivated):
+            await through(gate, NotActivated("INTERNAL", "code = NotFound"))
+    assert not health.ailments()
+    assert trio.current_time() == 0
 
 
 async def test_a_part_of_the_network_that_answers_does_not_prove_that_it_works(
