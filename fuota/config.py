@@ -46,7 +46,7 @@ class PostgreSQL:
         metadata=key(
             value.text,
             "postgres://user:password@hostname/database?sslmode=disable or "
-            "'user=fuota dbname=fuota sslmode=disable', with all the parameters of libpq. "
+            "'user=fuota dbname=fuota sslmode=disable', with all the parameters of libpq and of a session. "
             "Empty: an embedded PostgreSQL is started and stopped with the server.",
         ),
     )

@@ -37,13 +37,13 @@ from fuota.journal.postgres_connections import (
     Connections,
     T,
     Work,
-    conninfo,
     one_line,
     open_connections,
     pauses,
 )
 from fuota.journal.postgres_creation import WITHIN as CREATION_WITHIN
 from fuota.journal.postgres_creation import Creation, is_conflict
+from fuota.journal.postgres_dsn import conninfo
 from fuota.journal.postgres_ownership import Claimant
 from fuota.journal.postgres_writing import Entry, Step, Withdrawal, Writer, actor, weight
 from fuota.journal.retry import try_keys
@@ -84,7 +84,7 @@ class PostgresJournal:
         idle_connections: int = 2,
         patience: float = 5.0,
     ) -> AsyncIterator[Self]:
-        """The journal in the database at `dsn`, a connection string of libpq.
+        """The journal in the database at `dsn`, a connection string of libpq or lib/pq (see `conninfo`).
 
         `patience`: seconds for which `create` and what reads try again while the database is away. Raises
         `Unavailable`, `BadDsn`, `TooOld`, `SchemaMismatch`, `NotOpened` if it would have to resume what is

@@ -13,12 +13,12 @@ from typing import TypeVar
 
 import psycopg
 import trio
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import TupleRow
 from psycopg_pool import ConnectionPool
 
 from fuota.health import Health
-from fuota.journal.port import JournalError, Unavailable
+from fuota.journal.port import Unavailable
+from fuota.journal.postgres_dsn import conninfo
 from fuota.journal.sql import queries
 
 T = TypeVar("T")
@@ -42,10 +42,6 @@ CLOSING = 2.0
 """Seconds for which the end waits for connections that are being made."""
 
 LONGEST_PAUSE = 2.0
-
-
-class BadDsn(JournalError):
-    """[postgresql] dsn: this is neither a URI nor a list of parameters that libpq understands"""
 
 
 class Connections:
@@ -188,23 +184,6 @@ def pauses() -> Iterator[float]:
 
 def one_line(error: psycopg.Error) -> str:
     return " ".join(str(error).split()) or type(error).__name__
-
-
-def conninfo(dsn: str) -> str:
-    """`dsn`, and our parameters where it says nothing. Raises `BadDsn`."""
-    try:
-        given = conninfo_to_dict(dsn)
-    except psycopg.ProgrammingError:
-        # What libpq says of it may hold the password.
-        raise BadDsn(BadDsn.__doc__) from None
-    ours = {
-        "fallback_application_name": "fuota",
-        "connect_timeout": "5",
-        "keepalives_idle": "10",
-        "keepalives_interval": "5",
-        "keepalives_count": "3",
-    }
-    return make_conninfo(dsn, **{name: value for name, value in ours.items() if name not in given})
 
 
 def _configure(connection: Connection) -> None:

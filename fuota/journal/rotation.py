@@ -12,7 +12,8 @@ from psycopg.rows import TupleRow
 
 from fuota.journal.migrations import migrate
 from fuota.journal.port import JournalError, Unavailable
-from fuota.journal.postgres_connections import conninfo, one_line
+from fuota.journal.postgres_connections import one_line
+from fuota.journal.postgres_dsn import conninfo
 from fuota.journal.postgres_ownership import LOCK
 from fuota.journal.sealing import Keyring, Kind
 from fuota.journal.sql import migrations, queries

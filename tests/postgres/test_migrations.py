@@ -1,6 +1,6 @@
 """The schema: made anew, taken over from the ChirpStack FUOTA Server, or refused."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from fuota.deployment.states import Ended
 from fuota.device.states import Complete
 from fuota.health import Health
 from fuota.journal.migrations import SchemaMismatch, TooOld, check_version, migrate
-from fuota.journal.port import LogRow, Milestone
+from fuota.journal.port import LogRow, Milestone, NewDeployment
 from fuota.journal.postgres import PostgresJournal
 from fuota.journal.sealing import Keyring
 from fuota.journal.sql import Migration, migrations
@@ -178,6 +178,19 @@ def fill(dsn: str) -> None:
 def test_tables_restored_without_the_tool_s_own_are_taken_over(dsn: str) -> None:
     run(dsn, REFERENCE + "drop table schema_migrations")
     assert brought_up(dsn) == OURS
+
+
+async def test_a_schema_that_the_dsn_names_as_lib_pq_has_it_is_the_one_that_is_used(
+    dsn: str, keyring: Keyring, order: Callable[[int], NewDeployment]
+) -> None:
+    run(dsn, f"create schema apart; set search_path = apart; {REFERENCE}")
+    theirs = f"{dsn} search_path='apart, public' binary_parameters=yes"
+    async with PostgresJournal.open(theirs, keyring=keyring, health=Health()) as journal:
+        new = order(1)
+        await journal.create(new)
+        assert await journal.unfinished() == [new.id]
+    assert run(dsn, "select count(*) from apart.transition") == [(2,)]
+    assert run(dsn, "select to_regclass('public.deployment')") == [(None,)]
 
 
 async def test_what_the_reference_server_wrote_can_be_read(dsn: str, keyring: Keyring) -> None:

@@ -13,7 +13,8 @@ from fuota.device import states as device
 from fuota.health import Health
 from fuota.journal.port import ActorId, LogRow, NewDeployment, Transition, Unavailable
 from fuota.journal.postgres import PostgresJournal
-from fuota.journal.postgres_connections import BadDsn, open_connections
+from fuota.journal.postgres_connections import open_connections
+from fuota.journal.postgres_dsn import BadDsn
 from fuota.journal.sealing import Keyring
 
 Order = Callable[[int], NewDeployment]
