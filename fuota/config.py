@@ -97,8 +97,8 @@ class EventHandler:
         default="protobuf",
         metadata=key(
             value.choice("protobuf", "json"),
-            'How an event without a Content-Type is encoded: "protobuf" or "json". '
-            "With one, the Content-Type decides.",
+            'How an event is encoded whose Content-Type does not say: "protobuf" or "json". '
+            "It says with application/octet-stream or application/json.",
         ),
     )
     http: EventHandlerHttp = Factory(EventHandlerHttp)

@@ -45,8 +45,8 @@ def endpoint(
 ) -> QuartTrio:
     """The ASGI application: `POST` to any path, with `?event=up`, or an event about a downlink.
 
-    `marshaler` is what a body without a Content-Type is taken for. When `token` is not empty, a request
-    needs it as its bearer token.
+    `marshaler` is what a body is taken for whose Content-Type does not say: a proxy may have changed it.
+    When `token` is not empty, a request needs it as its bearer token.
     """
     app = QuartTrio(__name__, static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=MAX_BODY, BODY_TIMEOUT=BODY_TIMEOUT)
@@ -69,9 +69,7 @@ def endpoint(
         kind = request.args.get("event", "")
         if kind != "up" and kind not in generation.FATES:
             return said(200, "not of interest")
-        form = MARSHALERS.get(request.mimetype) if request.mimetype else marshaler
-        if form is None:
-            return said(415, f"Content-Type: wanted {' or '.join(MARSHALERS)}")
+        form = MARSHALERS.get(request.mimetype, marshaler)
         try:
             return await (hear(form, body) if kind == "up" else tell(kind, form, body))
         except Malformed as malformed:
