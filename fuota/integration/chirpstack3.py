@@ -100,7 +100,7 @@ def _uplink(dev_eui: bytes, f_port: int, f_cnt: int, data: bytes, at: datetime) 
 
 def _dev_eui(event: dict[str, Any]) -> bytes:
     # 16 characters of base64 would be 12 octets: there is nothing to mistake one for the other.
-    text = event.get("devEUI")
+    text = protojson.given(event, "devEUI")
     if isinstance(text, str) and len(text) == 16:
         try:
             return bytes.fromhex(text)

@@ -1,7 +1,7 @@
 """Events of ChirpStack 4, as protobuf and as JSON."""
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from google.protobuf.message import DecodeError
 
@@ -49,7 +49,7 @@ def from_json(body: bytes, now: datetime) -> Uplink:
         protojson.timestamp(event, "time"),
     ]
     return _uplink(
-        protojson.member(event, "deviceInfo").get("devEui"),
+        _dev_eui(event),
         protojson.unsigned(event, "fPort", 32),
         protojson.unsigned(event, "fCnt", 32),
         protojson.octets(event, "data"),
@@ -73,9 +73,9 @@ def fate_from_protobuf(kind: str, body: bytes) -> Fate | None:
 def fate_from_json(kind: str, body: bytes) -> Fate | None:
     """Read the JSON of the same; raises `Malformed`."""
     event = protojson.read(body)
-    dev_eui = protojson.member(event, "deviceInfo").get("devEui")
+    dev_eui = _dev_eui(event)
     if kind == "txack":
-        return _on_air(dev_eui, event.get("queueItemId"))
+        return _on_air(dev_eui, protojson.given(event, "queueItemId"))
     item = protojson.member(event, "context").get("queue_item_id")
     return _dropped(dev_eui, item, protojson.enum(event, "code", CODES), str(event.get("description") or ""))
 
@@ -89,6 +89,10 @@ def _dropped(dev_eui: object, item: object, code: int, text: str) -> Dropped | N
         return None
     name = LogCode.Name(LogCode.ValueType(code))
     return Dropped(dev_eui=_eui(dev_eui), item=item, reason=f"{name} {text}".strip()[:LONGEST_REASON])
+
+
+def _dev_eui(event: dict[str, Any]) -> object:
+    return protojson.given(protojson.member(event, "deviceInfo"), "devEui")
 
 
 def _eui(text: object) -> EUI64:

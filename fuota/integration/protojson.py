@@ -1,7 +1,8 @@
 """Reads the protobuf JSON mapping field by field, from JSON as `json.loads` gives it.
 
 Only what an event needs is looked at: at a thousand uplinks a second protobuf's own `json_format` is too
-slow. `null` stands for an absent field, and numbers may be written as strings. Raises `Malformed`.
+slow. `null` stands for an absent field, numbers may be written as strings, and names as the mapping has them
+(`fPort`) or as the message does (`f_port`), which some writers prefer. Raises `Malformed`.
 """
 
 import json
@@ -10,10 +11,12 @@ from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from fuota.integration.event import Malformed
 
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _DURATION = re.compile(r"(\d{1,12})(?:\.(\d{1,9}))?s")
 
 
@@ -28,9 +31,21 @@ def read(body: bytes) -> dict[str, Any]:
     return value
 
 
+def given(event: dict[str, Any], name: str) -> Any:
+    """The value of a field, by its name in the mapping; None when it is absent."""
+    value = event.get(name)
+    return event.get(_original(name)) if value is None else value
+
+
+@cache
+def _original(name: str) -> str:
+    """What the message calls it."""
+    return _HUMP.sub("_", name).lower()
+
+
 def octets(event: dict[str, Any], name: str) -> bytes:
     """A `bytes` field: base64, in the standard or the URL alphabet, padded or not."""
-    text = event.get(name)
+    text = given(event, name)
     if text is None:
         return b""
     if not isinstance(text, str):
@@ -44,7 +59,7 @@ def octets(event: dict[str, Any], name: str) -> bytes:
 
 def unsigned(event: dict[str, Any], name: str, bits: int) -> int:
     """A `uint32` field that has to fit into this many bits."""
-    value = event.get(name)
+    value = given(event, name)
     if isinstance(value, str) and len(value) <= 20 and value.isascii() and value.isdigit():
         value = int(value)
     elif value is None:
@@ -56,13 +71,13 @@ def unsigned(event: dict[str, Any], name: str, bits: int) -> int:
 
 def member(event: dict[str, Any], name: str) -> dict[str, Any]:
     """A message field; empty when it is absent or something else."""
-    value = event.get(name)
+    value = given(event, name)
     return value if isinstance(value, dict) else {}
 
 
 def enum(event: dict[str, Any], name: str, names: Mapping[str, int]) -> int:
     """An enum field, by its name or its number; 0 for a name that is none of its."""
-    value = event.get(name)
+    value = given(event, name)
     if isinstance(value, str) and not value.isdigit():
         return names.get(value, 0)
     return unsigned(event, name, 31)
@@ -70,22 +85,22 @@ def enum(event: dict[str, Any], name: str, names: Mapping[str, int]) -> int:
 
 def objects(event: dict[str, Any], name: str) -> list[dict[str, Any]]:
     """A repeated message field; what it holds besides objects is left out."""
-    values = event.get(name)
+    values = given(event, name)
     return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
 
 
 def timestamp(event: dict[str, Any], name: str) -> datetime | None:
     """A `Timestamp` field; None when it is absent or unreadable, for no event is refused for its times."""
     try:
-        instant = datetime.fromisoformat(event[name])
+        instant = datetime.fromisoformat(given(event, name))
         return instant.astimezone(UTC) if instant.tzinfo else None
-    except (KeyError, TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError):
         return None
 
 
 def duration(event: dict[str, Any], name: str) -> tuple[int, int]:
     """A `Duration` field as whole seconds and nanoseconds; zero when it is absent or can not be read."""
-    text = event.get(name)
+    text = given(event, name)
     match = _DURATION.fullmatch(text) if isinstance(text, str) else None
     return (int(match[1]), int((match[2] or "").ljust(9, "0"))) if match else (0, 0)
 

@@ -36,7 +36,11 @@ def event(**fields: Any) -> UplinkEvent:
 def read_both(made: UplinkEvent) -> Uplink:
     """The same from both encodings."""
     uplink = chirpstack4.from_protobuf(made.SerializeToString(), NOW)
-    for written in (MessageToJson(made), MessageToJson(made, always_print_fields_with_no_presence=True)):
+    for written in (
+        MessageToJson(made),
+        MessageToJson(made, always_print_fields_with_no_presence=True),
+        MessageToJson(made, preserving_proto_field_name=True),
+    ):
         assert chirpstack4.from_json(written.encode(), NOW) == uplink
     return uplink
 

@@ -32,6 +32,8 @@ def read(generation: ModuleType, kind: str, message: Message) -> Fate | None:
     dialect: Generation = generation
     plain = dialect.fate_from_protobuf(kind, message.SerializeToString())
     assert dialect.fate_from_json(kind, MessageToJson(message).encode()) == plain
+    own_names = MessageToJson(message, preserving_proto_field_name=True).encode()
+    assert dialect.fate_from_json(kind, own_names) == plain
     numbers = MessageToJson(message, use_integers_for_enums=True).encode()
     assert dialect.fate_from_json(kind, numbers) == plain
     return plain

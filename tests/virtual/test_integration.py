@@ -312,7 +312,7 @@ SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
         pytest.param([{"time_since_gps_epoch": timedelta(days=3_000_000)}], None, NOW, id="beyond all years"),
     ],
 )
-@pytest.mark.parametrize("form", ["protobuf", "json"])
+@pytest.mark.parametrize("form", ["protobuf", "json", "json with the message's own names"])
 async def test_when_it_was_received(
     autojump_clock: object,
     form: str,
@@ -322,11 +322,15 @@ async def test_when_it_was_received(
 ) -> None:
     fields = {"rx_info": rx_info, "published_at": published_at}
     async with opened() as post:
-        if form == "json":
+        if form == "protobuf":
+            uplink = await post.only(event(**fields).SerializeToString())
+        elif form == "json":
             uplink = await post.only(in_json(**fields), JSON)
         else:
-            uplink = await post.only(event(**fields).SerializeToString())
-        assert uplink.received_at == received_at
+            own = json_format.MessageToJson(event(**fields), preserving_proto_field_name=True)
+            assert '"dev_eui"' in own
+            uplink = await post.only(own, JSON)
+        assert uplink == attrs.evolve(UPLINK, received_at=received_at)
 
 
 async def test_times_that_no_protobuf_library_would_write(autojump_clock: object) -> None:
