@@ -1,5 +1,6 @@
 -- What a restart needs. Rows of the ChirpStack FUOTA Server have no state: they can be read, and are never
--- resumed. It can go on with this database too: all that is added has a default or may be null.
+-- resumed. It can not go on with this database: it reads with "select *" and refuses columns that it does not
+-- know. docs/getting-started-v3.md has the way back.
 
 create table firmware (
     sha256 bytea primary key,

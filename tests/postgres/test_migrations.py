@@ -1,7 +1,9 @@
 """The schema: made anew, taken over from the ChirpStack FUOTA Server, or refused."""
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +20,8 @@ from fuota.journal.postgres import PostgresJournal
 from fuota.journal.sealing import Keyring
 from fuota.journal.sql import Migration, migrations
 from fuota.lorawan.eui import EUI64
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 REFERENCE = """
 create extension hstore;
@@ -224,11 +228,22 @@ async def test_what_the_reference_server_wrote_can_be_read(dsn: str, keyring: Ke
     ]
 
 
-def test_the_reference_server_can_go_on_afterwards(dsn: str) -> None:
+@pytest.mark.parametrize("taken_over", [True, False])
+def test_the_way_back_to_the_reference_server_leaves_what_it_knows(dsn: str, taken_over: bool) -> None:
+    """It reads whole rows, and refuses columns that it does not know."""
     run(dsn, REFERENCE)
+    theirs = run(dsn, CATALOG)
+    if not taken_over:
+        run(dsn, "drop schema public cascade; create schema public")
     brought_up(dsn)
     run(dsn, OLD_ROWS)
+    fill(dsn)
+    [way_back] = re.findall(r"```sql\n(.*?)```", (DOCS / "getting-started-v3.md").read_text(), re.DOTALL)
+    run(dsn, way_back)
+    assert run(dsn, CATALOG) == theirs
     assert run(dsn, "select version, dirty from schema_migrations") == [(1, False)]
+    assert run(dsn, "select id from deployment") == [(OLD,)]
+    assert brought_up(dsn) == OURS
 
 
 @pytest.mark.parametrize(
