@@ -22,6 +22,9 @@ log = structlog.get_logger(__name__)
 WITHDRAWAL = 60.0
 """Seconds for which it is tried to take a request back: a deployment that is given up waits for it."""
 
+UNNAMED = ""
+"""The name of a downlink whose call failed, and which was found waiting: nobody was told its name."""
+
 SPOKEN: Mapping[int, Package] = {
     package.port: package for package in (multicast.package, fragmentation.package, clocksync.package)
 }
@@ -51,14 +54,19 @@ class Outside:
 
     async def ask(self, ask: Ask, patience: timedelta) -> HandedOver | Refused:
         """A device that has to join first may do so meanwhile: then the next attempt succeeds."""
-        enqueue = partial(
-            self._network.downlink,
-            self._assignment.dev_eui,
-            ask.package.port,
-            ask.payload,
-            unless_pending=ask.again,
-            application_id=self._assignment.plan.application_id,
-        )
+        look = ask.again
+
+        async def enqueue() -> str | None:
+            nonlocal look
+            unless_pending, look = look, True  # whether a call that fails is carried out nobody knows
+            return await self._network.downlink(
+                self._assignment.dev_eui,
+                ask.package.port,
+                ask.payload,
+                unless_pending=unless_pending,
+                application_id=self._assignment.plan.application_id,
+            )
+
         try:
             item = await persistently(enqueue, trouble=self._troubled)
         except network.NotActivated as error:
@@ -66,7 +74,7 @@ class Outside:
             return HandedOver(ask, None, patience)
         except network.Refused as error:
             return _refused(error)
-        return HandedOver(ask, item, patience)
+        return HandedOver(ask, UNNAMED if item is None and not ask.again else item, patience)
 
     async def withdraw(self) -> Withdrawn:
         """As well as it can be done in `WITHDRAWAL`; what is not taken back will be sent."""

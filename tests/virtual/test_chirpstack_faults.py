@@ -10,6 +10,7 @@ from fuota.deployment.plan import REPEATS, MulticastClass, StatusRequest
 from fuota.deployment.states import Why
 from fuota.device.states import Complete, Failed, Reason
 from fuota.journal.port import Milestone
+from fuota.lorawan import multicast
 from fuota.lorawan.eui import EUI64
 from fuota.network.port import KnownGroup, Trouble
 from fuota.simulation.behaviour import Behaviour
@@ -96,7 +97,7 @@ async def test_devices_that_have_to_join_are_asked_again_when_they_have(autojump
 
 
 async def test_calls_whose_answers_are_lost_are_made_again(autojump_clock: MockClock) -> None:
-    """A fragment may be sent twice, a request too; a group is not made twice."""
+    """A fragment may be sent twice; a group is not made twice."""
     devices = simulated(4)
     async with server(devices) as running:
         running.network.conditions.unsaid = 0.4
@@ -108,6 +109,23 @@ async def test_calls_whose_answers_are_lost_are_made_again(autojump_clock: MockC
     assert group.queue.next_f_cnt > FRAGMENTS
     assert result.states() == {Complete}
     assert {device.image for device in devices} == {IMAGE}
+
+
+async def test_a_request_whose_call_has_no_answer_waits_once_and_has_its_row(
+    autojump_clock: MockClock,
+) -> None:
+    """The devices are not heard meanwhile: calls that are made again find what was put in."""
+    devices = simulated(20)
+    async with server(devices, radio=Radio(uplink_interval=timedelta(hours=6))) as running:
+        running.network.conditions.unsaid = 0.6
+        deployment_id = await running.orders.take(order(devices, unicast_timeout=timedelta(hours=12)))
+        await trio.sleep(60)
+        for device in devices:
+            [item] = running.world.chirpstack.queue(device.dev_eui).items
+            assert item.f_port == multicast.package.port
+            rows = await running.journal.logs(deployment_id, device.dev_eui)
+            assert rows is not None
+            assert [row.command for row in rows] == ["McGroupSetupReq"]
 
 
 async def test_an_application_that_is_not_there_ends_the_deployment(autojump_clock: MockClock) -> None:
