@@ -4,9 +4,9 @@
         ─ SettingUpSession (─ CorrectingClock) ─ Listening | Unheard ─ AskingStatus (─ StillListening)
         ─ Complete | Unconfirmed | Released | (Withdrawing ─) Failed
 
-Every request is repeated until it is answered or `unicast_attempts` are used up, at once where the network
-has dropped it; whatever is late, early or repeated changes nothing. Each `case` is one transition; what takes more than a line to decide
-has a name below.
+Every request is repeated until it is answered or `unicast_attempts` are used up (the session request once more
+for a clock that was put right), at once where the network has dropped it; whatever is late, early or repeated
+changes nothing. Each `case` is one transition; what takes more than a line to decide has a name below.
 """
 
 from datetime import datetime, timedelta
@@ -104,8 +104,9 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
             return _session_answered(plan, state, answer, at, now)
         case CorrectingClock(session, agreed=True), ClockAnswered(correction) if abs(correction) <= CLOCK_TOLERANCE.seconds:
             return Listening(session)
-        case CorrectingClock(session, attempt, _, otherwise), ClockAnswered():
-            return SettingUpSession(session, attempt, patience(plan, now), otherwise)
+        case CorrectingClock(session, attempt, _, otherwise), ClockAnswered() if attempt <= plan.unicast_attempts:
+            return SettingUpSession(session, attempt + 1, patience(plan, now), otherwise)
+        case CorrectingClock(), ClockAnswered(): return state.otherwise
         case (SettingUpSession(session, attempt, _, otherwise) | CorrectingClock(session, attempt, _, otherwise)), Expired() | Dropped() \
                 if attempt < plan.unicast_attempts:
             return SettingUpSession(session, attempt + 1, patience(plan, now), otherwise)

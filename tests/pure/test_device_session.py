@@ -78,6 +78,21 @@ def test_a_device_whose_clock_is_off_is_told_so_and_not_counted_on(
     assert closed.reason is Reason.CLOCK_OFF
 
 
+@pytest.mark.parametrize("correction", [0, 3600])
+def test_a_device_that_disagrees_whatever_its_clock_is_corrected_by_is_not_asked_for_ever(
+    correction: int, plan: Plan, session: Session, now: datetime
+) -> None:
+    state: State = asked(session, 1, now)
+    asks = 0
+    while isinstance(state, SettingUpSession):
+        asks += 1
+        state = step(plan, state, Answered(session_answer(None, mc_group_undefined=True), now), now)
+        assert isinstance(state, CorrectingClock)
+        state = step(plan, state, ClockAnswered(correction), now)
+    assert state == Failed(Reason.SESSION_REFUSED, "group undefined")
+    assert asks == plan.unicast_attempts + 1
+
+
 def test_a_device_whose_clock_is_right_has_agreed_however_long_its_answer_was_on_its_way(
     plan: Plan, session: Session, now: datetime
 ) -> None:
