@@ -76,13 +76,21 @@ def _distinct(draws: Columns, m: int) -> Columns | None:
     count, half, never = len(draws), m // 2, draws.size
     earliest = np.empty(count * (m + 1), np.uint32)
     earliest.fill(never)
-    np.minimum.at(earliest, _flat(draws, m + 1), np.arange(never, dtype=np.uint32))
+    np.minimum.at(earliest, _flat(draws, m + 1), _times(never))
     times = earliest.reshape(count, m + 1)[:, :m]
     times.partition(half - 1, axis=1)
     try:
         return draws.take(times[:, :half].T).T  # as the encoder will read it
     except IndexError:  # which "never" is
         return None
+
+
+@functools.lru_cache(maxsize=4)
+def _times(count: int) -> Columns:
+    """When each of so many draws is made. (To count anew is a twentieth of the coding of a small session.)"""
+    times = np.arange(count, dtype=np.uint32)
+    times.flags.writeable = False
+    return times
 
 
 def _flat(draws: Columns, width: int) -> npt.NDArray[np.intp]:
