@@ -22,7 +22,7 @@ from fuota.rpc.errors import RpcError
 from fuota.simulation.behaviour import Behaviour
 from fuota.simulation.device import Device
 from tests.process.cluster import Cluster
-from tests.process.generations import FOUR, IMAGE, THREE, Generation
+from tests.process.generations import FOUR, IMAGE, Generation
 from tests.process.live import Installation, chirpstack, hold_the_image, quick
 
 GATEWAYS = ("0016c001f1500001", "0016c001f1500002")
@@ -215,13 +215,13 @@ async def listed(ask: Operator, *states: "pb.DeploymentState.ValueType") -> list
 
 
 async def test_while_the_database_is_away_nothing_is_cancelled_that_is_said_to_be(
-    tmp_path: Path, cluster: Cluster
+    tmp_path: Path, cluster: Cluster, generation: Generation
 ) -> None:
     devices = quick([Behaviour(silent=True)])
-    async with chirpstack(devices, THREE) as field:
+    async with chirpstack(devices, generation) as field:
         installation = Installation.make(tmp_path, field.tables(cluster.dsn))
         async with installation.serving() as server, field.posted_to(server):
-            async with operator(server.api, THREE) as ask:
+            async with operator(server.api, generation) as ask:
                 deployment_id = await ask.create(devices, silent=True)
                 await field.until(lambda: field.groups)
                 await cluster.stop()
