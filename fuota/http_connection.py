@@ -125,6 +125,7 @@ class Connection(TCPServer):
         except (trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError):
             await trio.aclose_forcefully(self.stream)
             await self.protocol.handle(Closed())
+            self._reading.cancel()  # it may wait to read the next request for the end of this one's answer
 
     async def _read_data(self) -> None:
         try:

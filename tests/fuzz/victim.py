@@ -3,6 +3,7 @@
 What it costs to serve hostile peers, and whether it lives, is seen from outside.
 """
 
+import gc
 import json
 import os
 import signal
@@ -26,12 +27,15 @@ from fuota.config import Bind, Settings
 from fuota.health import Health
 from fuota.journal.memory import MemoryJournal
 from fuota.network.simulated import SimulatedNetwork
+from fuota.places import Places
 from fuota.server import grow
 from fuota.services import Services
 from fuota.simulation.world import World
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICKS = os.sysconf("SC_CLK_TCK")
+LEAVING = 20.0
+"""Seconds in which a server has to notice that a peer has gone, and to end what it has asked for."""
 
 
 @attrs.frozen
@@ -75,7 +79,7 @@ async def open_victim(generation: Literal[3, 4] = 3) -> AsyncIterator[Victim]:
             yield Victim(process.pid, log=Path(log_file), **binds)
             assert process.poll() is None, (await log_file.read_text())[-4000:]
             process.send_signal(signal.SIGTERM)
-            with trio.fail_after(20):
+            with trio.fail_after(LEAVING + 20):
                 assert await process.wait() == 0, (await log_file.read_text())[-4000:]
 
 
@@ -102,6 +106,14 @@ def _settings(generation: Literal[3, 4]) -> Settings:
     )
 
 
+async def _all_have_left() -> None:
+    """The peers have gone: none of them may keep its place."""
+    places = [each for each in gc.get_objects() if isinstance(each, Places)]
+    with trio.fail_after(LEAVING):
+        while any(each._taken for each in places):  # noqa: ASYNC110  # there is no event for what must not happen
+            await trio.sleep(0.1)
+
+
 async def main(generation: Literal[3, 4]) -> None:
     """Print where it listens, and serve until SIGTERM."""
     settings = _settings(generation)
@@ -116,6 +128,7 @@ async def main(generation: Literal[3, 4]) -> None:
                 addresses = await grow(tree, services, network, settings, None)
                 print(json.dumps(attrs.asdict(addresses)), flush=True)
                 await anext(signals)
+                await _all_have_left()
             nursery.cancel_scope.cancel()
 
 

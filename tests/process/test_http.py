@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from socket import SO_LINGER, SOL_SOCKET
+from struct import pack
 
 import pytest
 import trio
@@ -219,6 +221,23 @@ async def test_a_stranger_makes_room_for_who_comes_later(
         with trio.fail_after(5):
             assert await stranger.receive_some() == b""
             assert b"at last" in b"".join([part async for part in served])
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("requests", [1, 2, 3])
+async def test_a_peer_that_hangs_up_before_its_answers_leaves_its_place(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, requests: int
+) -> None:
+    monkeypatch.setattr(http, "CONNECTIONS", 1)
+    address = await nursery.start(http.serve, application(), Bind("127.0.0.1", 0))
+    stream = await connect(address)
+    await stream.send_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n" * requests)
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    stream.socket.setsockopt(SOL_SOCKET, SO_LINGER, pack("ii", 1, 0))  # reset, not ended
+    await trio.aclose_forcefully(stream)
+    with trio.fail_after(5):
+        while not await works(address):  # as soon as the server knows
+            await trio.lowlevel.checkpoint()
     nursery.cancel_scope.cancel()
 
 
