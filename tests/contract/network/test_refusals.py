@@ -1,0 +1,154 @@
+"""What the errors of every implementation of the network port mean."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import attrs
+import pytest
+
+from fuota.clock import SystemClock
+from fuota.network.port import (
+    KnownGroup,
+    NotActivated,
+    NotFound,
+    TokenRefused,
+    Trouble,
+    Unreachable,
+)
+from fuota.simulation.conditions import ApiConditions
+from fuota.simulation.fleet import fleet
+from fuota.simulation.world import World
+from tests.contract.network.opened import (
+    GROUP,
+    UNKNOWN_DEVICE,
+    UUIDS,
+    Opened,
+    application_server_v3,
+    chirpstack_v4,
+)
+
+NOT_ACTIVATED = (
+    "get next downlink fcnt for deveui error: rpc error: code = NotFound desc = object does not exist",
+    "create device-queue item error: rpc error: code = InvalidArgument desc = "
+    "device security-context out of sync",
+)
+"""What the Application Server v3 quotes."""
+
+
+@pytest.mark.parametrize("call", ["downlink", "withdraw", "add_device", "ensure_group", "delete_group"])
+async def test_what_is_not_the_tokens_is_told_from_a_token_that_is_refused(wired: Opened, call: str) -> None:
+    """Both are UNAUTHENTICATED; ChirpStack is asked for something else then.
+
+    What any token of version 3 may be asked for is not known: there, only devices are told from the token.
+    """
+    wired.conditions.limited = True
+    known = call in ("downlink", "withdraw", "add_device")
+    network, group = wired.network, attrs.evolve(wired.group, application_id=wired.other)
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "downlink": lambda: network.downlink(
+            UNKNOWN_DEVICE, 200, b"\x00", unless_pending=False, application_id=wired.application_id
+        ),
+        "withdraw": lambda: network.withdraw(
+            UNKNOWN_DEVICE, lambda *_: True, application_id=wired.application_id
+        ),
+        "add_device": lambda: network.add_device(made, UNKNOWN_DEVICE),
+        "ensure_group": lambda: network.ensure_group(group),
+        "delete_group": lambda: network.delete_group(group),
+    }
+    made = await wired.make()
+    with pytest.raises(TokenRefused) as caught:
+        await calls[call]()
+    assert caught.value.own is (known or wired.generation == 4)
+    wired.conditions.outage(timedelta(hours=1), "UNAUTHENTICATED")
+    with pytest.raises(TokenRefused) as caught:
+        await calls[call]()
+    assert not caught.value.own
+
+
+async def test_a_network_server_that_is_away_is_an_outage_though_it_is_called_internal() -> None:
+    clock = SystemClock()
+    world, conditions = World(fleet(1), clock=clock), ApiConditions(clock=clock)
+    async with application_server_v3(world, conditions) as network:
+        for said, kind in (
+            ("enqueue downlink payload error: rpc error: code = Unavailable desc = …", Unreachable),
+            ("enqueue downlink payload error: rpc error: code = DeadlineExceeded desc = …", Unreachable),
+            ("enqueue downlink payload error: object does not exist", Trouble),
+        ):
+            conditions.outages = [(clock.now(), clock.now() + timedelta(hours=1), "INTERNAL", said)]
+            with pytest.raises(kind):
+                await network.downlink(world.devices[0].dev_eui, 200, b"\x00", unless_pending=False)
+
+
+@pytest.mark.parametrize("said", NOT_ACTIVATED)
+async def test_the_same_words_about_a_group_do_not_say_that_a_device_has_to_join(said: str) -> None:
+    clock = SystemClock()
+    world, conditions = World(fleet(1), clock=clock), ApiConditions(clock=clock)
+    device, text = world.devices[0].dev_eui, f"enqueue downlink payload error: {said}"
+    async with application_server_v3(world, conditions) as network:
+        group = KnownGroup(await network.ensure_group(GROUP), GROUP.name, GROUP.application_id)
+        conditions.outages = [(clock.now(), clock.now() + timedelta(hours=1), "INTERNAL", text)]
+        with pytest.raises(NotActivated, match="INTERNAL: enqueue"):
+            await network.downlink(device, 200, b"\x00", unless_pending=False)
+        with pytest.raises(Trouble):
+            await network.multicast(group, 201, b"\x00")
+
+
+async def test_what_chirpstack_4_quotes_of_its_database_is_understood_in_any_language() -> None:
+    clock = SystemClock()
+    world = World(fleet(1), clock=clock, application_id=UUIDS[0])
+    conditions, device = ApiConditions(clock=clock), world.devices[0].dev_eui
+
+    def says(text: str) -> None:
+        conditions.outages = [(clock.now(), clock.now() + timedelta(hours=1), "INTERNAL", text)]
+
+    async with chirpstack_v4(world, conditions) as network:
+        group = KnownGroup("00000000-0000-4000-8000-000000000000", GROUP.name, UUIDS[0])
+        for said in (
+            "doppelter Schlüsselwert verletzt Unique-Constraint »multicast_group_device_pkey«",
+            "UNIQUE constraint failed: multicast_group_device.dev_eui",
+        ):
+            says(said)
+            await network.add_device(group, device)
+        for said, kind in (
+            ("… viola la contrainte de clé étrangère « device_queue_item_dev_eui_fkey »", NotFound),
+            ("FOREIGN KEY constraint failed", NotFound),
+            ("deadlock detected", Trouble),
+        ):
+            says(said)
+            with pytest.raises(kind):
+                await network.downlink(device, 200, b"\x00", unless_pending=False)
+
+
+Call = Callable[[Opened, KnownGroup], Awaitable[object]]
+
+
+CALLS: dict[str, Call] = {
+    "ensure_group": lambda opened, group: opened.network.ensure_group(opened.group),
+    "has_group": lambda opened, group: opened.network.has_group(group),
+    "add_device": lambda opened, group: opened.network.add_device(group, opened.device),
+    "downlink": lambda opened, group: opened.network.downlink(
+        opened.device, 200, b"\x00", unless_pending=True
+    ),
+    "withdraw": lambda opened, group: opened.network.withdraw(opened.device, lambda *_: True),
+    "multicast": lambda opened, group: opened.network.multicast(group, 201, b"\x00"),
+    "waiting": lambda opened, group: opened.network.waiting(group),
+    "flush": lambda opened, group: opened.network.flush(group),
+    "delete_group": lambda opened, group: opened.network.delete_group(opened.group),
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+async def test_in_an_outage_the_network_is_unreachable_and_nothing_happens(
+    opened: Opened, call: Call
+) -> None:
+    group = await opened.make()
+    opened.conditions.outage(timedelta(hours=1))
+    with pytest.raises(Unreachable) as caught:
+        await call(opened, group)
+    assert caught.value.status == "UNAVAILABLE"
+    assert opened.group_ids == [group.id]
+    assert not opened.world.chirpstack.group(group.id).members
+    assert opened.waiting() == opened.waiting(group) == []
+
+    opened.conditions.outages.clear()
+    await call(opened, group)

@@ -1,0 +1,143 @@
+"""When sessions of a deployment start, and when one follows another."""
+
+from datetime import datetime, timedelta
+
+import attrs
+import pytest
+
+from fuota.deployment.effects import (
+    Flush,
+    effects,
+)
+from fuota.deployment.machine import BEACON_ACQUISITION, PATIENT, opening, session, step
+from fuota.deployment.messages import (
+    Expired,
+    Waiting,
+)
+from fuota.deployment.plan import SESSIONS, MulticastClass, Plan
+from fuota.deployment.record import milestones
+from fuota.deployment.states import (
+    ArrangingSession,
+    AwaitingEnd,
+    AwaitingStart,
+    Session,
+    Settling,
+    Transmitting,
+)
+from fuota.lorawan.gpstime import gps_seconds
+from tests.pure.states import tally, transmitting
+
+
+def test_class_c_starts_when_every_attempt_can_have_been_answered(plan: Plan, now: datetime) -> None:
+    planned = session(plan, 1, 1000, now)
+    attempts = plan.unicast_attempts * plan.unicast_timeout
+    assert attempts < planned.start - now < attempts + timedelta(seconds=5)
+    assert planned.start.microsecond == 0
+    assert planned.end - planned.start == timedelta(seconds=2**plan.time_out)
+
+
+def test_class_b_starts_on_a_beacon_that_every_device_can_have_found(plan: Plan, now: datetime) -> None:
+    plan = attrs.evolve(plan, mc_class=MulticastClass.B, time_out=2)
+    planned = session(plan, 1, 10, now)
+    earliest = now + plan.unicast_attempts * plan.unicast_timeout + BEACON_ACQUISITION
+    assert gps_seconds(planned.start) % 128 == 0
+    assert earliest <= planned.start <= earliest + timedelta(seconds=131)
+    assert planned.end - planned.start == timedelta(seconds=4 * 128)
+    assert opening(plan, planned) == planned.start
+
+
+def test_the_first_fragment_is_sent_a_little_after_the_window_opens(plan: Plan, session: Session) -> None:
+    assert opening(plan, session) == session.start + timedelta(seconds=2)
+    short = attrs.evolve(plan, time_out=3)
+    assert opening(short, session) == session.start + timedelta(seconds=0.5)
+
+
+def test_a_session_is_moved_for_all_or_for_none(plan: Plan, session: Session) -> None:
+    arranging = ArrangingSession("g", session, 0)
+    some = step(plan, arranging, Expired(tally(asked=1, ready=2)), session.start)
+    assert transmitting(some, "g", session, 0)
+    none = step(plan, arranging, Expired(tally(prepared=3)), session.start)
+    assert isinstance(none, ArrangingSession)
+    assert none.session.number == 2
+    assert none.session.start > session.start
+
+
+def test_a_window_that_passed_while_the_server_was_away_is_followed_by_another(
+    plan: Plan, session: Session
+) -> None:
+    late = session.end + timedelta(hours=1)
+    after = step(plan, AwaitingStart("g", session, 0), Expired(tally(ready=3)), late)
+    assert isinstance(after, ArrangingSession)
+    assert (after.session.number, after.sent, after.used) == (2, 0, 0)
+    after = step(plan, Transmitting("g", session, 20), Expired(tally(ready=3)), late)
+    assert after == AwaitingEnd("g", session, 20)
+    assert milestones(plan, after) == ()
+    after = step(plan, after, Waiting(0, 3), late)
+    assert isinstance(after, ArrangingSession)
+    assert (after.session.number, after.sent, after.used) == (2, 20, 1)
+    assert after.session.start > late
+
+
+@pytest.mark.parametrize("kind", [AwaitingEnd, Settling])
+@pytest.mark.parametrize(
+    ("sent", "left", "goes_on_at"),
+    [(51, 0, None), (51, 1, 50), (51, 50, 1), (51, 51, None), (51, 70, None), (20, 0, 20), (20, 30, 0)],
+)
+def test_what_still_waits_when_the_window_closes_is_sent_in_another(
+    kind: type[AwaitingEnd | Settling],
+    sent: int,
+    left: int,
+    goes_on_at: int | None,
+    plan: Plan,
+    session: Session,
+) -> None:
+    """Unless it is all of it: a queue of which nothing is sent is not helped by another window."""
+    assert plan.fragments == 51
+    closed = kind("g", session, sent, used=2)
+    after = step(plan, closed, Waiting(left, 3), session.end)
+    if goes_on_at is None:
+        assert after == Settling("g", session, sent, used=2)
+    else:
+        assert isinstance(after, ArrangingSession)
+        assert (after.session.number, after.sent, after.used) == (2, goes_on_at, 3)
+        assert effects(plan, after)[0] == Flush("g")
+    last = attrs.evolve(closed, used=SESSIONS - 1)
+    assert step(plan, last, Waiting(left, 3), session.end) == Settling("g", session, sent, used=SESSIONS - 1)
+
+
+def test_there_are_only_so_many_sessions(plan: Plan, session: Session) -> None:
+    """That is, windows in which something was sent: a start that nobody could be told of uses none."""
+    last = Transmitting("g", attrs.evolve(session, number=40), 20, used=SESSIONS - 1)
+    after = step(plan, step(plan, last, Expired(tally(ready=3)), session.end), Waiting(0, 3), session.end)
+    assert after == Settling("g", last.session, 20, used=SESSIONS - 1)
+    assert milestones(plan, after) == ()
+    before = Transmitting("g", session, 20, used=SESSIONS - 2)
+    after = step(plan, step(plan, before, Expired(tally(ready=3)), session.end), Waiting(0, 3), session.end)
+    assert isinstance(after, ArrangingSession)
+    assert after.used == SESSIONS - 1
+
+
+@pytest.mark.parametrize(
+    ("fact", "number", "put_off"),
+    [
+        (Expired(tally(prepared=3)), 40, True),
+        (Expired(tally(ready=3), away=True), 40, True),
+        (Expired(tally(prepared=1, ready=2)), 1, True),
+        (Expired(tally(prepared=1, ready=2)), PATIENT, False),
+        (Expired(tally(asked=1, ready=2)), 1, False),
+        (Expired(tally(ready=3)), 1, False),
+    ],
+    ids=["nobody", "away", "one not asked in time", "that once more", "one silent", "all"],
+)
+def test_a_start_is_put_off_for_those_whom_the_network_could_not_ask(
+    fact: Expired, number: int, put_off: bool, plan: Plan, session: Session
+) -> None:
+    due = attrs.evolve(session, number=number)
+    for state in (ArrangingSession("g", due, 20, 1, 2), AwaitingStart("g", due, 20, 1, 2)):
+        after = step(plan, state, fact, opening(plan, due))
+        if put_off:
+            assert isinstance(after, ArrangingSession)
+            assert (after.session.number, after.sent, after.lost, after.used) == (number + 1, 20, 1, 2)
+            assert after.session.start > due.start
+        else:
+            assert transmitting(after, "g", due, 20, lost=1, used=2)

@@ -1,0 +1,106 @@
+"""One start for the whole fleet, and clocks that are off."""
+
+from datetime import timedelta
+
+import pytest
+from trio.testing import MockClock
+
+from fuota.deployment.plan import MulticastClass
+from fuota.deployment.states import Transmitting
+from fuota.device.states import Complete, Reason
+from fuota.journal.memory import MemoryJournal
+from fuota.journal.port import Milestone
+from fuota.lorawan.clocksync import ForceDeviceResyncReq
+from fuota.simulation.behaviour import Behaviour
+from fuota.simulation.radio import Radio
+from tests.campaign import IMAGE, order, server, simulated
+
+
+async def test_devices_do_not_wait_for_each_other(autojump_clock: MockClock) -> None:
+    """A device that answers late holds up nobody before the barrier of the session's start."""
+    slow = Behaviour(answer_delay=timedelta(seconds=25))
+    devices = simulated(4, lambda number: slow if number == 0 else Behaviour())
+    async with server(devices) as running:
+        result = await running.carry_out(order(devices, unicast_timeout=timedelta(seconds=60)))
+    prepared = {each.dev_eui: each.milestones[Milestone.FRAG_SESSION_SETUP] for each in result.status.devices}
+    late = prepared.pop(devices[0].dev_eui)
+    assert late - max(prepared.values()) > timedelta(seconds=20)
+    assert result.states() == {Complete}
+
+
+async def test_one_start_for_all_that_no_retry_moves(autojump_clock: MockClock) -> None:
+    deaf = Behaviour(downlink_loss=0.4)
+    devices = simulated(6, lambda number: deaf)
+    async with server(devices, radio=Radio(uplink_interval=timedelta(seconds=5))) as running:
+        result = await running.carry_out(
+            order(devices, unicast_attempt_count=10, fragmentation_redundancy=120, multicast_timeout=8)
+        )
+        starts = set()
+        for device in devices:
+            rows = await running.journal.logs(result.status.id, device.dev_eui)
+            assert rows is not None
+            starts |= {row.fields["session_time"] for row in rows if row.command == "McClassCSessionReq"}
+    assert len(starts) == 1
+    assert result.states() == {Complete}
+
+
+async def test_a_clock_that_is_off_is_corrected(autojump_clock: MockClock) -> None:
+    wrong = Behaviour(clock_offset=timedelta(seconds=-90))
+    devices = simulated(3, lambda number: wrong if number == 0 else Behaviour())
+    async with server(devices) as running:
+        result = await running.carry_out(order(devices, unicast_attempt_count=5))
+    assert result.states() == {Complete}
+
+
+async def test_a_device_whose_clock_stays_wrong_is_not_counted_on(
+    autojump_clock: MockClock,
+) -> None:
+    stubborn = Behaviour(clock_offset=timedelta(seconds=-90), ignores=frozenset({ForceDeviceResyncReq}))
+    devices = simulated(3, lambda number: stubborn if number == 0 else Behaviour())
+    async with server(devices) as running:
+        result = await running.carry_out(order(devices))
+    failed = result.state(devices[0].dev_eui)
+    assert failed.reason is Reason.CLOCK_OFF
+    assert "clock is off by -9" in failed.detail
+    assert {type(result.state(device.dev_eui)) for device in devices[1:]} == {Complete}
+
+
+async def test_a_device_that_is_heard_late_is_not_taken_for_one_whose_clock_is_off(
+    autojump_clock: MockClock,
+) -> None:
+    late = Behaviour(early_time_to_start=True, answer_delay=timedelta(seconds=20))
+    devices = simulated(3, lambda number: late if number == 1 else Behaviour())
+    async with server(devices) as running:
+        result = await running.carry_out(order(devices, unicast_timeout=timedelta(seconds=60)))
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
+
+
+@pytest.mark.parametrize(("attempts", "session"), [(8, 1), (1, 2)])
+async def test_a_device_whose_clock_stays_wrong_does_not_put_off_the_start(
+    attempts: int, session: int, autojump_clock: MockClock
+) -> None:
+    stubborn = Behaviour(clock_offset=timedelta(hours=1), ignores=frozenset({ForceDeviceResyncReq}))
+    devices, journal = simulated(3, lambda number: stubborn if number == 0 else Behaviour()), MemoryJournal()
+    async with server(devices, journal=journal) as running:
+        await running.carry_out(order(devices, unicast_attempt_count=attempts))
+    states = [transition.state for transition in journal.history]
+    assert {state.session.number for state in states if isinstance(state, Transmitting)} == {session}
+
+
+async def test_the_window_of_class_b_is_counted_in_beacon_periods(autojump_clock: MockClock) -> None:
+    devices = simulated(2)
+    async with server(devices) as running:
+        result = await running.carry_out(
+            order(
+                devices, multicast_group_type=MulticastClass.B, multicast_timeout=2, multicast_periodicity=2
+            )
+        )
+        rows = await running.journal.logs(result.status.id, devices[0].dev_eui)
+    assert rows is not None
+    (fields,) = [row.fields for row in rows if row.command == "McClassBSessionReq"]
+    assert int(fields["session_time"]) % 128 == 0
+    assert fields["session_time_out"] == "2"
+    assert fields["session_periodicity"] == "2"
+    assert result.at - result.status.milestones[Milestone.MC_SESSION] >= timedelta(seconds=4 * 128)
+    assert result.states() == {Complete}
