@@ -37,13 +37,15 @@ class Served(Connection):
         h2_config: H2Configuration,
         open_ones: set[Connection],
         places: Places,
+        place: Place | None,
         memory: Memory,
     ) -> None:
+        """`place`: that it has already among `places`."""
         super().__init__(handler, config, h2_config, open_ones)
         self._places = places
         self._memory = memory
         self._share = memory.join(self.abandon)
-        self._place: Place | None = None
+        self._place = place
         self._calls = 0
         self._unread = bytearray()
         self._loop = asyncio.get_running_loop()
@@ -52,8 +54,11 @@ class Served(Connection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        peer = transport.get_extra_info("peername") or ("",)
-        self._place = self._places.take(peer[0], self.abandon)
+        if self._place is None:
+            peer = transport.get_extra_info("peername") or ("",)
+            self._place = self._places.take(peer[0], self.abandon)
+        else:
+            self._place.hang_up = self.abandon
         if self._place is None:
             return self.abandon()
         register = self.processor.register

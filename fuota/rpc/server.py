@@ -19,8 +19,9 @@ from grpclib.server import Handler, Server, Stream
 
 from fuota.bridge import in_asyncio
 from fuota.config import Bind
-from fuota.places import Places
+from fuota.places import Place, Places
 from fuota.rpc.connection import Connection, lenient
+from fuota.rpc.door import Door
 from fuota.rpc.memory import Memory
 from fuota.rpc.methods import served
 from fuota.rpc.serialized import Codec
@@ -36,8 +37,6 @@ CONNECTIONS = 500
 """Open at a time, so that the process does not run out of file descriptors."""
 AT_ONCE = 16
 """Newcomers that are let in before those who are there have their turn."""
-HANDSHAKE = 10.0
-"""Seconds a new connection has for that of TLS."""
 GRACE = 4.0
 """Seconds for the calls under way when the server stops."""
 REQUIRED = ((":method", ""), (":path", ""))
@@ -84,6 +83,7 @@ class _Server(Server):
         lenient(self._h2_config)
         self._answer = answer
         self._connections: set[Connection] = set()
+        self._handshakes: set[asyncio.Task[None]] = set()
         self._places = Places("gRPC", CONNECTIONS)
         self._memory = Memory(MESSAGES)
         self._ending: set[asyncio.Task[Any]] = set()
@@ -91,7 +91,7 @@ class _Server(Server):
         self._stopping = False
         listen(self, RecvRequest, self._guard)
 
-    def _protocol_factory(self) -> Served:
+    def _protocol_factory(self, place: Place | None = None) -> Served:
         made = super()._protocol_factory()
         calls = made.handler
         assert isinstance(calls, Handler)
@@ -104,18 +104,19 @@ class _Server(Server):
             calls._tasks[stream].add_done_callback(lambda _: release())
 
         calls.accept = accept_in_time  # type: ignore[assignment, method-assign]  # no other way in
-        return Served(calls, made.config, made.h2_config, self._connections, self._places, self._memory)
+        return Served(
+            calls, made.config, made.h2_config, self._connections, self._places, place, self._memory
+        )
 
     async def listen(self, bind: Bind, tls: ssl.SSLContext | None) -> None:
-        """As `start`, which knows no limit for the handshake, and lets in as many at once as may queue."""
-        self._server = await self._loop.create_server(
-            self._protocol_factory,
-            bind.host or None,
-            bind.port,
-            ssl=tls,
-            ssl_handshake_timeout=HANDSHAKE if tls else None,
-            backlog=AT_ONCE,
-        )
+        """As `start`, which lets in as many at once as may queue, and all of them before their handshake."""
+
+        def door() -> Door:
+            assert tls is not None
+            return Door(tls, self._places, self._handshakes, self._protocol_factory)
+
+        factory = self._protocol_factory if tls is None else door
+        self._server = await self._loop.create_server(factory, bind.host or None, bind.port, backlog=AT_ONCE)
         assert isinstance(self._server, asyncio.Server)
         for listener in self._server.sockets:
             with listener.dup() as queue:
@@ -163,6 +164,8 @@ class _Server(Server):
         assert self._server is not None
         self._stopping = True
         self._server.close()
+        for handshake in self._handshakes:
+            handshake.cancel()
         with trio.move_on_after(GRACE):
             if self._ending:
                 await in_asyncio(asyncio.wait, tuple(self._ending))

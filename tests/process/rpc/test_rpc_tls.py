@@ -1,6 +1,9 @@
 """TLS and client certificates, with a throw-away authority."""
 
+import gc
 import ssl
+from asyncio.sslproto import SSLProtocol
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,11 +12,14 @@ import grpc  # type: ignore[import-untyped]
 import pytest
 import trio
 from grpclib.const import Status
+from grpclib.server import Handler
 
 from fuota.config import Bind
 from fuota.generated.chirpstack3 import device_queue_pb2 as pb
 from fuota.generated.chirpstack3.device_queue_grpc import DeviceQueueServiceStub
+from fuota.rpc import server
 from fuota.rpc.client import call, connect
+from fuota.rpc.door import HANDSHAKE, Door
 from fuota.rpc.errors import RpcError
 from fuota.rpc.tls import CertificateError, client_context, server_context
 from tests.process.certificates import Authority, Issued
@@ -127,6 +133,55 @@ async def test_noise_instead_of_a_handshake(serving: Any, authority: Authority) 
                 except trio.BrokenResourceError:
                     pass
         assert await ask(served.bind, trusting(authority.own())) == 2
+
+
+async def test_who_does_not_shake_hands_makes_room_for_who_does(
+    serving: Any, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "CONNECTIONS", 2)
+    issued = authority.issue("localhost")
+    async with serving(tls=server_context(issued.cert, issued.key, None)) as served:
+        strangers = [await trio.open_tcp_stream(served.bind.host, served.bind.port) for _ in range(5)]
+        assert await ask(served.bind, trusting(authority.own())) == 2
+        for each in strangers[:4]:
+            assert await each.receive_some() == b""
+        for each in strangers:
+            await each.aclose()
+
+
+@pytest.mark.parametrize("noise", [b"", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00" + b"\xff" * 600])
+async def test_nothing_is_left_of_a_handshake_that_failed(
+    serving: Any, authority: Authority, noise: bytes
+) -> None:
+    issued = authority.issue("localhost")
+    async with serving(tls=server_context(issued.cert, issued.key, None)) as served:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(3):
+                async with await trio.open_tcp_stream(served.bind.host, served.bind.port) as stream:
+                    await stream.send_all(noise)
+                    await stream.send_eof()
+                    with suppress(trio.BrokenResourceError):
+                        while await stream.receive_some():
+                            pass
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            left = [each for each in gc.get_objects() if isinstance(each, SSLProtocol | Door | Handler)]
+            assert not left
+        finally:
+            gc.enable()
+
+
+async def test_a_handshake_does_not_hold_up_the_stop(serving: Any, authority: Authority) -> None:
+    issued = authority.issue("localhost")
+    async with (
+        serving(tls=server_context(issued.cert, issued.key, None)) as served,
+        await trio.open_tcp_stream(served.bind.host, served.bind.port) as stream,
+    ):
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        served.stop()
+        with trio.fail_after(HANDSHAKE / 2):
+            assert await stream.receive_some() == b""
 
 
 def test_bad_files_are_named(authority: Authority, tmp_path: Path) -> None:
