@@ -129,7 +129,7 @@ class Connection(TCPServer):
 
     async def _read_data(self) -> None:
         try:
-            with self._reading:
+            with self._reading, suppress(trio.BusyResourceError):  # `_read_away` is at it
                 await super()._read_data()
             if self._reading.cancelled_caught:
                 await self.protocol.handle(Closed())

@@ -8,6 +8,7 @@ import attrs
 
 PEERS = (
     "asyncio",
+    "fuota.bridge",
     "fuota.clock_answers",
     "fuota.http",
     "fuota.integration",

@@ -24,7 +24,11 @@ WINDOW = 1 << 18
 MESSAGES = 8 * MESSAGE_LIMIT
 """Octets of all clients' calls that are in memory at a time: their messages, and `PIECE` for each call."""
 
-CONFIGURATION = Configuration(http2_connection_window_size=WINDOW, http2_stream_window_size=WINDOW)
+CONFIGURATION = Configuration(
+    _keepalive_time=None,  # TCP looks whether a peer is there; a timer of hours outlives its connection
+    http2_connection_window_size=WINDOW,
+    http2_stream_window_size=WINDOW,
+)
 
 
 class Served(Connection):
@@ -54,13 +58,6 @@ class Served(Connection):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if self._place is None:
-            peer = transport.get_extra_info("peername") or ("",)
-            self._place = self._places.take(peer[0], self.abandon)
-        else:
-            self._place.hang_up = self.abandon
-        if self._place is None:
-            return self.abandon()
         register = self.processor.register
 
         def registered(stream: Stream) -> Callable[[], None]:
@@ -76,7 +73,13 @@ class Served(Connection):
             return released
 
         self.processor.register = registered  # type: ignore[method-assign]  # no other way in
-        return None
+        if self._place is not None:
+            self._place.hang_up = self.abandon
+        else:
+            peer = transport.get_extra_info("peername") or ("",)
+            self._place = self._places.take(peer[0], self.abandon)
+            if self._place is None:
+                self.abandon()
 
     def new_stream(self, *args: Any, **kwargs: Any) -> LimitedStream:
         return ServedStream(self, self._memory, self._share, *args, **kwargs)
@@ -104,6 +107,14 @@ class Served(Connection):
             self._places.leave(self._place)
         self._memory.leave(self._share)
         super().connection_lost(exc)
+        self._untie()
+
+    def _untie(self) -> None:
+        """What refers to itself stays until the garbage collector looks at everything: after hours."""
+        del self.connection.create_stream, self.processor.register
+        self._share.hang_up = _nobody
+        if self._place is not None:
+            self._place.hang_up = _nobody
 
     @contextmanager
     def serving(self, *, to_its_end: bool) -> Iterator[None]:
@@ -134,6 +145,10 @@ class Served(Connection):
             self.transport.pause_reading()
             if self._writable:
                 self._turn = self._loop.call_soon(self._take_up)
+
+
+def _nobody() -> None:
+    """Is there to hang up on."""
 
 
 class ServedStream(LimitedStream):

@@ -40,7 +40,8 @@ AT_ONCE = 16
 GRACE = 4.0
 """Seconds for the calls under way when the server stops."""
 REQUIRED = ((":method", ""), (":path", ""))
-"""What grpclib stumbles over if a peer leaves it out."""
+"""What grpclib stumbles over if a peer leaves it out. (And over metadata in octets, `-bin`, that is not in
+Base64: nobody reads it here.)"""
 HANGING_UP = 1.0
 """Seconds for peers to receive what has been sent, and to close their side."""
 
@@ -92,20 +93,11 @@ class _Server(Server):
         listen(self, RecvRequest, self._guard)
 
     def _protocol_factory(self, place: Place | None = None) -> Served:
-        made = super()._protocol_factory()
-        calls = made.handler
-        assert isinstance(calls, Handler)
-        accept = calls.accept
-
-        def accept_in_time(stream: Any, headers: list[tuple[str, str]], release: Callable[[], Any]) -> None:
-            known = [*REQUIRED, *((name, _at_least(name, value)) for name, value in headers)]
-            accept(stream, known, release)
-            # a call that is reset at once is cancelled before it has begun, and would never be released
-            calls._tasks[stream].add_done_callback(lambda _: release())
-
-        calls.accept = accept_in_time  # type: ignore[assignment, method-assign]  # no other way in
+        self.__gc_step__()
+        calls = _Calls(self._mapping, self._codec, self._status_details_codec, self.__dispatch__)
+        self._handlers.add(calls)
         return Served(
-            calls, made.config, made.h2_config, self._connections, self._places, place, self._memory
+            calls, self._config, self._h2_config, self._connections, self._places, place, self._memory
         )
 
     async def listen(self, bind: Bind, tls: ssl.SSLContext | None) -> None:
@@ -169,9 +161,13 @@ class _Server(Server):
         with trio.move_on_after(GRACE):
             if self._ending:
                 await in_asyncio(asyncio.wait, tuple(self._ending))
-        for handler in tuple(self._handlers):
+        handlers = tuple(self._handlers)
+        for handler in handlers:
             handler.close()
-            await in_asyncio(handler.wait_closed)
+        with trio.move_on_after(HANGING_UP):  # a peer that reads nothing is told nothing
+            async with trio.open_nursery() as nursery:
+                for handler in handlers:
+                    nursery.start_soon(in_asyncio, handler.wait_closed)
         connections = tuple(self._connections)
         for connection in connections:
             connection.say_goodbye()
@@ -180,7 +176,18 @@ class _Server(Server):
                 await connection.closed.wait()
         for connection in tuple(self._connections):
             connection.abandon()
-        await in_asyncio(self._server.wait_closed)
+        with trio.move_on_after(HANGING_UP):
+            await in_asyncio(self._server.wait_closed)
+
+
+class _Calls(Handler):
+    """Of one connection."""
+
+    def accept(self, stream: Any, headers: list[tuple[str, str]], release_stream: Callable[[], Any]) -> None:
+        sent = ((name, _at_least(name, value)) for name, value in headers if not name.endswith("-bin"))
+        super().accept(stream, [*REQUIRED, *sent], release_stream)
+        # a call that is reset at once is cancelled before it has begun, and would never be released
+        self._tasks[stream].add_done_callback(lambda _: release_stream())
 
 
 @attrs.frozen

@@ -56,6 +56,8 @@ class Served:
     bind: Bind
     stop: Callable[[], None]
     """Begin to stop the server."""
+    ended: trio.Event
+    """Is set when it has."""
 
 
 class Serving(Protocol):
@@ -86,16 +88,17 @@ async def _serving(
     services: list[Any] | None = None,
 ) -> AsyncIterator[Served]:
     services = services or [Queue(body)]
-    stop = trio.CancelScope()
+    stop, ended = trio.CancelScope(), trio.Event()
 
     async def run(task_status: trio.TaskStatus[str]) -> None:
         with stop:
             await serve(services, bind, tls=tls, answer=answer, task_status=task_status)
+        ended.set()
 
     with trio.fail_after(20):
         async with open_loop(), trio.open_nursery() as nursery:
             address = await nursery.start(run)
-            yield Served(services[0], Bind.parse(address), stop.cancel)
+            yield Served(services[0], Bind.parse(address), stop.cancel, ended)
             stop.cancel()
 
 

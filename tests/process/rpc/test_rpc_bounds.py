@@ -1,8 +1,7 @@
 """What one client may take of the gRPC server: places, memory, time."""
 
 import gc
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from grpclib.const import Status
 from h2.events import PingAckReceived
 from h2.settings import SettingCodes
 
-from fuota.config import Bind
 from fuota.generated.chirpstack3 import device_queue_pb2 as pb
 from fuota.generated.chirpstack3.device_queue_grpc import DeviceQueueServiceStub
 from fuota.rpc import methods as rpc_methods
@@ -20,10 +18,8 @@ from fuota.rpc import server as rpc_server
 from fuota.rpc.client import call as call_method
 from fuota.rpc.client import connect
 from fuota.rpc.served import PIECE, WINDOW
+from tests.process.rpc.calls import LIST, PATH, RawPeerAt
 
-PATH = b"/api.DeviceQueueService/Enqueue"
-LIST = b"/api.DeviceQueueService/List"
-RawPeerAt = Callable[[Bind], AbstractAsyncContextManager[Any]]
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
 PING = b"\0\0\x08\x06\0\0\0\0\0" + b"12345678"
 

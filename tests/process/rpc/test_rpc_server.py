@@ -1,49 +1,23 @@
 """The gRPC server against clients of every kind, on real sockets."""
 
 import random
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import pytest
 import trio
 from google.rpc.error_details_pb2 import BadRequest
-from grpclib.client import Channel
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
-from h2.errors import ErrorCodes
 
 from fuota.bridge import in_asyncio
-from fuota.config import Bind
 from fuota.generated.chirpstack3 import device_queue_pb2 as pb
 from fuota.generated.chirpstack3.device_queue_grpc import DeviceQueueServiceStub
-from fuota.rpc import server as rpc_server
-from fuota.rpc.client import call, connect
+from fuota.rpc.client import connect
 from fuota.rpc.connection import MESSAGE_LIMIT
 from fuota.rpc.errors import RpcError
 from fuota.rpc.server import serve
-
-PATH = b"/api.DeviceQueueService/Enqueue"
-RawPeerAt = Callable[[Bind], AbstractAsyncContextManager[Any]]
-
-
-def item(f_cnt: int = 1, data: bytes = b"") -> pb.EnqueueDeviceQueueItemRequest:
-    return pb.EnqueueDeviceQueueItemRequest(device_queue_item=pb.DeviceQueueItem(f_cnt=f_cnt, data=data))
-
-
-def framed(message: bytes) -> bytes:
-    return b"\0" + len(message).to_bytes(4) + message
-
-
-async def enqueue(channel: Channel, f_cnt: int = 1, data: bytes = b"", *, within: float = 10) -> int:
-    response = await call(DeviceQueueServiceStub(channel).Enqueue, item(f_cnt, data), timeout=within)
-    return response.f_cnt
-
-
-async def assert_alive(bind: Bind) -> None:
-    async with connect(bind) as channel:
-        assert await enqueue(channel, 41) == 42
+from tests.process.rpc.calls import PATH, RawPeerAt, assert_alive, enqueue, framed, item
 
 
 async def test_calls_run_side_by_side(serving: Any) -> None:
@@ -174,9 +148,18 @@ async def test_an_odd_path_is_not_found(serving: Any, raw_peer: RawPeerAt, path:
         assert good[b"grpc-status"] == b"0"
 
 
+@pytest.mark.parametrize("octets", [b"a", b"\xff!", "é".encode()])
+async def test_metadata_in_octets_that_is_no_base64_is_passed_over(
+    serving: Any, raw_peer: RawPeerAt, caplog: pytest.LogCaptureFixture, octets: bytes
+) -> None:
+    async with serving() as served, raw_peer(served.bind) as peer:
+        answer = await peer.trailers(await peer.call(PATH, framed(item().SerializeToString()), x_bin=octets))
+        assert answer[b"grpc-status"] == b"0"
+    assert not caplog.records
+
+
 async def test_odd_headers_hurt_nobody_else(serving: Any, raw_peer: RawPeerAt) -> None:
     async with serving() as served, raw_peer(served.bind) as peer:
-        await peer.call(PATH, framed(b""), x_bin=b"\xff!")
         await peer.call(PATH, framed(b""), grpc_timeout=b"soon")
         await peer.call(PATH, framed(b""), user_agent="ü".encode())
         good = await peer.trailers(await peer.call(PATH, framed(item().SerializeToString())))
@@ -231,109 +214,6 @@ async def peer_call_unsent(peer: Any, stream_id: int, message: bytes) -> None:
         ],
     )
     peer.h2.send_data(stream_id, message, end_stream=True)
-
-
-class Waiting:
-    """A body that waits until it is let go, and tells of its beginning and of being cancelled."""
-
-    def __init__(self) -> None:
-        self.began = trio.Event()
-        self.cancelled = trio.Event()
-        self.let_go = trio.Event()
-
-    async def __call__(self, queued: pb.DeviceQueueItem) -> int:
-        self.began.set()
-        try:
-            await self.let_go.wait()
-        except trio.Cancelled:
-            self.cancelled.set()
-            raise
-        return queued.f_cnt + 1
-
-
-async def test_a_reset_cancels_the_body(serving: Any, raw_peer: RawPeerAt) -> None:
-    body = Waiting()
-    async with serving(body) as served, raw_peer(served.bind) as peer:
-        stream_id = await peer.call(PATH, framed(item().SerializeToString()))
-        await body.began.wait()
-        peer.h2.reset_stream(stream_id, ErrorCodes.CANCEL)
-        reset = peer.h2.data_to_send()
-        await peer.send(reset + reset)
-        await body.cancelled.wait()
-        body.let_go.set()
-        await assert_alive(served.bind)
-
-
-async def test_a_lost_connection_cancels_the_body(serving: Any, raw_peer: RawPeerAt) -> None:
-    body = Waiting()
-    async with serving(body) as served:
-        async with raw_peer(served.bind) as peer:
-            await peer.call(PATH, framed(item().SerializeToString()))
-            await body.began.wait()
-        await body.cancelled.wait()
-
-
-async def test_the_clients_deadline_cancels_the_body(serving: Any, raw_peer: RawPeerAt) -> None:
-    body = Waiting()
-    async with serving(body) as served, raw_peer(served.bind) as peer:
-        stream_id = await peer.call(PATH, framed(item().SerializeToString()), grpc_timeout=b"50m")
-        trailers = await peer.trailers(stream_id)
-        assert Status(int(trailers[b"grpc-status"])) is Status.DEADLINE_EXCEEDED
-        assert body.cancelled.is_set()
-
-
-async def test_stopping_lets_calls_finish(serving: Any, raw_peer: RawPeerAt) -> None:
-    body = Waiting()
-    answers: list[int] = []
-    async with (
-        serving(body) as served,
-        connect(served.bind) as channel,
-        raw_peer(served.bind) as late,
-        trio.open_nursery() as nursery,
-    ):
-
-        async def ask() -> None:
-            answers.append(await enqueue(channel, 1))
-
-        nursery.start_soon(ask)
-        await body.began.wait()
-        await late.send()
-        await late.events()
-        served.stop()
-        while not await refused(served.bind):
-            await trio.lowlevel.checkpoint()
-        trailers = await late.trailers(await late.call(PATH, framed(item().SerializeToString())))
-        assert Status(int(trailers[b"grpc-status"])) is Status.UNAVAILABLE
-        body.let_go.set()
-    assert answers == [2]
-
-
-async def refused(bind: Bind) -> bool:
-    try:
-        stream = await trio.open_tcp_stream(bind.host, bind.port)
-    except OSError:
-        return True
-    await stream.aclose()
-    return False
-
-
-async def test_stopping_does_not_wait_for_ever(
-    serving: Any, raw_peer: RawPeerAt, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Neither for a body that does not end, nor for a client that does not hang up."""
-    monkeypatch.setattr(rpc_server, "GRACE", 0.05)
-    monkeypatch.setattr(rpc_server, "HANGING_UP", 0.05)
-    body = Waiting()
-    async with serving(body) as served, raw_peer(served.bind) as peer:
-        stream_id = await peer.call(PATH, framed(item().SerializeToString()))
-        await body.began.wait()
-        served.stop()
-        trailers = await peer.trailers(stream_id)
-        assert Status(int(trailers[b"grpc-status"])) is Status.UNAVAILABLE
-        assert trailers[b"grpc-message"] == b"the server is stopping"
-        assert body.cancelled.is_set()
-        while await peer.events():
-            pass
 
 
 async def test_an_address_in_use_is_named(serving: Any) -> None:

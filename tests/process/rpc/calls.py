@@ -1,0 +1,34 @@
+"""What the calls of these tests are made of."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from grpclib.client import Channel
+
+from fuota.config import Bind
+from fuota.generated.chirpstack3 import device_queue_pb2 as pb
+from fuota.generated.chirpstack3.device_queue_grpc import DeviceQueueServiceStub
+from fuota.rpc.client import call, connect
+
+PATH = b"/api.DeviceQueueService/Enqueue"
+LIST = b"/api.DeviceQueueService/List"
+RawPeerAt = Callable[[Bind], AbstractAsyncContextManager[Any]]
+
+
+def item(f_cnt: int = 1, data: bytes = b"") -> pb.EnqueueDeviceQueueItemRequest:
+    return pb.EnqueueDeviceQueueItemRequest(device_queue_item=pb.DeviceQueueItem(f_cnt=f_cnt, data=data))
+
+
+def framed(message: bytes) -> bytes:
+    return b"\0" + len(message).to_bytes(4) + message
+
+
+async def enqueue(channel: Channel, f_cnt: int = 1, data: bytes = b"", *, within: float = 10) -> int:
+    response = await call(DeviceQueueServiceStub(channel).Enqueue, item(f_cnt, data), timeout=within)
+    return response.f_cnt
+
+
+async def assert_alive(bind: Bind) -> None:
+    async with connect(bind) as channel:
+        assert await enqueue(channel, 41) == 42
