@@ -48,7 +48,7 @@ class Served(Connection):
         super().__init__(handler, config, h2_config, open_ones)
         self._places = places
         self._memory = memory
-        self._share = memory.join(self.abandon)
+        self._share: Share
         self._place = place
         self._calls = 0
         self._unread = bytearray()
@@ -73,11 +73,12 @@ class Served(Connection):
             return released
 
         self.processor.register = registered  # type: ignore[method-assign]  # no other way in
+        host, *_ = transport.get_extra_info("peername") or ("",)
+        self._share = self._memory.join(host, self.abandon)
         if self._place is not None:
             self._place.hang_up = self.abandon
         else:
-            peer = transport.get_extra_info("peername") or ("",)
-            self._place = self._places.take(peer[0], self.abandon)
+            self._place = self._places.take(host, self.abandon)
             if self._place is None:
                 self.abandon()
 

@@ -11,8 +11,8 @@ class Server:
         self.memory = Memory(room)
         self.gone: list[str] = []
 
-    def join(self, name: str, octets: int = 0) -> Share:
-        share = self.memory.join(lambda: self.gone.append(name))
+    def join(self, name: str, octets: int = 0, host: str = "192.0.2.1") -> Share:
+        share = self.memory.join(host, lambda: self.gone.append(name))
         self.memory.take(share, octets)
         return share
 
@@ -35,6 +35,17 @@ def test_who_would_have_the_most_is_refused() -> None:
     assert server.gone == []
     with pytest.raises(GRPCError):
         server.join("more than there is", 101)
+
+
+def test_many_small_ones_of_an_address_make_room_for_a_large_one_of_another() -> None:
+    server = Server(100)
+    for number in range(10):
+        server.join(f"small {number}", 10)
+    large = server.join("large", 35, host="192.0.2.2")
+    assert server.gone == [f"small {number}" for number in range(4)]
+    with pytest.raises(GRPCError):
+        server.memory.take(large, 40)
+    assert len(server.gone) == 4, "theirs would be less then"
 
 
 def test_what_is_given_back_can_be_taken() -> None:
