@@ -9,7 +9,7 @@ from random import Random
 import click
 import trio
 
-from tests.fuzz import codecs, configuration, coverage, crowd, floods, grpc, http
+from tests.fuzz import codecs, configuration, coverage, crowd, floods, grpc, http, tls
 from tests.fuzz.watch import Watch
 
 Fuzz = Callable[[Random, int], str]
@@ -36,9 +36,10 @@ TARGETS: dict[str, tuple[Fuzz, float]] = {
     "pages over HTTP/1.1": (partial(_server, partial(http.fuzz, "pages over HTTP/1.1")), 0.03),
     "HTTP/2 without TLS": (partial(_server, partial(http.fuzz, "HTTP/2 without TLS")), 0.03),
     "gRPC": (partial(_server, grpc.fuzz), 0.06),
+    "gRPC with TLS": (partial(_server, tls.fuzz), 0.02),
     "floods": (partial(_server, floods.fuzz), 0.005),
     "crowd": (partial(_server, crowd.fuzz), 0.01),  # twice to each of two ports
-    "coverage": (lambda random, inputs: coverage.fuzz(inputs), 0.115),
+    "coverage": (lambda random, inputs: coverage.fuzz(inputs), 0.095),
 }
 """Each with its part of all inputs."""
 

@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from tests.fuzz import codecs, configuration, coverage, crowd, floods, grpc, http
+from tests.fuzz import codecs, configuration, coverage, crowd, floods, grpc, http, tls
 
 
 @pytest.mark.parametrize("name", codecs.TARGETS)
@@ -28,6 +28,11 @@ async def test_http(kind: str) -> None:
 
 async def test_the_grpc_api() -> None:
     watch = await grpc.fuzz(Random(0), 300)
+    assert watch.inputs == 300
+
+
+async def test_the_grpc_api_with_tls() -> None:
+    watch = await tls.fuzz(Random(0), 300)
     assert watch.inputs == 300
 
 

@@ -28,9 +28,11 @@ from fuota.health import Health
 from fuota.journal.memory import MemoryJournal
 from fuota.network.simulated import SimulatedNetwork
 from fuota.places import Places
+from fuota.rpc.tls import server_context
 from fuota.server import grow
 from fuota.services import Services
 from fuota.simulation.world import World
+from tests.process.certificates import Issued
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -63,9 +65,13 @@ class Victim:
 
 
 @asynccontextmanager
-async def open_victim(generation: Literal[3, 4] = 3) -> AsyncIterator[Victim]:
-    """Start one beside that generation of ChirpStack. It must outlive all, and end when asked."""
-    command = [sys.executable, "-m", "tests.fuzz.victim", str(generation)]
+async def open_victim(generation: Literal[3, 4] = 3, issued: Issued | None = None) -> AsyncIterator[Victim]:
+    """Start one beside that generation of ChirpStack. It must outlive all, and end when asked.
+
+    `issued`: its API has TLS, with that certificate.
+    """
+    shown = [] if issued is None else [str(issued.cert), str(issued.key)]
+    command = [sys.executable, "-m", "tests.fuzz.victim", str(generation), *shown]
     with tempfile.TemporaryDirectory() as folder:
         log_file = trio.Path(folder, "log")
         async with await log_file.open("wb") as written, trio.open_nursery() as nursery:
@@ -114,9 +120,10 @@ async def _all_have_left() -> None:
             await trio.sleep(0.1)
 
 
-async def main(generation: Literal[3, 4]) -> None:
+async def main(generation: Literal[3, 4], issued: Issued | None) -> None:
     """Print where it listens, and serve until SIGTERM."""
     settings = _settings(generation)
+    tls = None if issued is None else server_context(issued.cert, issued.key, None)
     log.set_up(settings.general)
     clock, health = SystemClock(), Health()
     network = SimulatedNetwork(World([], clock=clock))
@@ -125,7 +132,7 @@ async def main(generation: Literal[3, 4]) -> None:
         async with open_loop(), trio.open_nursery() as nursery:
             nursery.start_soon(services.alarms.run)
             async with open_tree() as tree:
-                addresses = await grow(tree, services, network, settings, None)
+                addresses = await grow(tree, services, network, settings, tls)
                 print(json.dumps(attrs.asdict(addresses)), flush=True)
                 await anext(signals)
                 await _all_have_left()
@@ -133,4 +140,5 @@ async def main(generation: Literal[3, 4]) -> None:
 
 
 if __name__ == "__main__":
-    trio.run(main, 4 if sys.argv[1:] == ["4"] else 3)
+    version, *files = sys.argv[1:]
+    trio.run(main, 4 if version == "4" else 3, Issued(*map(Path, files)) if files else None)

@@ -1,6 +1,7 @@
 """What must hold while a server is fuzzed: it lives, grows no more, tells little, and serves others."""
 
 import re
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from uuid import uuid4
@@ -17,6 +18,7 @@ from fuota.rpc.errors import RpcError
 from fuota.simulation.post import Poster
 from tests.fuzz.codecs import EVENT3
 from tests.fuzz.victim import Victim, open_victim
+from tests.process.certificates import Issued
 
 GROWTH = 32 << 20
 """Octets that the server may grow by after the first tenth of the inputs."""
@@ -61,12 +63,15 @@ class Watch:
 
 
 @asynccontextmanager
-async def watched() -> AsyncIterator[Watch]:
-    """A server to be fuzzed by the block, which others use meanwhile; everything is checked at the end."""
-    async with open_loop(), open_victim() as victim:
+async def watched(issued: Issued | None = None, tls: ssl.SSLContext | None = None) -> AsyncIterator[Watch]:
+    """A server to be fuzzed by the block, which others use meanwhile; everything is checked at the end.
+
+    `issued`: its API has TLS with that certificate, which `tls` trusts.
+    """
+    async with open_loop(), open_victim(issued=issued) as victim:
         watch, over, began = Watch(victim), trio.Event(), trio.current_time()
         watch.mark()
-        async with _clients(victim) as requests, trio.open_nursery() as nursery:
+        async with _clients(victim, tls) as requests, trio.open_nursery() as nursery:
             for request in requests:
                 nursery.start_soon(_behave, request, watch, over)
             yield watch
@@ -94,10 +99,12 @@ async def _behave(request: Callable[[], Awaitable[None]], watch: Watch, over: tr
 
 
 @asynccontextmanager
-async def _clients(victim: Victim) -> AsyncIterator[list[Callable[[], Awaitable[None]]]]:
+async def _clients(
+    victim: Victim, tls: ssl.SSLContext | None
+) -> AsyncIterator[list[Callable[[], Awaitable[None]]]]:
     """One of each of the three ports."""
     poster, page = Poster(f"http://{victim.integration}/?event=up"), Poster(f"http://{victim.debug}/healthz")
-    async with connect(victim.api) as channel:
+    async with connect(victim.api, tls=tls) as channel:
         stub = FUOTAServerServiceStub(channel)
 
         async def post_an_event() -> None:
