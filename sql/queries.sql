@@ -20,6 +20,10 @@ join pg_settings using (name)
 -- both functions, but knows these.)
 select txid_current() from ownership where epoch = %s for key share
 
+-- name: write_nothing
+-- Fails where nothing can be written.
+select txid_current() from ownership for key share
+
 -- name: transaction_status
 select txid_status(%s)
 

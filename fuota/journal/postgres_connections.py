@@ -35,8 +35,11 @@ WATCHING = 0.5
 ENDING = 2.0
 """Seconds that a transaction has when all is cancelled."""
 
+KEPT = psycopg.errors.ReadOnlySqlTransaction
+"""What stays with a connection when the database may be written to again: it is made anew."""
+
 PULSE = 10.0
-"""Seconds between two signs of life."""
+"""Seconds between two signs of life, and from the last failure to write until one is to write."""
 
 CLOSING = 2.0
 """Seconds for which the end waits for connections that are being made."""
@@ -53,7 +56,8 @@ class Connections:
         self._patience = patience
         self._limiter = trio.CapacityLimiter(pool.max_size)
         self._held: set[_Held] = set()
-        self._writable = True
+        self._failed_at = -math.inf
+        """When the last that was writing failed; never, if another has succeeded since."""
 
     async def transact(self, work: Work[T], *, within: float, writing: bool = False) -> T:
         """`work` and its commit in one transaction, which is not cancelled once it has begun.
@@ -70,13 +74,15 @@ class Connections:
             raise
         except psycopg.Error as error:
             reason = one_line(error)
-            self._writable = self._writable and not writing
+            if writing:
+                self._failed_at = trio.current_time()
             self._health.ill("postgresql", reason)
             raise Unavailable(f"PostgreSQL: {reason}") from error
         finally:
             self._held.discard(held)
-        self._writable = self._writable or writing
-        if self._writable:
+        if writing:
+            self._failed_at = -math.inf
+        if self._failed_at == -math.inf:
             self._health.well("postgresql")
         return result
 
@@ -110,11 +116,14 @@ class Connections:
                 held.cut_if_overdue()
 
     async def feel_pulse(self) -> None:
-        """An outage is noticed also when nobody asks for anything."""
+        """An outage, and its end, are noticed also when nobody asks for anything."""
         while True:
             await trio.sleep(PULSE)
             with suppress(Unavailable):
-                await self.transact(lambda connection: connection.execute(""), within=5)
+                if -math.inf < self._failed_at < trio.current_time() - PULSE:
+                    await self.transact(_write_nothing, within=5, writing=True)
+                else:
+                    await self.transact(lambda connection: connection.execute(""), within=5)
 
     def _attempt(self, work: Work[T], held: "_Held") -> T:
         while True:
@@ -126,8 +135,9 @@ class Connections:
                     with held.holding(connection), connection.transaction():
                         return work(connection)
                 except psycopg.Error as error:
-                    if not connection.broken:
+                    if not (connection.broken or isinstance(error, KEPT)):
                         raise
+                    connection.close()
                     # Where one connection was lost, the idle ones were, too.
                     self._pool.drain()
                     raise psycopg.OperationalError(str(error)) from error
@@ -165,6 +175,10 @@ class _Held:
             if self._connection is not None and self._deadline < time.monotonic():
                 with socket.socket(fileno=os.dup(self._connection.fileno())) as connected:
                     connected.shutdown(socket.SHUT_RDWR)
+
+
+def _write_nothing(connection: Connection) -> None:
+    connection.execute(queries()["write_nothing"])
 
 
 def _ended(connection: Connection) -> bool:

@@ -21,8 +21,12 @@ WITHIN = 5.0
 class Session:
     """Made by `open`. Each statement is a transaction of its own; all raise `Unavailable`."""
 
-    def __init__(self, connection: Connection, thread: trio.CapacityLimiter) -> None:
+    def __init__(
+        self, connection: Connection, connected: socket.socket, thread: trio.CapacityLimiter
+    ) -> None:
         self._connection = connection
+        self._connected = connected
+        """The connection's."""
         self._thread = thread
 
     @classmethod
@@ -33,9 +37,10 @@ class Session:
             _connect, conninfo(dsn), abandon_on_cancel=True, limiter=thread
         )
         try:
-            session = cls(connection, thread)
-            await session.ask("configure")
-            yield session
+            with _socket(connection) as connected:  # once: later there may be no file descriptor to be had
+                session = cls(connection, connected, thread)
+                await session.ask("configure")
+                yield session
         finally:
             connection.close()
 
@@ -60,19 +65,22 @@ class Session:
 
     async def disturbed(self) -> None:
         """Return when the other side says something unasked, as it does at once when it ends the session."""
-        with self._socket() as connected:
-            await trio.lowlevel.wait_readable(connected)
+        await trio.lowlevel.wait_readable(self._connected)
 
     async def _cut_unless(self, answered: trio.Event) -> None:
         try:
             await trio.sleep(WITHIN)
         finally:
             if not answered.is_set():
-                with suppress(OSError, psycopg.OperationalError), self._socket() as connected:
-                    connected.shutdown(socket.SHUT_RDWR)
+                with suppress(OSError):
+                    self._connected.shutdown(socket.SHUT_RDWR)
 
-    def _socket(self) -> socket.socket:
-        return socket.socket(fileno=os.dup(self._connection.fileno()))
+
+def _socket(connection: Connection) -> socket.socket:
+    try:
+        return socket.socket(fileno=os.dup(connection.fileno()))
+    except (OSError, psycopg.Error) as error:
+        raise Unavailable(f"PostgreSQL: {error}") from error
 
 
 def _connect(where: str) -> Connection:

@@ -22,6 +22,10 @@ from fuota.rpc.errors import RpcError
 Req = TypeVar("Req")
 Res = TypeVar("Res")
 
+HTTP_STATUS = "Received :status = "
+"""What grpclib says where no gRPC server has answered. To it, 404 means that there is no such method; but so
+says a proxy while it has nobody to pass a call on to."""
+
 _NO_CONNECTION = (StreamTerminatedError, OSError, H2Error, asyncio.CancelledError)
 _NOT_GRPC = (ProtocolError, DecodeError, AssertionError, LookupError, NotImplementedError, ValueError)
 """What grpclib stumbles over in an answer: no message, half a message, a missing header…"""
@@ -55,7 +59,10 @@ async def call(
     try:
         return await in_asyncio(method, request, timeout=timeout, metadata=metadata)
     except GRPCError as error:
-        raise RpcError(error.status, error.message or "") from error
+        status, said = error.status, error.message or ""
+        if said.startswith(HTTP_STATUS) and status is Status.UNIMPLEMENTED:
+            status = Status.UNAVAILABLE
+        raise RpcError(status, said) from error
     except TimeoutError as error:
         assert isinstance(method.channel, _Channel)
         method.channel.suspect(silent_since=began)

@@ -1,5 +1,7 @@
 """PostgreSQL goes away, hangs, and comes back."""
 
+import errno
+import os
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
@@ -11,10 +13,12 @@ from structlog.testing import capture_logs
 
 from fuota.device import states as device
 from fuota.health import Health
+from fuota.journal import postgres_connections
 from fuota.journal.port import ActorId, LogRow, NewDeployment, Transition, Unavailable
 from fuota.journal.postgres import PostgresJournal
 from fuota.journal.postgres_connections import open_connections
 from fuota.journal.postgres_dsn import BadDsn
+from fuota.journal.postgres_session import Session
 from fuota.journal.sealing import Keyring
 
 Order = Callable[[int], NewDeployment]
@@ -129,9 +133,11 @@ async def test_a_creation_that_was_refused_is_not_there_when_the_database_comes_
     await journal.create(order(3))
 
 
+@pytest.mark.parametrize("kept", [False, True])
 async def test_a_database_that_only_reads_is_ill(
-    journal: PostgresJournal, line: Any, dsn: str, health: Health, order: Order
+    journal: PostgresJournal, line: Any, dsn: str, health: Health, order: Order, kept: bool
 ) -> None:
+    """`kept`: its connections live on when it may be written to again, which is true of new ones only."""
     new = order(1)
     await journal.create(new)
 
@@ -141,9 +147,9 @@ async def test_a_database_that_only_reads_is_ill(
         ) as connection:
             name = connection.info.dbname
             connection.execute(f"alter database {name} set default_transaction_read_only = {value}".encode())
-        await line.cut()
 
     await read_only("on")
+    await line.cut()
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(journal.commit, prepared(new))
@@ -152,7 +158,22 @@ async def test_a_database_that_only_reads_is_ill(
             assert await journal.unfinished() == [new.id]
             assert "postgresql" in health.ailments()
             await read_only("off")
+            if not kept:
+                await line.cut()
     await recovered(health)
+
+
+async def test_an_order_that_was_refused_does_not_leave_an_idle_server_ill(
+    line: Any, keyring: Keyring, health: Health, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_connections, "PULSE", 0.2)
+    async with PostgresJournal.open(line.dsn, keyring=keyring, health=health, patience=PATIENCE) as journal:
+        await outage(line)
+        with pytest.raises(Unavailable):
+            await journal.create(order(1))
+        line.dead = False
+        await recovered(health)
+        assert await journal.unfinished() == []
 
 
 @pytest.mark.parametrize(
@@ -201,6 +222,22 @@ async def test_a_database_that_hangs_is_cut_off(line: Any, health: Health) -> No
         line.frozen = False
         await line.cut()
         await connections.persist(lambda connection: connection.execute("select 1"), within=5)
+
+
+async def test_a_session_needs_no_file_descriptor_that_it_has_not(
+    dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none_left(_: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async with Session.open(dsn) as session:
+        monkeypatch.setattr(os, "dup", none_left)
+        with trio.move_on_after(0.1) as patience:
+            await session.disturbed()
+        assert patience.cancelled_caught
+    with pytest.raises(Unavailable, match="open files"):
+        async with Session.open(dsn):
+            pass
 
 
 async def test_the_end_does_not_wait_for_a_database_that_hangs(

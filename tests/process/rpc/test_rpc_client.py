@@ -225,6 +225,7 @@ MESSAGE = b"\0" + (2).to_bytes(4) + pb.EnqueueDeviceQueueItemResponse(f_cnt=9).S
         ),
         answered("not gRPC", [(b":status", b"200")], b"<html>", [], Status.UNKNOWN),
         answered("a proxy without a server", [(b":status", b"503")], b"<html>", None, Status.UNAVAILABLE),
+        answered("a proxy without a route", [(b":status", b"404")], b"<html>", None, Status.UNAVAILABLE),
         answered("a proxy that refuses", [(b":status", b"401")], b"<html>", None, Status.UNAUTHENTICATED),
         answered("no :status", [(b"x", b"y")], None, None, Status.INTERNAL),
     ],
