@@ -13,14 +13,13 @@ The owner counts on a clock of its own, so it has stopped acting before another 
 hear of it.
 """
 
-import os
-import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import structlog
 import trio
 
+from fuota.journal.holder import gone, shown, this_process
 from fuota.journal.port import Unavailable
 from fuota.journal.postgres_session import Session
 from fuota.ownership import Ownership
@@ -29,9 +28,6 @@ log = structlog.get_logger(__name__)
 
 LOCK = int.from_bytes(b"owner")
 """Of the advisory lock."""
-
-NOBODY = "nobody"
-"""Is the holder before the first owner, and after one that has stopped in order."""
 
 RENEWAL = 2.0
 CERTAIN = 10.0
@@ -53,7 +49,7 @@ class Claimant:
         self._dsn = dsn
         self.ownership = ownership
         self._fit = fit
-        self._name = f"{socket.gethostname()}, process {os.getpid()}"
+        self._name = this_process()
         self._stood_by = False
 
     async def run(self) -> None:
@@ -76,7 +72,8 @@ class Claimant:
         if not ours and self.ownership.epoch is not None:
             self._lose(holder)
             await self.ownership.vacated()
-        if not ours and silent <= CERTAIN and not gone(holder):
+        unheard = holder == self._name  # it was given to us, but we did not hear of it: nobody acts on it
+        if not ours and not unheard and may_act(holder, silent):
             self._lose(holder)
             return False
         [(locked,)] = await session.ask("try_ownership_lock", key=LOCK)
@@ -86,7 +83,9 @@ class Claimant:
         if hangs:
             ended = await session.ask("end_owners_sessions", key=LOCK, writing=not ours)
             if ended:
-                log.warning("sessions that were not heard of are ended", holder=holder, seconds=round(silent))
+                log.warning(
+                    "sessions that were not heard of are ended", holder=shown(holder), seconds=round(silent)
+                )
         return locked and await self._gain(session, epoch, holder if not ours else None)
 
     async def _gain(self, session: Session, epoch: int, after: str | None) -> bool:
@@ -102,12 +101,12 @@ class Claimant:
             self.ownership.gain(gained, began + CERTAIN)
             if after is not None:
                 say = log.info if self._stood_by else log.debug
-                say("this server runs the deployments now", epoch=gained, after=after)
+                say("this server runs the deployments now", epoch=gained, after=shown(after))
                 self._stood_by = False
         return bool(rows)
 
     def _lose(self, holder: str) -> None:
-        self._stood_by = True
+        self._stood_by, holder = True, shown(holder)
         if self.ownership.epoch is not None:
             log.error(
                 "another server has taken over the deployments; nothing more is done here", holder=holder
@@ -134,15 +133,6 @@ class Claimant:
             raise
 
 
-def gone(holder: str) -> bool:
-    """Whether it is known that `holder` acts no more: it has said so, or was a process of this machine."""
-    host, _, pid = holder.rpartition(", process ")
-    if host != socket.gethostname():
-        return holder == NOBODY
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return int(pid) == os.getpid()
+def may_act(holder: str, silent: float) -> bool:
+    """Whether `holder`, which was last seen so many seconds ago, may still act, as far as we can know."""
+    return silent <= CERTAIN and not gone(holder)

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import attrs
 import psycopg
@@ -11,6 +12,7 @@ import trio
 
 from fuota.device import states as device
 from fuota.health import Health
+from fuota.journal import holder
 from fuota.journal.port import ActorId, NewDeployment, Transition
 from fuota.journal.postgres import PostgresJournal
 from fuota.journal.sealing import Keyring
@@ -37,8 +39,8 @@ class Life:
     _over: trio.Event
 
     @classmethod
-    async def begin(cls, dsn: str, nursery: trio.Nursery) -> "Life":
-        """On another machine than the test's own."""
+    async def begin(cls, dsn: str, nursery: trio.Nursery, namespace: Path | None = None) -> "Life":
+        """On another machine than the test's own, or in a pid namespace that some file stands for."""
         over = trio.Event()
 
         async def live(task_status: trio.TaskStatus["Life"]) -> None:
@@ -49,7 +51,10 @@ class Life:
             over.set()
 
         with pytest.MonkeyPatch.context() as elsewhere:
-            elsewhere.setattr(socket, "gethostname", lambda: "another")
+            if namespace:
+                elsewhere.setattr(holder, "NAMESPACE", namespace)
+            else:
+                elsewhere.setattr(socket, "gethostname", lambda: "another")
             begun: Life = await nursery.start(live)
         return begun
 

@@ -1,9 +1,8 @@
 """Who takes over from whom, when, and never before the other has stopped."""
 
 import os
-import socket
-import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -110,15 +109,24 @@ async def test_an_owner_that_hangs_in_the_middle_of_a_transaction_is_succeeded(
             writing.execute("select")
 
 
-def test_who_is_known_to_have_gone() -> None:
-    here = socket.gethostname()
-    with subprocess.Popen(["sleep", "60"]) as other:
-        assert not postgres_ownership.gone(f"{here}, process {other.pid}")
-        other.kill()
-    assert postgres_ownership.gone(f"{here}, process {other.pid}")
-    assert postgres_ownership.gone(f"{here}, process {os.getpid()}"), "in a container that was started again"
-    assert postgres_ownership.gone("nobody")
-    assert not postgres_ownership.gone(f"another, process {other.pid}")
+async def test_a_process_of_another_namespace_is_not_known_to_have_gone(
+    dsn: str, line: Any, nursery: trio.Nursery, tmp_path: Path
+) -> None:
+    """Containers of one host name, in each of which the server is process 1."""
+    both = 0
+    owner = await Life.begin(line.dsn, nursery, namespace=tmp_path)
+    async with opened(dsn) as second:
+        assert f", process {os.getpid()}" in second.ownership.holder
+        line.frozen = True
+        end_sessions(dsn)
+        with trio.fail_after(20):
+            while not second.ownership.certain:
+                both += owner.ownership.certain and second.ownership.certain
+                await trio.sleep(0.002)
+        assert not owner.ownership.certain
+        assert not both
+        line.frozen = False
+        await line.cut()
 
 
 async def test_a_takeover_waits_for_what_is_being_written(dsn: str, nursery: trio.Nursery) -> None:
