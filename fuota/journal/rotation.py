@@ -2,19 +2,24 @@
 
 The key file has both keys from before the first row is written until after the last, so it may end at any
 moment: the next run goes on where it stopped, and a server that is started in between works.
+
+It owns the deployments meanwhile, as a server does, so whoever was the owner before writes nothing any more.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
 from psycopg.rows import TupleRow
 
+from fuota.journal import postgres_ownership as ownership
+from fuota.journal.holder import shown, this_process
 from fuota.journal.migrations import migrate
 from fuota.journal.port import JournalError, Unavailable
 from fuota.journal.postgres_connections import one_line
 from fuota.journal.postgres_dsn import conninfo
-from fuota.journal.postgres_ownership import LOCK
 from fuota.journal.sealing import Keyring, Kind
 from fuota.journal.sql import migrations, queries
 from fuota.lorawan.eui import EUI64
@@ -39,11 +44,11 @@ def reseal(dsn: str, keyring: Keyring, told: Callable[[int], None]) -> int:
     try:
         with psycopg.connect(conninfo(dsn)) as connection:
             migrate(connection, migrations(), automigrate=False)
-            _claim(connection)
-            for query, sealed in (("mc_keys", _mc_keys), ("mc_root_keys", _mc_root_keys)):
-                while changed := _batch(connection, query, keyring, sealed):
-                    done += changed
-                    told(changed)
+            with _owned(connection) as epoch:
+                for query, sealed in (("mc_keys", _mc_keys), ("mc_root_keys", _mc_root_keys)):
+                    while changed := _batch(connection, epoch, query, keyring, sealed):
+                        done += changed
+                        told(changed)
     except psycopg.OperationalError as error:
         raise Unavailable(f"PostgreSQL: {one_line(error)}") from error
     except psycopg.Error as error:
@@ -51,19 +56,51 @@ def reseal(dsn: str, keyring: Keyring, told: Callable[[int], None]) -> int:
     return done
 
 
-def _claim(connection: Connection) -> None:
-    """Be what no server may be beside; until the connection ends."""
-    row = connection.execute(queries()["try_ownership_lock"], {"key": LOCK}).fetchone()
+@contextmanager
+def _owned(connection: Connection) -> Iterator[int]:
+    """Be the owner, with this epoch, while the block runs. Raises `InUse`."""
+    epoch = _claim(connection)
+    try:
+        yield epoch
+    finally:
+        with suppress(psycopg.Error):  # we end, which others see of a process beside them, or wait for
+            connection.execute(queries()["release_ownership"], {"epoch": epoch})
+            connection.commit()
+
+
+def _claim(connection: Connection) -> int:
+    """Take the lock, which no server can have meanwhile, and an epoch. Raises `InUse`.
+
+    That the lock is free is no proof that its owner has stopped: the owner may be cut off, and come back.
+    """
+    row = connection.execute(queries()["try_ownership_lock"], {"key": ownership.LOCK}).fetchone()
     if row is None or not row[0]:
         raise InUse(f"{InUse.__doc__}: stop it first")
+    connection.commit()  # so that the row is seen as it is with the lock in hand, whatever the isolation
+    [(epoch, holder, silent)] = connection.execute(queries()["select_ownership"]).fetchall()
+    if ownership.may_act(holder, silent):
+        wait = math.ceil(ownership.CERTAIN - silent) + 1
+        raise InUse(
+            f"{InUse.__doc__}: stop it first; it is {shown(holder)}, "
+            f"and if that has ended, try again in {wait} s"
+        )
+    taken = connection.execute(
+        queries()["take_ownership"], {"epoch": epoch, "holder": this_process()}
+    ).fetchone()
     connection.commit()
+    if taken is None:
+        raise InUse(f"{InUse.__doc__}: stop it first")
+    mine: int = taken[0]
+    return mine
 
 
 Sealed = Callable[[Keyring, TupleRow], bytes]
 
 
-def _batch(connection: Connection, query: str, keyring: Keyring, again: Sealed) -> int:
+def _batch(connection: Connection, epoch: int, query: str, keyring: Keyring, again: Sealed) -> int:
     with connection.transaction():
+        if connection.execute(queries()["renew_ownership"], {"epoch": epoch}).fetchone() is None:
+            raise InUse(f"{InUse.__doc__}, since a moment ago: stop it first")
         rows = connection.execute(
             queries()[f"select_{query}_to_reseal"], {"current": keyring.current, "most": BATCH}
         ).fetchall()

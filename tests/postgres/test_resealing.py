@@ -1,0 +1,122 @@
+"""The master key is not changed beside a server that may still act; one that comes back is fenced."""
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+import trio
+
+from fuota.journal import postgres_ownership
+from fuota.journal.port import Fenced, NewDeployment
+from fuota.journal.rotation import InUse, reseal
+from fuota.journal.sealing import Keyring
+from tests.postgres.owners import Life, end_sessions, opened, step, until
+
+Order = Callable[[int], NewDeployment]
+
+KEYRING = Keyring({1: b"\xa5" * 32, 2: b"\x5a" * 32}, current=2)
+"""The servers of these tests have the first."""
+
+pytestmark = pytest.mark.usefixtures("a_tenth_of_the_time")
+
+
+async def resealed(dsn: str, told: Callable[[], Any] | None = None) -> int:
+    return await trio.to_thread.run_sync(reseal, dsn, KEYRING, lambda keys: told and told())
+
+
+def numbers(dsn: str) -> set[int]:
+    """Of the master keys that are in use."""
+    with psycopg.connect(dsn) as connection:
+        rows = connection.execute(
+            "select get_byte(mc_key, 0) from deployment "
+            "union select get_byte(mc_root_key, 0) from deployment_device"
+        )
+        return {number for (number,) in rows}
+
+
+def row(dsn: str) -> tuple[int, str]:
+    with psycopg.connect(dsn) as connection:
+        [(epoch, holder)] = connection.execute("select epoch, holder from ownership").fetchall()
+    return epoch, holder
+
+
+def locked(dsn: str) -> bool:
+    with psycopg.connect(dsn) as connection:
+        return bool(connection.execute("select true from pg_locks where locktype = 'advisory'").fetchone())
+
+
+async def test_a_server_that_is_cut_off_keeps_the_master_key_from_being_changed(
+    dsn: str, line: Any, order: Order, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lock is free, and it may act, and come back."""
+    monkeypatch.setattr(postgres_ownership, "CERTAIN", 1000.0)
+    owner = await Life.begin(line.dsn, nursery)
+    await owner.journal.create(order(1))
+    line.frozen = True
+    end_sessions(dsn)
+    before = row(dsn)
+    with pytest.raises(InUse, match=r"stop it first; it is another, process \d+, .* try again in \d+ s"):
+        await resealed(dsn)
+    assert owner.ownership.certain
+    assert numbers(dsn) == {1}
+    assert row(dsn) == before
+    line.frozen = False
+    await line.cut()
+    await owner.end()
+
+
+async def test_the_master_key_is_changed_when_a_silent_server_has_surely_stopped(
+    dsn: str, line: Any, order: Order, nursery: trio.Nursery
+) -> None:
+    """It comes back in the middle: it is fenced, although nobody else runs the deployments."""
+    owner, new = await Life.begin(line.dsn, nursery), order(1)
+    await owner.journal.create(new)
+    epoch = owner.ownership.epoch
+    assert epoch is not None
+    fenced = []
+
+    async def come_back() -> None:
+        line.frozen = False
+        await line.cut()
+        await until(lambda: owner.ownership.epoch is None)
+        with pytest.raises(Fenced):
+            await owner.journal.create(order(2))
+        with pytest.raises(Fenced):
+            await owner.journal.commit(step(new))
+        fenced.append(row(dsn))
+        await owner.end()
+
+    def told() -> None:
+        assert not fenced or numbers(dsn) == {2}
+        if not fenced:
+            trio.from_thread.run(come_back)
+
+    line.frozen = True
+    end_sessions(dsn)
+    with trio.fail_after(20):
+        while not fenced:
+            try:
+                assert await resealed(dsn, told) == 2
+            except InUse:
+                await trio.sleep(0.05)
+    [(taken, holder)] = fenced
+    assert taken == epoch + 1
+    assert "process" in holder
+    assert row(dsn) == (epoch + 1, "nobody"), "a server that is started now need not wait"
+
+
+async def test_the_change_of_the_master_key_ends_when_a_server_has_taken_over(dsn: str, order: Order) -> None:
+    """It had hung, perhaps, and its session was ended."""
+    async with opened(dsn) as journal:
+        await journal.create(order(1))
+    await until(lambda: not locked(dsn))
+
+    def take_over() -> None:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute("update ownership set epoch = epoch + 1, holder = 'another, process 1'")
+
+    with pytest.raises(InUse, match="since a moment ago"):
+        await resealed(dsn, take_over)
+    assert numbers(dsn) == {1, 2}
+    assert row(dsn)[1] == "another, process 1"
