@@ -264,6 +264,14 @@ set epoch = epoch + 1, holder = %(holder)s, since = clock_timestamp(), seen_at =
 where epoch = %(epoch)s
 returning epoch
 
+-- name: take_ownership_to_rotate
+-- The epoch in thousands of millions counts the changes of the master key (MASTER_KEY in postgres_ownership.py).
+update ownership
+set epoch = (epoch / %(master_key)s + 1) * %(master_key)s, holder = %(holder)s,
+    since = clock_timestamp(), seen_at = clock_timestamp()
+where epoch = %(epoch)s
+returning epoch
+
 -- name: renew_ownership
 update ownership set seen_at = clock_timestamp() where epoch = %(epoch)s returning epoch
 

@@ -22,12 +22,16 @@ import trio
 from fuota.journal.holder import gone, shown, this_process
 from fuota.journal.port import Unavailable
 from fuota.journal.postgres_session import Session
+from fuota.journal.sealing import NotOpened
 from fuota.ownership import Ownership
 
 log = structlog.get_logger(__name__)
 
 LOCK = int.from_bytes(b"owner")
 """Of the advisory lock."""
+
+MASTER_KEY = 1_000_000_000
+"""An epoch grows to the next multiple when the master key is changed: who began before has the old one."""
 
 RENEWAL = 2.0
 CERTAIN = 10.0
@@ -51,8 +55,10 @@ class Claimant:
         self._fit = fit
         self._name = this_process()
         self._stood_by = False
+        self._began: int | None = None
 
     async def run(self) -> None:
+        """Raises `NotOpened` when the master key has been changed meanwhile, and what `fit` raises."""
         while True:
             try:
                 async with Session.open(self._dsn) as session:
@@ -72,6 +78,10 @@ class Claimant:
         if not ours and self.ownership.epoch is not None:
             self._lose(holder)
             await self.ownership.vacated()
+        if self._began is None:
+            self._began = epoch
+        if epoch // MASTER_KEY != self._began // MASTER_KEY:
+            raise NotOpened("the master key was changed since this server began: start it again")
         unheard = holder == self._name  # it was given to us, but we did not hear of it: nobody acts on it
         if not ours and not unheard and may_act(holder, silent):
             self._lose(holder)

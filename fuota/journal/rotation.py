@@ -3,7 +3,8 @@
 The key file has both keys from before the first row is written until after the last, so it may end at any
 moment: the next run goes on where it stopped, and a server that is started in between works.
 
-It owns the deployments meanwhile, as a server does, so whoever was the owner before writes nothing any more.
+It owns the deployments meanwhile, as a server does, so whoever was the owner before writes nothing any more,
+and the number of its epoch tells every server that has begun before that the key is another now.
 """
 
 import math
@@ -85,7 +86,8 @@ def _claim(connection: Connection) -> int:
             f"and if that has ended, try again in {wait} s"
         )
     taken = connection.execute(
-        queries()["take_ownership"], {"epoch": epoch, "holder": this_process()}
+        queries()["take_ownership_to_rotate"],
+        {"epoch": epoch, "holder": this_process(), "master_key": ownership.MASTER_KEY},
     ).fetchone()
     connection.commit()
     if taken is None:

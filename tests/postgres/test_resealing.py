@@ -7,10 +7,14 @@ import psycopg
 import pytest
 import trio
 
+from fuota.health import Health
 from fuota.journal import postgres_ownership
 from fuota.journal.port import Fenced, NewDeployment
+from fuota.journal.postgres_ownership import Claimant
 from fuota.journal.rotation import InUse, reseal
-from fuota.journal.sealing import Keyring
+from fuota.journal.sealing import Keyring, NotOpened
+from fuota.journal.sql import queries
+from fuota.ownership import Ownership
 from tests.postgres.owners import Life, end_sessions, opened, step, until
 
 Order = Callable[[int], NewDeployment]
@@ -101,9 +105,9 @@ async def test_the_master_key_is_changed_when_a_silent_server_has_surely_stopped
             except InUse:
                 await trio.sleep(0.05)
     [(taken, holder)] = fenced
-    assert taken == epoch + 1
+    assert taken == postgres_ownership.MASTER_KEY > epoch
     assert "process" in holder
-    assert row(dsn) == (epoch + 1, "nobody"), "a server that is started now need not wait"
+    assert row(dsn) == (taken, "nobody"), "a server that is started now need not wait"
 
 
 async def test_the_change_of_the_master_key_ends_when_a_server_has_taken_over(dsn: str, order: Order) -> None:
@@ -120,3 +124,40 @@ async def test_the_change_of_the_master_key_ends_when_a_server_has_taken_over(ds
         await resealed(dsn, take_over)
     assert numbers(dsn) == {1, 2}
     assert row(dsn)[1] == "another, process 1"
+
+
+async def test_a_server_that_began_before_the_master_key_was_changed_ends(dsn: str) -> None:
+    """Also when there is nothing to resume: what it seals, nobody could open."""
+
+    async def fit() -> None:
+        pass
+
+    ownership = Ownership(Health())
+    claimant = Claimant(dsn, ownership, fit)
+
+    async def run() -> None:
+        with pytest.raises(NotOpened, match="the master key was changed since this server began"):
+            await claimant.run()
+        ended.set()
+
+    ended = trio.Event()
+    async with opened(dsn), trio.open_nursery() as nursery:
+        nursery.start_soon(run)
+        await until(lambda: "process" in ownership.holder or ownership.epoch)
+        end_sessions(dsn)
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            [(epoch,)] = connection.execute("select epoch from ownership").fetchall()
+            connection.execute(
+                queries()["take_ownership_to_rotate"],
+                {
+                    "epoch": epoch,
+                    "holder": "attic, process 3",
+                    "master_key": postgres_ownership.MASTER_KEY,
+                },
+            )
+        with trio.fail_after(20):
+            ownership.vacate()
+            await ended.wait()
+    async with opened(dsn) as journal:
+        await until(lambda: journal.ownership.certain)
+        assert journal.ownership.epoch == postgres_ownership.MASTER_KEY + 1
