@@ -55,7 +55,11 @@ def test_where_there_is_no_linux_nothing_is_known(
     assert shown(this_process()) == f"{socket.gethostname()}, process {os.getpid()}"
 
 
-@pytest.mark.parametrize("pid", [str(os.getpid()), "4194305", "0", "-1", "9" * 30, "", "x"])
+@pytest.mark.parametrize(
+    "pid",
+    [str(os.getpid()), "4194305", "0", "-1", "9" * 30, "", "x"],
+    ids=["our", "huge", "none", "negative", "long", "empty", "odd"],
+)
 def test_of_a_row_of_an_earlier_version_or_a_strange_one_nothing_is_known(pid: str) -> None:
     here = socket.gethostname()
     assert not gone(f"{here}, process {pid}")
