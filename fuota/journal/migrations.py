@@ -1,15 +1,18 @@
 """Brings the schema up to date, one numbered step after the other, and never back."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import psycopg
 from psycopg.rows import TupleRow
 
-from fuota.journal.port import JournalError
+from fuota.journal.port import JournalError, Unavailable
 from fuota.journal.sql import Migration
 
 LOCK = int.from_bytes(b"fuota")
 """Of the advisory lock: servers that start at the same moment migrate one after the other."""
+
+LOCKS_WITHIN = 4.0
+"""Seconds that each lock is waited for; who holds one for longer is told of, and waited for elsewhere."""
 
 OLDEST = 10
 """The first version of PostgreSQL that says what has become of a transaction (`transaction_status`)."""
@@ -23,6 +26,7 @@ create table if not exists fuota_migration (
 """
 
 Connection = psycopg.Connection[TupleRow]
+Begin = Callable[[Sequence[Migration]], None]
 
 
 class SchemaMismatch(JournalError):
@@ -33,14 +37,21 @@ class TooOld(JournalError):
     """PostgreSQL is of a version that this server can not work with."""
 
 
-def migrate(connection: Connection, known: Sequence[Migration], *, automigrate: bool) -> Sequence[Migration]:
-    """Apply what is missing of `known`, all or nothing, and return it.
+def migrate(
+    connection: Connection,
+    known: Sequence[Migration],
+    *,
+    automigrate: bool,
+    begin: Begin = lambda missing: None,
+) -> Sequence[Migration]:
+    """Apply what is missing of `known`, all or nothing, and return it; `begin` is told of it before.
 
-    Without `automigrate` nothing is changed. Raises `SchemaMismatch` and `TooOld`.
+    Without `automigrate` nothing is changed. Raises `SchemaMismatch`, `TooOld`, and `Unavailable` while
+    another server migrates.
     """
     check_version(connection.info.server_version)
     with connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(%s)", [LOCK])
+        _lock(connection)
         recorded = _recorded(connection)
         done = recorded or _inherited(connection)
         if done > len(known):
@@ -55,6 +66,7 @@ def migrate(connection: Connection, known: Sequence[Migration], *, automigrate: 
                 f"the database lacks the migrations {names}: start once with [postgresql] automigrate = true"
             )
         if missing:
+            begin(missing)
             connection.execute(BOOKKEEPING)
         for migration in known[recorded:] if missing else ():
             if migration.number > done:
@@ -73,6 +85,15 @@ def check_version(number: int) -> None:
             f"the database is PostgreSQL {major}.{minor // 100}, and {OLDEST} is the oldest that this server "
             "can work with: upgrade it, or leave [postgresql] dsn empty for the embedded one"
         )
+
+
+def _lock(connection: Connection) -> None:
+    """Be the only one that migrates. Tables that somebody has locked are not waited for for long either."""
+    connection.execute("select set_config('lock_timeout', %s, true)", [f"{LOCKS_WITHIN * 1000:.0f}"])
+    try:
+        connection.execute("select pg_advisory_xact_lock(%s)", [LOCK])
+    except psycopg.errors.LockNotAvailable as error:
+        raise Unavailable("PostgreSQL: another server is migrating the database, or hangs in that") from error
 
 
 def _recorded(connection: Connection) -> int:

@@ -7,7 +7,6 @@ from functools import partial
 from typing import Self
 from uuid import UUID
 
-import psycopg
 import trio
 
 from fuota.deployment import states as deployment_states
@@ -17,7 +16,6 @@ from fuota.journal import postgres_pages as pages
 from fuota.journal import postgres_reading as reading
 from fuota.journal.encoding import dump_state
 from fuota.journal.group_commit import GroupCommit
-from fuota.journal.migrations import migrate
 from fuota.journal.port import (
     DeploymentStatus,
     DeviceStatus,
@@ -37,7 +35,6 @@ from fuota.journal.postgres_connections import (
     Connections,
     T,
     Work,
-    one_line,
     open_connections,
     pauses,
 )
@@ -45,10 +42,10 @@ from fuota.journal.postgres_creation import WITHIN as CREATION_WITHIN
 from fuota.journal.postgres_creation import Creation, is_conflict
 from fuota.journal.postgres_dsn import conninfo
 from fuota.journal.postgres_ownership import Claimant
+from fuota.journal.postgres_preparation import prepare
 from fuota.journal.postgres_writing import Entry, Step, Withdrawal, Writer, actor, weight
 from fuota.journal.retry import try_keys
 from fuota.journal.sealing import Keyring
-from fuota.journal.sql import migrations
 from fuota.lorawan.eui import EUI64
 from fuota.ownership import Ownership
 
@@ -90,7 +87,7 @@ class PostgresJournal:
         `Unavailable`, `BadDsn`, `TooOld`, `SchemaMismatch`, `NotOpened` if it would have to resume what is
         sealed with another master key, now or later, and `JournalError` for what the database refuses.
         """
-        await trio.to_thread.run_sync(_prepare, conninfo(dsn), automigrate, abandon_on_cancel=True)
+        await prepare(conninfo(dsn), automigrate=automigrate)
         async with (
             open_connections(
                 dsn, health=health, most=most_connections, idle=idle_connections, patience=patience
@@ -188,14 +185,3 @@ class PostgresJournal:
             # None: the other deployment has ended since, so the new one may have the device.
             if (conflict := await self._read(creation.conflict)) is not None:
                 raise conflict
-
-
-def _prepare(where: str, automigrate: bool) -> None:
-    """The schema, before anything else is done."""
-    try:
-        with psycopg.connect(where) as connection:
-            migrate(connection, migrations(), automigrate=automigrate)
-    except psycopg.OperationalError as error:
-        raise Unavailable(f"PostgreSQL: {one_line(error)}") from error
-    except psycopg.Error as error:
-        raise JournalError(f"PostgreSQL: {one_line(error)}") from error

@@ -1,5 +1,7 @@
 """A look at a cluster from outside."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -24,3 +26,14 @@ def value(dsn: str, query: str) -> object:
         row = connection.execute(query).fetchone()
     assert row is not None
     return row[0]
+
+
+@contextmanager
+def only_read(dsn: str) -> Iterator[None]:
+    """New sessions can not write meanwhile, as when the database has become a replica."""
+    writing = psycopg.connect(dsn, autocommit=True, options="-c default_transaction_read_only=off")
+    with writing as connection:
+        name = connection.info.dbname
+        connection.execute(f"alter database {name} set default_transaction_read_only = on".encode())
+        yield
+        connection.execute(f"alter database {name} reset default_transaction_read_only".encode())

@@ -1,14 +1,19 @@
 """How the server starts, or says in one line why it does not."""
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
+import psycopg
 import pytest
 import trio
 from grpclib.health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
+from fuota.journal import migrations
 from fuota.simulation.behaviour import Behaviour
+from tests.postgres.clusters import only_read
 from tests.process.certificates import Authority, Issued
 from tests.process.live import LOOK, Installation, Site, quick
 
@@ -114,6 +119,41 @@ async def test_a_database_that_is_not_there_is_waited_for(tmp_path: Path) -> Non
     assert made.stderr.count("waiting for the database") == 1
     assert "Connection refused" in made.stderr
     assert "secret" not in made.stderr
+    assert "Traceback" not in made.stderr
+
+
+@contextmanager
+def migrating(dsn: str) -> Iterator[None]:
+    """Another server, which was frozen in its migration."""
+    with psycopg.connect(dsn) as connection:
+        connection.execute("select pg_advisory_xact_lock(%s)", [migrations.LOCK])
+        yield
+        connection.rollback()
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [(migrating, "another server is migrating the database"), (only_read, "read-only transaction")],
+    ids=["migrating", "only reads"],
+)
+async def test_a_database_that_can_not_be_prepared_is_waited_for(
+    fault: Callable[[str], AbstractContextManager[None]], told: str, tmp_path: Path, dsn: str
+) -> None:
+    """It is said why, in one line, and the server starts when that is over."""
+    made = Installation.make(tmp_path, {"postgresql": {"dsn": dsn}})
+    with trio.fail_after(30):
+        async with made.running() as process:
+            with fault(dsn):
+                while "waiting for the database" not in made.stderr:
+                    assert process.poll() is None, made.stderr
+                    await trio.sleep(LOOK)
+                assert told in made.stderr
+                await trio.sleep(1.5)  # it is tried again meanwhile
+            while "[info] started" not in made.stderr:  # noqa: ASYNC110
+                await trio.sleep(LOOK)
+            process.terminate()
+            assert await process.wait() == 0
+    assert made.stderr.count("waiting for the database") == 1
     assert "Traceback" not in made.stderr
 
 
