@@ -3,7 +3,8 @@
     database ⊃ journal ⊃ asyncio loop ⊃ network ⊃ alarms ⊃ tree of actors
 
 Everything is stopped in the reverse order: first nothing more is taken in, then the actors end, and the
-database goes last.
+connections to the database go last. An embedded PostgreSQL is told to stop at the same time as the server,
+so that all is over within 10 s: what is not written by then is resumed, as after any death.
 """
 
 import os
