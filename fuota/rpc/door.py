@@ -6,26 +6,26 @@ made for one that then fails lies in circles until the garbage collector looks a
 
 import asyncio
 import ssl
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
+from functools import partial
 from traceback import clear_frames
 
 from fuota.places import Place, Places
 
-HANDSHAKE = 10.0
+HANDSHAKE = 10
 """Seconds a new connection has for that of TLS."""
+
+LetIn = Callable[[Place], asyncio.Protocol]
 
 
 class Door(asyncio.Protocol):
     """One connection until it has agreed on TLS, or failed to."""
 
     def __init__(
-        self,
-        tls: ssl.SSLContext,
-        places: Places,
-        open_ones: set[asyncio.Task[None]],
-        let_in: Callable[[Place], asyncio.Protocol],
+        self, tls: ssl.SSLContext, places: Places, open_ones: set[asyncio.Transport], let_in: LetIn
     ) -> None:
-        """`open_ones` holds the handshake for as long as it lasts: to cancel it closes the connection.
+        """`open_ones` holds the connection for as long as the handshake lasts.
 
         `let_in` makes what goes on with a connection that has a place, and has to leave it in the end.
         """
@@ -40,41 +40,38 @@ class Door(asyncio.Protocol):
         place = self._places.take(peer[0], transport.abort)
         if place is None:
             return transport.abort()
-        transport.pause_reading()  # until there is somebody to read it
-        task = asyncio.get_running_loop().create_task(self._shake_hands(transport, place))
-        self._open_ones.add(task)
-        task.add_done_callback(self._open_ones.discard)
+        loop = asyncio.get_running_loop()
+        shaken, agreed = loop.create_future(), _Agreed(place, self._let_in)
+        shaken.add_done_callback(partial(self._over, transport, agreed))
+        self._open_ones.add(transport)
+        # Not `start_tls`: until that begins, what comes would be lost.
+        secured = SSLProtocol(
+            loop, agreed, self._tls, shaken, server_side=True, ssl_handshake_timeout=HANDSHAKE
+        )
+        transport.set_protocol(secured)
+        secured.connection_made(transport)
         return None
 
-    async def _shake_hands(self, transport: asyncio.Transport, place: Place) -> None:
-        early = _Early()
-        secured: asyncio.Transport | None = None
-        try:
-            secured = await asyncio.get_running_loop().start_tls(
-                transport, early, self._tls, server_side=True, ssl_handshake_timeout=HANDSHAKE
-            )
-        except OSError as error:
+    def _over(
+        self, transport: asyncio.Transport, agreed: "_Agreed", shaken: "asyncio.Future[object]"
+    ) -> None:
+        self._open_ones.discard(transport)
+        if not agreed.made:
+            self._places.leave(agreed.place)
+        if (error := shaken.exception()) is not None:
             clear_frames(error.__traceback__)  # they hold the error, and all of TLS
-        finally:
-            if secured is None or early.lost:
-                self._places.leave(place)
-        if secured is not None and not early.lost:
-            protocol = self._let_in(place)
-            secured.set_protocol(protocol)
-            protocol.connection_made(secured)
-            if early.received:
-                protocol.data_received(bytes(early.received))
 
 
-class _Early(asyncio.Protocol):
-    """What comes with the last of the handshake, before anybody is there to take it."""
+class _Agreed(asyncio.Protocol):
+    """Is there for as long as it takes to make room for what goes on with the connection."""
 
-    def __init__(self) -> None:
-        self.received = bytearray()
-        self.lost = False
+    def __init__(self, place: Place, let_in: LetIn) -> None:
+        self.place = place
+        self.made = False
+        self._let_in = let_in
 
-    def data_received(self, data: bytes) -> None:
-        self.received += data
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.lost = True
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.made = True
+        protocol = self._let_in(self.place)
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)

@@ -84,7 +84,7 @@ class _Server(Server):
         lenient(self._h2_config)
         self._answer = answer
         self._connections: set[Connection] = set()
-        self._handshakes: set[asyncio.Task[None]] = set()
+        self._handshakes: set[asyncio.Transport] = set()
         self._places = Places("gRPC", CONNECTIONS)
         self._memory = Memory(MESSAGES)
         self._ending: set[asyncio.Task[Any]] = set()
@@ -157,7 +157,7 @@ class _Server(Server):
         self._stopping = True
         self._server.close()
         for handshake in self._handshakes:
-            handshake.cancel()
+            handshake.abort()
         with trio.move_on_after(GRACE):
             if self._ending:
                 await in_asyncio(asyncio.wait, tuple(self._ending))
