@@ -56,7 +56,7 @@ def gone(holder: str) -> bool:
     except ProcessLookupError:
         return True
     except PermissionError:
-        return False
+        pass  # it is another user's
     return False
 
 
