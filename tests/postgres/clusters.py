@@ -37,3 +37,13 @@ def only_read(dsn: str) -> Iterator[None]:
         connection.execute(f"alter database {name} set default_transaction_read_only = on".encode())
         yield
         connection.execute(f"alter database {name} reset default_transaction_read_only".encode())
+
+
+def master_keys(dsn: str) -> set[int]:
+    """The numbers of those in use."""
+    with psycopg.connect(dsn) as connection:
+        rows = connection.execute(
+            "select get_byte(mc_key, 0) from deployment "
+            "union select get_byte(mc_root_key, 0) from deployment_device"
+        )
+        return {number for (number,) in rows}

@@ -87,3 +87,14 @@ def step(new: NewDeployment, version: int = 2) -> Transition:
         cause="Answered",
         state=device.Prepared(),
     )
+
+
+async def succeeded(first: Ownership, second: Ownership) -> None:
+    """The second takes over from the first; for a while after that the first never acts beside it."""
+    with trio.fail_after(20):
+        while not second.certain:  # noqa: ASYNC110  # it does not tell
+            await trio.sleep(0.002)
+    with trio.move_on_after(0.1):
+        while True:
+            assert not first.certain
+            await trio.sleep(0.002)

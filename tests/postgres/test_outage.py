@@ -20,6 +20,7 @@ from fuota.journal.postgres_connections import open_connections
 from fuota.journal.postgres_dsn import BadDsn
 from fuota.journal.postgres_session import Session
 from fuota.journal.sealing import Keyring
+from tests.postgres.clusters import only_read
 
 Order = Callable[[int], NewDeployment]
 Log = Callable[[NewDeployment, int], LogRow]
@@ -141,23 +142,15 @@ async def test_a_database_that_only_reads_is_ill(
     new = order(1)
     await journal.create(new)
 
-    async def read_only(value: str) -> None:
-        with psycopg.connect(
-            dsn, autocommit=True, options="-c default_transaction_read_only=off"
-        ) as connection:
-            name = connection.info.dbname
-            connection.execute(f"alter database {name} set default_transaction_read_only = {value}".encode())
-
-    await read_only("on")
-    await line.cut()
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(journal.commit, prepared(new))
-            while "read-only" not in health.ailments().get("postgresql", ""):  # noqa: ASYNC110, it does not tell
-                await trio.sleep(0.01)
-            assert await journal.unfinished() == [new.id]
-            assert "postgresql" in health.ailments()
-            await read_only("off")
+            with only_read(dsn):
+                await line.cut()
+                nursery.start_soon(journal.commit, prepared(new))
+                while "read-only" not in health.ailments().get("postgresql", ""):  # noqa: ASYNC110, it does not tell
+                    await trio.sleep(0.01)
+                assert await journal.unfinished() == [new.id]
+                assert "postgresql" in health.ailments()
             if not kept:
                 await line.cut()
     await recovered(health)

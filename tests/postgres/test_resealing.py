@@ -15,6 +15,7 @@ from fuota.journal.rotation import InUse, reseal
 from fuota.journal.sealing import Keyring, NotOpened
 from fuota.journal.sql import queries
 from fuota.ownership import Ownership
+from tests.postgres.clusters import master_keys
 from tests.postgres.owners import Life, end_sessions, opened, step, until
 
 Order = Callable[[int], NewDeployment]
@@ -27,16 +28,6 @@ pytestmark = pytest.mark.usefixtures("a_tenth_of_the_time")
 
 async def resealed(dsn: str, told: Callable[[], Any] | None = None) -> int:
     return await trio.to_thread.run_sync(reseal, dsn, KEYRING, lambda keys: told and told())
-
-
-def numbers(dsn: str) -> set[int]:
-    """Of the master keys that are in use."""
-    with psycopg.connect(dsn) as connection:
-        rows = connection.execute(
-            "select get_byte(mc_key, 0) from deployment "
-            "union select get_byte(mc_root_key, 0) from deployment_device"
-        )
-        return {number for (number,) in rows}
 
 
 def row(dsn: str) -> tuple[int, str]:
@@ -63,7 +54,7 @@ async def test_a_server_that_is_cut_off_keeps_the_master_key_from_being_changed(
     with pytest.raises(InUse, match=r"stop it first; it is another, process \d+, .* try again in \d+ s"):
         await resealed(dsn)
     assert owner.ownership.certain
-    assert numbers(dsn) == {1}
+    assert master_keys(dsn) == {1}
     assert row(dsn) == before
     line.frozen = False
     await line.cut()
@@ -92,7 +83,7 @@ async def test_the_master_key_is_changed_when_a_silent_server_has_surely_stopped
         await owner.end()
 
     def told() -> None:
-        assert not fenced or numbers(dsn) == {2}
+        assert not fenced or master_keys(dsn) == {2}
         if not fenced:
             trio.from_thread.run(come_back)
 
@@ -122,7 +113,7 @@ async def test_the_change_of_the_master_key_ends_when_a_server_has_taken_over(ds
 
     with pytest.raises(InUse, match="since a moment ago"):
         await resealed(dsn, take_over)
-    assert numbers(dsn) == {1, 2}
+    assert master_keys(dsn) == {1, 2}
     assert row(dsn)[1] == "another, process 1"
 
 

@@ -15,7 +15,7 @@ from fuota.journal.postgres_writing import begin_writing
 from fuota.journal.retry import keep_trying_keys, try_keys
 from fuota.journal.sealing import NotOpened
 from fuota.journal.sql import queries
-from tests.postgres.owners import Life, end_sessions, opened, step, until
+from tests.postgres.owners import Life, end_sessions, opened, step, succeeded, until
 
 Order = Callable[[int], NewDeployment]
 
@@ -46,16 +46,11 @@ async def test_the_second_takes_over_as_soon_as_the_first_has_ended(
 async def test_an_owner_cut_off_is_succeeded_and_never_acts_beside_its_successor(
     dsn: str, line: Any, order: Order
 ) -> None:
-    new, both = order(1), 0
+    new = order(1)
     async with opened(line.dsn) as first, opened(dsn) as second:
         await first.create(new)
         line.frozen = True
-        with trio.fail_after(20):
-            while not second.ownership.certain:
-                both += first.ownership.certain and second.ownership.certain
-                await trio.sleep(0.005)
-        assert not both
-        assert not first.ownership.certain
+        await succeeded(first.ownership, second.ownership)
         await second.commit(step(new))
         line.frozen = False
         await line.cut()
@@ -70,17 +65,11 @@ async def test_a_lock_that_is_free_is_no_proof_that_its_owner_has_stopped(
     dsn: str, line: Any, nursery: trio.Nursery
 ) -> None:
     """PostgreSQL has hung up, as it does when it is restarted, and the owner can not hear of it."""
-    both = 0
     owner = await Life.begin(line.dsn, nursery)
     async with opened(dsn) as second:
         line.frozen = True
         end_sessions(dsn)
-        with trio.fail_after(20):
-            while not second.ownership.certain:
-                both += owner.ownership.certain and second.ownership.certain
-                await trio.sleep(0.002)
-        assert not owner.ownership.certain
-        assert not both
+        await succeeded(owner.ownership, second.ownership)
         line.frozen = False
         await line.cut()
 
@@ -113,18 +102,12 @@ async def test_a_process_of_another_namespace_is_not_known_to_have_gone(
     dsn: str, line: Any, nursery: trio.Nursery, tmp_path: Path
 ) -> None:
     """Containers of one host name, in each of which the server is process 1."""
-    both = 0
     owner = await Life.begin(line.dsn, nursery, namespace=tmp_path)
     async with opened(dsn) as second:
         assert f", process {os.getpid()}" in second.ownership.holder
         line.frozen = True
         end_sessions(dsn)
-        with trio.fail_after(20):
-            while not second.ownership.certain:
-                both += owner.ownership.certain and second.ownership.certain
-                await trio.sleep(0.002)
-        assert not owner.ownership.certain
-        assert not both
+        await succeeded(owner.ownership, second.ownership)
         line.frozen = False
         await line.cut()
 

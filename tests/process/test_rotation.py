@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 import trio
 
@@ -13,6 +12,7 @@ from fuota.database import rotate_master_key
 from fuota.journal import keyfile, rotation
 from fuota.journal.sealing import NotOpened
 from fuota.simulation.behaviour import Behaviour
+from tests.postgres.clusters import master_keys
 from tests.process.live import Installation, Site, quick
 from tests.process.test_cli import fuota
 
@@ -30,16 +30,6 @@ async def installed(tmp_path: Path, dsn: str, official_client: Any) -> Installat
         await Site(running, client).create(quick([Behaviour()] * DEVICES))
         assert await running.stop() == 0
     return made
-
-
-def numbers(dsn: str) -> set[int]:
-    """Of the master keys that are in use."""
-    with psycopg.connect(dsn) as connection:
-        rows = connection.execute(
-            "select get_byte(mc_key, 0) from deployment "
-            "union select get_byte(mc_root_key, 0) from deployment_device"
-        )
-        return {number for (number,) in rows}
 
 
 def rotated(installation: Installation) -> tuple[int, str]:
@@ -60,10 +50,10 @@ async def resumes(installation: Installation) -> bool:
 async def test_everything_is_sealed_with_another_key(installed: Installation, dsn: str) -> None:
     path = installed.folder / "master.key"
     old = path.read_text()
-    assert numbers(dsn) == {1}
+    assert master_keys(dsn) == {1}
     code, said = await trio.to_thread.run_sync(rotated, installed)
     assert (code, said.splitlines()[-1]) == (0, f"done: {DEVICES + 1} keys; the master key is in {path}")
-    assert numbers(dsn) == {2}
+    assert master_keys(dsn) == {2}
     assert list(keyfile.load_or_create(path)) == [2]
     assert path.stat().st_mode & 0o777 == 0o600
     assert await resumes(installed)
@@ -78,7 +68,7 @@ async def test_not_while_a_server_runs(installed: Installation, dsn: str) -> Non
         code, said = await trio.to_thread.run_sync(rotated, installed)
         assert (code, said) == (1, "fuota: A server runs the deployments of this database: stop it first\n")
         assert await running.stop() == 0
-    assert numbers(dsn) == {1}
+    assert master_keys(dsn) == {1}
     assert await resumes(installed)
 
 
@@ -100,7 +90,7 @@ async def test_cut_off_it_goes_on_with_the_same_key(
     assert list(both) == [2, 1]
     assert await resumes(installed)
     assert await rotate_master_key(settings, lambda keys: None) < DEVICES + 1
-    assert numbers(dsn) == {2}
+    assert master_keys(dsn) == {2}
     assert keyfile.load_or_create(path) == {2: both[2]}
     assert await resumes(installed)
 

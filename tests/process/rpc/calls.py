@@ -1,7 +1,9 @@
 """What the calls of these tests are made of."""
 
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from types import UnionType
 from typing import Any
 
 from grpclib.client import Channel
@@ -32,3 +34,14 @@ async def enqueue(channel: Channel, f_cnt: int = 1, data: bytes = b"", *, within
 async def assert_alive(bind: Bind) -> None:
     async with connect(bind) as channel:
         assert await enqueue(channel, 41) == 42
+
+
+@contextmanager
+def uncollected() -> Iterator[Callable[[type | UnionType], list[Any]]]:
+    """The garbage collector does nothing meanwhile; the block may ask what there is of some types."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield lambda kinds: [each for each in gc.get_objects() if isinstance(each, kinds)]
+    finally:
+        gc.enable()

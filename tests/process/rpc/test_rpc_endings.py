@@ -1,6 +1,5 @@
 """Calls, connections and the server itself come to their end, whoever is at the other end."""
 
-import gc
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from fuota.generated.chirpstack3 import device_queue_pb2 as pb
 from fuota.rpc import server as rpc_server
 from fuota.rpc.client import connect
 from fuota.rpc.connection import Connection, LimitedStream
-from tests.process.rpc.calls import LIST, PATH, RawPeerAt, assert_alive, enqueue, framed, item
+from tests.process.rpc.calls import LIST, PATH, RawPeerAt, assert_alive, enqueue, framed, item, uncollected
 
 EVERY = Server.__gc_interval__
 """Connections until grpclib looks which have ended."""
@@ -105,12 +104,15 @@ async def refused(bind: Bind) -> bool:
     return False
 
 
-async def test_stopping_does_not_wait_for_ever(
-    serving: Any, raw_peer: RawPeerAt, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Neither for a body that does not end, nor for a client that does not hang up."""
+@pytest.fixture
+def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server does not wait for long when it stops."""
     monkeypatch.setattr(rpc_server, "GRACE", 0.05)
     monkeypatch.setattr(rpc_server, "HANGING_UP", 0.05)
+
+
+async def test_stopping_does_not_wait_for_ever(serving: Any, raw_peer: RawPeerAt, in_haste: None) -> None:
+    """Neither for a body that does not end, nor for a client that does not hang up."""
     body = Waiting()
     async with serving(body) as served, raw_peer(served.bind) as peer:
         stream_id = await peer.call(PATH, framed(item().SerializeToString()))
@@ -125,10 +127,8 @@ async def test_stopping_does_not_wait_for_ever(
 
 
 async def test_stopping_does_not_wait_for_a_peer_that_reads_nothing(
-    serving: Any, raw_peer: RawPeerAt, monkeypatch: pytest.MonkeyPatch
+    serving: Any, raw_peer: RawPeerAt, in_haste: None
 ) -> None:
-    monkeypatch.setattr(rpc_server, "GRACE", 0.05)
-    monkeypatch.setattr(rpc_server, "HANGING_UP", 0.05)
     body = Waiting()
     async with serving(body) as served, raw_peer(served.bind) as peer:
         await peer.call(PATH, framed(item().SerializeToString()))
@@ -151,9 +151,7 @@ async def test_nothing_is_left_of_a_connection(serving: Any, raw_peer: RawPeerAt
     """Not even for the garbage collector, which does not look at everything for hours; but grpclib lets go of
     calls only with every tenth connection."""
     async with serving() as served:
-        gc.collect()
-        gc.disable()
-        try:
+        with uncollected() as there_is:
             for _ in range(2 * EVERY):
                 async with raw_peer(served.bind) as peer:
                     await peer.send()
@@ -161,7 +159,4 @@ async def test_nothing_is_left_of_a_connection(serving: Any, raw_peer: RawPeerAt
                     if asks:
                         await peer.trailers(await peer.call(PATH, framed(item().SerializeToString())))
             await trio.testing.wait_all_tasks_blocked(0.05)
-            left = [each for each in gc.get_objects() if isinstance(each, Connection | LimitedStream)]
-            assert len(left) <= 2 * EVERY * asks
-        finally:
-            gc.enable()
+            assert len(there_is(Connection | LimitedStream)) <= 2 * EVERY * asks

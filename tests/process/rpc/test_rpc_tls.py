@@ -1,6 +1,5 @@
 """TLS and client certificates, with a throw-away authority."""
 
-import gc
 import ssl
 from asyncio.sslproto import SSLProtocol
 from contextlib import suppress
@@ -23,6 +22,7 @@ from fuota.rpc.door import HANDSHAKE, Door
 from fuota.rpc.errors import RpcError
 from fuota.rpc.tls import CertificateError, client_context, server_context
 from tests.process.certificates import Authority, Issued
+from tests.process.rpc.calls import uncollected
 
 
 @pytest.fixture
@@ -155,9 +155,7 @@ async def test_nothing_is_left_of_a_handshake_that_failed(
 ) -> None:
     issued = authority.issue("localhost")
     async with serving(tls=server_context(issued.cert, issued.key, None)) as served:
-        gc.collect()
-        gc.disable()
-        try:
+        with uncollected() as there_is:
             for _ in range(3):
                 async with await trio.open_tcp_stream(served.bind.host, served.bind.port) as stream:
                     await stream.send_all(noise)
@@ -166,10 +164,7 @@ async def test_nothing_is_left_of_a_handshake_that_failed(
                         while await stream.receive_some():
                             pass
             await trio.testing.wait_all_tasks_blocked(0.05)
-            left = [each for each in gc.get_objects() if isinstance(each, SSLProtocol | Door | Handler)]
-            assert not left
-        finally:
-            gc.enable()
+            assert not there_is(SSLProtocol | Door | Handler)
 
 
 async def test_a_handshake_does_not_hold_up_the_stop(serving: Any, authority: Authority) -> None:
