@@ -45,6 +45,8 @@ class Durable(Actor[M], Generic[M, S, F, E]):
         self.position = position
         self.clock = clock
         self.alarms = alarms
+        self.alarm: M | None = None
+        """What comes, or came last, at the instant that this state waits for."""
         self._here = trio.CancelScope()
 
     def step(self, state: S, fact: F, now: datetime) -> S:
@@ -90,6 +92,7 @@ class Durable(Actor[M], Generic[M, S, F, E]):
         self._here.cancel()
         self._here = trio.CancelScope()
         self.alarms.cancel(self.me.ref)
+        self.alarm = None
         for effect in self.effects(self.position.state):
             self.perform(effect, resumed=resumed)
 
@@ -98,7 +101,11 @@ class Durable(Actor[M], Generic[M, S, F, E]):
         self.me.nursery.start_soon(self._call, self._here, partial(function, *args))
 
     def wake_at(self, at: datetime, message: M) -> None:
-        """`message` comes at that instant if this is still the state then."""
+        """`message` comes at that instant if this is still the state then.
+
+        One that rings while another state is being written comes all the same: it is not `alarm` then.
+        """
+        self.alarm = message
         self.alarms.set(self.me.ref, at, message)
 
     async def _call(self, here: trio.CancelScope, function: Callable[[], Awaitable[M]]) -> None:

@@ -117,6 +117,8 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
                 answer(self.position.state)
             case Inquiry(say):
                 say(self.trouble())
+            case Expired() if message is not self.alarm:
+                pass  # of a state that was being left
             case Expired():
                 away = PART in self.services.health.ailments()
                 await self.advance(Expired(self.tally(), away))

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
+import attrs
 import structlog
 import trio
 
@@ -24,6 +25,7 @@ from fuota.device.messages import (
     Joined,
     Message,
     Refused,
+    Unattended,
 )
 from fuota.device.outside import Outside
 from fuota.device.outstanding import Outstanding
@@ -69,7 +71,6 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         """The same for as long as it has no row."""
         self.recent: tuple[tuple[int, int, bytes], ...] = ()
         self.outstanding = Outstanding()
-        self.patience = timedelta(0)
 
     async def started(self, me: Me[Message]) -> None:
         self.services.devices.register(self.assignment.dev_eui, me.ref)
@@ -84,6 +85,10 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
                 done()
             case HandedOver():
                 await self.handed_over(message)
+            case Expired() | Unattended() if message is not self.alarm:
+                pass  # of a state that was being left
+            case Unattended(ask):
+                self.ask_again(ask)
             case OnAir() | Dropped():
                 await self.learn(message)
             case ClockAnswered():
@@ -127,8 +132,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         if message.ask not in self.asking:
             return
         rows, self.unwritten = self.rows_of_requests(), ()
-        self.patience = message.patience
-        self.wake_at(self.clock.now() + message.patience, Expired())
+        self.wake_at(self.clock.now() + message.ask.patience, Expired())
         if message.item is None:
             return
         if rows:
@@ -142,7 +146,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
             return
         match fate:
             case OnAir():
-                self.wake_at(self.clock.now() + self.patience, Expired())
+                self.wake_at(self.clock.now() + self.asking[0].patience, Expired())
             case Dropped(reason=reason):
                 log.warning("downlink dropped", dev_eui=str(fate.dev_eui), reason=reason)
                 await self.advance(fate)
@@ -212,14 +216,23 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
             case Join(group_id):
                 self.call(self.join, group_id)
             case Ask(until=until) if resumed:
-                self.wake_at(until, Expired())  # it may have been sent: the deadline sends it again
-            case Ask(until=until):
-                self.asking = self.unwritten = (effect,)
-                self.call(self.outside.ask, effect, until - self.clock.now())
+                self.wake_at(until, Unattended(effect))  # it may have been sent
+            case Ask():
+                self.ask(effect)
             case Withdraw():
                 self.call(self.outside.withdraw)
             case WakeAt(at):
                 self.wake_at(at, Expired())
+
+    def ask(self, ask: Ask) -> None:
+        self.asking = self.unwritten = (ask,)
+        self.call(self.outside.ask, ask)
+
+    def ask_again(self, ask: Ask) -> None:
+        """The same attempt once more, for it is not the device that was away. When a session has begun, its
+        deployment says what comes next."""
+        if ask.useful_until is None or self.clock.now() < ask.useful_until:
+            self.ask(attrs.evolve(ask, again=True))
 
     async def join(self, group_id: str) -> Joined | Refused:
         try:

@@ -1,6 +1,6 @@
 """What entering a state asks of the world: a pure function of the state, whichever way it was reached."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 import attrs
@@ -26,6 +26,7 @@ from fuota.device.states import (
     Waiting,
     Withdrawing,
 )
+from fuota.device.verdict import status_patience
 from fuota.lorawan import clocksync, fragmentation, multicast
 from fuota.lorawan.eui import EUI64
 from fuota.lorawan.gpstime import gps_seconds
@@ -58,15 +59,18 @@ class Join:
 
 @attrs.frozen
 class Ask:
-    """Send `command`; `Expired` comes once it has been with the network for the rest of the wait.
+    """Send `command`; `Expired` comes once it has been with the network for as long as `patience`.
 
-    `again`: it was sent before, and may still be in the device's queue.
+    `again`: it was sent before, and may still be in the device's queue. `until`: when one that an earlier
+    incarnation may have sent has had its time. `useful_until`: nobody needs an answer after it.
     """
 
     package: Package
     command: Command
     again: bool
     until: datetime
+    patience: timedelta
+    useful_until: datetime | None = None
 
     @property
     def payload(self) -> bytes:
@@ -91,6 +95,7 @@ Effect = Join | Ask | Withdraw | WakeAt
 def effects(assignment: Assignment, state: State) -> tuple[Effect, ...]:
     """What `state` asks for."""
     plan = assignment.plan
+    patience = plan.unicast_timeout
     match state:
         case JoiningGroup(group_id):
             return (Join(group_id),)
@@ -102,17 +107,19 @@ def effects(assignment: Assignment, state: State) -> tuple[Effect, ...]:
         ) if why:
             return (WakeAt(deadline),)
         case SettingUpGroup(attempt, deadline):
-            return (Ask(multicast.package, _group_setup(assignment), attempt > 1, deadline),)
+            return (Ask(multicast.package, _group_setup(assignment), attempt > 1, deadline, patience),)
         case SettingUpFragments(attempt, deadline):
-            return (Ask(fragmentation.package, _fragment_setup(plan), attempt > 1, deadline),)
+            return (Ask(fragmentation.package, _fragment_setup(plan), attempt > 1, deadline, patience),)
         case SettingUpSession(session, attempt, deadline):
-            return (Ask(multicast.package, _session_request(plan, session), attempt > 1, deadline),)
+            request = _session_request(plan, session)
+            return (Ask(multicast.package, request, attempt > 1, deadline, patience, session.start),)
         case CorrectingClock(deadline=deadline):
             resync = clocksync.ForceDeviceResyncReq(nb_transmissions=RESYNC_TRANSMISSIONS)
-            return (Ask(clocksync.package, resync, True, deadline),)
+            return (Ask(clocksync.package, resync, True, deadline, patience),)
         case AskingStatus(_, attempt, deadline):
             request = fragmentation.FragSessionStatusReq(frag_index=plan.frag_index, participants=True)
-            return (Ask(fragmentation.package, request, attempt > 1, deadline),)
+            patience = status_patience(plan, attempt)
+            return (Ask(fragmentation.package, request, attempt > 1, deadline, patience),)
         case StillListening(_, deadline):
             return (WakeAt(deadline),)
         case Withdrawing():

@@ -120,26 +120,26 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
             return _heard_late(state, answer, at)
         case Unheard(session, otherwise), Verify():
             last = plan.unicast_attempts
-            return AskingStatus(session, last, status_patience(plan, last, now), otherwise=otherwise)
+            return AskingStatus(session, last, now + status_patience(plan, last), otherwise=otherwise)
         case Unheard(), Release(): return state.otherwise
         case Prepared(), Close() | Verify() | Release():
             return Failed(Reason.START_MISSED, "the session began before the device was told of it")
 
-        case Listening(session), Verify(): return AskingStatus(session, 1, status_patience(plan, 1, now))
+        case Listening(session), Verify(): return AskingStatus(session, 1, now + status_patience(plan, 1))
         case (Listening() | AskingStatus() | StillListening()), Release(): return Released()
 
         case (AskingStatus() | StillListening()), Answered(FragSessionStatusAns() as answer, at) \
                 if answer.frag_index == plan.frag_index and at >= state.session.start:
             return status_answered(plan, state, answer, at, now)
         case AskingStatus(session, attempt, otherwise=otherwise), Expired() | Dropped() if attempt < plan.unicast_attempts:
-            return AskingStatus(session, attempt + 1, status_patience(plan, attempt + 1, now), otherwise=otherwise)
+            return AskingStatus(session, attempt + 1, now + status_patience(plan, attempt + 1), otherwise=otherwise)
         case AskingStatus(session, attempt, deadline, _, otherwise), Dropped(reason=why):
             return AskingStatus(session, attempt, deadline, why, otherwise)
         case AskingStatus(session, otherwise=otherwise), Expired() if now < session.end and not isinstance(otherwise, Failed):
             return ask_later(plan, session, now, otherwise)
         case AskingStatus(), Expired(): return _silent(state)
         case StillListening(session, _, otherwise), Expired():
-            return AskingStatus(session, 1, status_patience(plan, 1, now), otherwise=otherwise)
+            return AskingStatus(session, 1, now + status_patience(plan, 1), otherwise=otherwise)
 
         case _: return state
     # fmt: on

@@ -1,7 +1,7 @@
 """What a device actor is told."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import attrs
 
@@ -108,6 +108,13 @@ Fact = Instruction | Joined | Withdrawn | Refused | Answered | ClockAnswered | E
 
 
 @attrs.frozen(eq=False)
+class Unattended:
+    """The present state was resumed, and its wait is over: an answer may have come and found nobody there."""
+
+    ask: Ask
+
+
+@attrs.frozen(eq=False)
 class HandedOver:
     """The network has the request of the present state in hand."""
 
@@ -115,8 +122,7 @@ class HandedOver:
     item: str | None
     """What the network calls it; None: the same of an earlier attempt still waits in the device's queue, or
     there is nothing that could be sent to the device at present."""
-    patience: timedelta
 
 
-Message = Fact | Heard | HandedOver | OnAir
+Message = Fact | Heard | Unattended | HandedOver | OnAir
 """What the actor understands."""

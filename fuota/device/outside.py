@@ -1,7 +1,6 @@
 """What a device's actor asks of the network: each call ends with the fact that the machine waits for."""
 
 from collections.abc import Mapping
-from datetime import timedelta
 from functools import partial
 from uuid import UUID
 
@@ -52,7 +51,7 @@ class Outside:
             return _refused(error)
         return Joined()
 
-    async def ask(self, ask: Ask, patience: timedelta) -> HandedOver | Refused:
+    async def ask(self, ask: Ask) -> HandedOver | Refused:
         """A device that has to join first may do so meanwhile: then the next attempt succeeds."""
         look = ask.again
 
@@ -71,10 +70,10 @@ class Outside:
             item = await persistently(enqueue, trouble=self._troubled)
         except network.NotActivated as error:
             self._troubled(error)
-            return HandedOver(ask, None, patience)
+            return HandedOver(ask, None)
         except network.Refused as error:
             return _refused(error)
-        return HandedOver(ask, UNNAMED if item is None and not ask.again else item, patience)
+        return HandedOver(ask, UNNAMED if item is None and not ask.again else item)
 
     async def withdraw(self) -> Withdrawn:
         """As well as it can be done in `WITHDRAWAL`; what is not taken back will be sent."""

@@ -8,15 +8,13 @@ from fuota.device.states import AskingStatus, Complete, Failed, Reason, State, S
 from fuota.lorawan.fragmentation import FragSessionStatusAns
 
 
-def status_patience(plan: Plan, attempt: int, now: datetime) -> datetime:
-    """The same for the status: nobody has failed before the longest delay the device was allowed.
+def status_patience(plan: Plan, attempt: int) -> timedelta:
+    """How long the status is awaited: nobody has failed before the longest delay the device was allowed.
 
     2^(BlockAckDelay + 4) s, and some more for the receive windows (TS004 section 5.8).
     """
     delay = timedelta(seconds=2 ** (plan.block_ack_delay + 4) + 5)
-    return now + (
-        plan.unicast_timeout if attempt < plan.unicast_attempts else max(plan.unicast_timeout, delay)
-    )
+    return plan.unicast_timeout if attempt < plan.unicast_attempts else max(plan.unicast_timeout, delay)
 
 
 def ask_later(plan: Plan, session: Session, now: datetime, otherwise: Unconfirmed | None) -> State:

@@ -24,7 +24,7 @@ from fuota.uplink import Uplink
 from tests.campaign import IMAGE, Surroundings, order, serving, simulated, surroundings
 
 DOWN = timedelta(seconds=20)
-"""Until the process is started again."""
+"""Until the process is started again, or the database goes on: longer than an answer is awaited."""
 QUICK = Radio()
 SLOW = Radio(fragment_interval=timedelta(seconds=3))
 """21 of 61 fragments in a window."""
@@ -48,6 +48,19 @@ class MortalJournal(MemoryJournal):
             await super().commit(transition)
         self.died.set()
         await trio.sleep_forever()
+
+
+class HesitantJournal(MortalJournal):
+    """Takes long over that one commit."""
+
+    async def commit(self, transition: Transition) -> None:
+        self.commits += 1
+        slow = self.commits == self.die_at
+        if slow and not self.after:
+            await trio.sleep(DOWN.total_seconds())
+        await MemoryJournal.commit(self, transition)
+        if slow and self.after:
+            await trio.sleep(DOWN.total_seconds())
 
 
 class WitnessNetwork(SimulatedNetwork):
@@ -108,14 +121,14 @@ async def live(
 
 
 async def deploy(
-    journal: MortalJournal, mc_class: MulticastClass, radio: Radio = QUICK
+    journal: MortalJournal, mc_class: MulticastClass, radio: Radio = QUICK, **changes: object
 ) -> tuple[list[int], int]:
     """The claims of what was sent when a window closed, and the fragments that were put into the queue."""
     devices = simulated(2)
     around = surroundings(devices, journal=journal, radio=radio)
     around.network = network = WitnessNetwork(around.world, journal)
     in_b = mc_class is MulticastClass.B
-    asked = order(devices, multicast_group_type=mc_class, multicast_timeout=2 if in_b else 6)
+    asked = order(devices, multicast_group_type=mc_class, multicast_timeout=2 if in_b else 6, **changes)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(around.run)
         deployment_id = await live(around, journal, None, asked)
@@ -158,6 +171,26 @@ async def test_the_process_dies(
     claimed, multicasts = await deploy(MortalJournal(die_at, after=after), mc_class)
     assert claimed == [61]
     assert 61 <= multicasts <= 61 + BATCH
+
+
+@pytest.mark.parametrize("mc_class", MulticastClass)
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("die_at", range(1, COMMITS + 1))
+async def test_the_death_of_the_process_costs_no_attempt(
+    die_at: int, after: bool, mc_class: MulticastClass, autojump_clock: MockClock
+) -> None:
+    """Though there is but one: the answer may have come while nobody was there to hear it."""
+    await deploy(MortalJournal(die_at, after=after), mc_class, unicast_attempt_count=1)
+
+
+@pytest.mark.parametrize("mc_class", MulticastClass)
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("late_at", range(1, COMMITS + 1))
+async def test_a_slow_database_costs_no_attempt(
+    late_at: int, after: bool, mc_class: MulticastClass, autojump_clock: MockClock
+) -> None:
+    """Though there is but one, and the wait is over before it is written down."""
+    await deploy(HesitantJournal(late_at, after=after), mc_class, unicast_attempt_count=1)
 
 
 async def test_as_many_commits_where_the_network_is_slow(autojump_clock: MockClock) -> None:
