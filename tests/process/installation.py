@@ -85,6 +85,7 @@ class Installation:
                 await process.wait()
                 assert process.stdout is not None
                 await process.stdout.aclose()
+            print(self.stderr)  # is shown with a test that fails
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator["Server"]:
