@@ -1,28 +1,23 @@
 """Connections to PostgreSQL: a transaction runs in a worker thread, and ends in time."""
 
 import math
-import os
 import random
 import select
-import socket
-import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import TypeVar
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
 
 import psycopg
 import trio
-from psycopg.rows import TupleRow
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 
 from fuota.health import Health
 from fuota.journal.port import Unavailable
 from fuota.journal.postgres_dsn import conninfo
+from fuota.journal.postgres_held import Connection, Held
 from fuota.journal.sql import queries
 
 T = TypeVar("T")
-Connection = psycopg.Connection[TupleRow]
 Work = Callable[[Connection], T]
 
 REFUSALS = (psycopg.DataError, psycopg.IntegrityError)
@@ -50,12 +45,15 @@ LONGEST_PAUSE = 2.0
 class Connections:
     """A pool, with a thread for each of its connections at most."""
 
-    def __init__(self, pool: ConnectionPool[Connection], health: Health, patience: float) -> None:
+    def __init__(
+        self, pool: ConnectionPool[Connection], reasons: "Reasons", health: Health, patience: float
+    ) -> None:
         self._pool = pool
+        self._reasons = reasons
         self._health = health
         self._patience = patience
         self._limiter = trio.CapacityLimiter(pool.max_size)
-        self._held: set[_Held] = set()
+        self._held: set[Held] = set()
         self._failed_at = -math.inf
         """When the last that was writing failed; never, if another has succeeded since."""
 
@@ -66,14 +64,15 @@ class Connections:
         that was `writing` has failed, the database is ill even if it can be read. Raises `Unavailable`,
         and one of `REFUSALS`.
         """
-        held = _Held(within)
+        held = Held(within)
         self._held.add(held)
         try:
             result = await trio.to_thread.run_sync(self._attempt, work, held, limiter=self._limiter)
         except REFUSALS:
             raise
         except psycopg.Error as error:
-            reason = one_line(error)
+            reason = self._reasons.last if isinstance(error, PoolTimeout) else ""
+            reason = reason or one_line(error)
             if writing:
                 self._failed_at = trio.current_time()
             self._health.ill("postgresql", reason)
@@ -125,7 +124,7 @@ class Connections:
                 else:
                     await self.transact(lambda connection: connection.execute(""), within=5)
 
-    def _attempt(self, work: Work[T], held: "_Held") -> T:
+    def _attempt(self, work: Work[T], held: Held) -> T:
         while True:
             with self._pool.connection(self._patience) as connection:
                 if _ended(connection):
@@ -141,40 +140,6 @@ class Connections:
                     # Where one connection was lost, the idle ones were, too.
                     self._pool.drain()
                     raise psycopg.OperationalError(str(error)) from error
-
-
-class _Held:
-    """The connection of a transaction under way, and when that must be over."""
-
-    def __init__(self, within: float) -> None:
-        self._within = within
-        self._deadline = math.inf
-        self._lock = threading.Lock()
-        self._connection: Connection | None = None
-
-    @contextmanager
-    def holding(self, connection: Connection) -> Iterator[None]:
-        with self._lock:
-            self._connection = connection
-            self._deadline = time.monotonic() + self._within
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._connection = None
-
-    def hurry(self, within: float) -> None:
-        """Have it end soon, or once it has its connection."""
-        with self._lock:
-            self._within = min(self._within, within)
-            self._deadline = min(self._deadline, time.monotonic() + within)
-
-    def cut_if_overdue(self) -> None:
-        """The thread that waits for the database gets an error instead of an answer."""
-        with self._lock, suppress(OSError, psycopg.OperationalError):
-            if self._connection is not None and self._deadline < time.monotonic():
-                with socket.socket(fileno=os.dup(self._connection.fileno())) as connected:
-                    connected.shutdown(socket.SHUT_RDWR)
 
 
 def _write_nothing(connection: Connection) -> None:
@@ -200,6 +165,29 @@ def one_line(error: psycopg.Error) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
+class Reasons:
+    """Why no connection could be made last; the pool itself only says that it has none."""
+
+    def __init__(self) -> None:
+        self.last = ""
+
+    def connection_class(self) -> type[Connection]:
+        """Of connections that say here why they could not be made, whichever thread they are made in."""
+
+        class Made(psycopg.Connection[Any]):
+            @classmethod
+            def connect(cls, *args: Any, **kwargs: Any) -> "Made":
+                try:
+                    made = super().connect(*args, **kwargs)
+                except psycopg.Error as error:
+                    self.last = one_line(error)
+                    raise
+                self.last = ""
+                return made
+
+        return Made
+
+
 def _configure(connection: Connection) -> None:
     connection.autocommit = True
     connection.execute(queries()["configure"])
@@ -211,8 +199,10 @@ async def open_connections(
     dsn: str, *, health: Health, idle: int, most: int, patience: float
 ) -> AsyncIterator[Connections]:
     """Up to `most` connections, of which `idle` stay open; made when they are needed."""
-    pool: ConnectionPool[Connection] = ConnectionPool(
+    reasons = Reasons()
+    pool = ConnectionPool(
         conninfo(dsn),
+        connection_class=reasons.connection_class(),
         min_size=min(idle, most),
         max_size=most,
         open=False,
@@ -221,7 +211,7 @@ async def open_connections(
         num_workers=1,
         name="fuota",
     )
-    connections = Connections(pool, health, patience)
+    connections = Connections(pool, reasons, health, patience)
     pool.open()
     try:
         async with trio.open_nursery() as nursery:

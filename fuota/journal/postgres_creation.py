@@ -4,7 +4,7 @@ import psycopg
 
 from fuota.journal.encoding import dump_plan, dump_state
 from fuota.journal.port import Conflict, NewDeployment
-from fuota.journal.postgres_connections import Connection
+from fuota.journal.postgres_held import Connection
 from fuota.journal.postgres_writing import begin_writing, committed
 from fuota.journal.sealing import Keyring, Kind
 from fuota.journal.sql import queries

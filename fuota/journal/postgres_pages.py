@@ -9,7 +9,7 @@ from fuota.deployment import states as deployment_states
 from fuota.device import states as device_states
 from fuota.journal.encoding import DEVICE_STATES, load_deployment_state, load_plan, tag
 from fuota.journal.port import DeviceStatus, Milestone, Overview, State, Summary
-from fuota.journal.postgres_connections import Connection
+from fuota.journal.postgres_held import Connection
 from fuota.journal.postgres_reading import device_status, earned
 from fuota.journal.sql import queries
 from fuota.lorawan.eui import EUI64

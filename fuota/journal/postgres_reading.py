@@ -18,7 +18,7 @@ from fuota.journal.port import (
     StoredDeployment,
     StoredDevice,
 )
-from fuota.journal.postgres_connections import Connection
+from fuota.journal.postgres_held import Connection
 from fuota.journal.sealing import Keyring, Kind
 from fuota.journal.sql import queries
 from fuota.lorawan.eui import EUI64

@@ -10,8 +10,9 @@ import psycopg
 import trio
 
 from fuota.journal.port import Unavailable
-from fuota.journal.postgres_connections import Connection, one_line
+from fuota.journal.postgres_connections import one_line
 from fuota.journal.postgres_dsn import conninfo
+from fuota.journal.postgres_held import Connection
 from fuota.journal.sql import queries
 
 WITHIN = 5.0

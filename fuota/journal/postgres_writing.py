@@ -11,7 +11,8 @@ import psycopg
 from fuota.journal.encoding import storable, storable_fields
 from fuota.journal.group_commit import Pending
 from fuota.journal.port import ActorId, Fenced, JournalError, LogRow, Milestone, Transition, Unavailable
-from fuota.journal.postgres_connections import REFUSALS, Connection, Connections
+from fuota.journal.postgres_connections import REFUSALS, Connections
+from fuota.journal.postgres_held import Connection
 from fuota.journal.sql import queries
 from fuota.ownership import Ownership
 

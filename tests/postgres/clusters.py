@@ -39,6 +39,16 @@ def only_read(dsn: str) -> Iterator[None]:
         connection.execute(f"alter database {name} reset default_transaction_read_only".encode())
 
 
+@contextmanager
+def closed_to_newcomers(dsn: str) -> Iterator[None]:
+    """New sessions are refused meanwhile."""
+    name = psycopg.conninfo.conninfo_to_dict(dsn)["dbname"]
+    with psycopg.connect(dsn, dbname="postgres", autocommit=True) as connection:
+        connection.execute(f"alter database {name} allow_connections off".encode())
+        yield
+        connection.execute(f"alter database {name} allow_connections on".encode())
+
+
 def master_keys(dsn: str) -> set[int]:
     """The numbers of those in use."""
     with psycopg.connect(dsn) as connection:

@@ -20,7 +20,7 @@ from fuota.journal.postgres_connections import open_connections
 from fuota.journal.postgres_dsn import BadDsn
 from fuota.journal.postgres_session import Session
 from fuota.journal.sealing import Keyring
-from tests.postgres.clusters import only_read
+from tests.postgres.clusters import closed_to_newcomers, only_read
 
 Order = Callable[[int], NewDeployment]
 Log = Callable[[NewDeployment, int], LogRow]
@@ -203,6 +203,18 @@ async def test_connections_that_ended_while_idle_are_never_used(line: Any, healt
         await line.cut()
         # Once, without another attempt.
         await connections.transact(lambda connection: connection.execute("select"), within=5)
+
+
+async def test_why_no_connection_could_be_made_is_said(dsn: str, health: Health) -> None:
+    async with open_connections(dsn, health=health, idle=0, most=1, patience=PATIENCE) as connections:
+        with (
+            closed_to_newcomers(dsn),
+            pytest.raises(Unavailable, match="not currently accepting connections"),
+        ):
+            await connections.transact(lambda connection: connection.execute("select"), within=5)
+        assert "not currently accepting connections" in health.ailments()["postgresql"]
+        await connections.persist(lambda connection: connection.execute("select"), within=5)
+    assert health.ailments() == {}
 
 
 async def test_a_database_that_hangs_is_cut_off(line: Any, health: Health) -> None:
