@@ -1,6 +1,6 @@
 """Inputs on their way to a server: each on a connection of its own, many connections at a time."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from random import Random
 
@@ -19,34 +19,8 @@ HALVES, PATIENT, HASTY = 0.2, 0.85, 0.98
 
 Check = Callable[[bytes, bytes], None]
 """Of what was sent and what was answered."""
-
-
-async def feed(
-    bind: Bind, random: Random, inputs: int, make: Callable[[Random], bytes], check: Check, watch: Watch
-) -> None:
-    """Send so many inputs, some of them in pieces, some without waiting for an answer."""
-    given, taken = trio.open_memory_channel[tuple[bytes, float]](0)
-
-    async def work(taken: trio.MemoryReceiveChannel[tuple[bytes, float]]) -> None:
-        async with taken:
-            async for sent, manner in taken:
-                answer = await exchange(bind, sent, manner)
-                try:
-                    check(sent, answer)
-                except AssertionError as error:
-                    error.add_note(f"input {sent[:4000].hex()}")
-                    raise
-
-    async with trio.open_nursery() as nursery, given, taken:
-        for _ in range(AT_ONCE):
-            nursery.start_soon(work, taken.clone())
-        for number in range(inputs):
-            made = make(random)
-            await given.send((made, random.random()))
-            watch.inputs += 1
-            watch.sent += len(made)
-            if number == inputs // 10:
-                watch.mark()
+Exchange = Callable[[Bind, bytes, float], Awaitable[bytes]]
+"""What is answered to what is sent in such a manner."""
 
 
 async def exchange(bind: Bind, sent: bytes, manner: float) -> bytes:
@@ -77,3 +51,37 @@ async def exchange(bind: Bind, sent: bytes, manner: float) -> bytes:
     except* (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
         pass  # the server has hung up on it
     return bytes(received)
+
+
+async def feed(
+    bind: Bind,
+    random: Random,
+    inputs: int,
+    make: Callable[[Random], bytes],
+    check: Check,
+    watch: Watch,
+    exchange: Exchange = exchange,
+) -> None:
+    """Send so many inputs, some of them in pieces, some without waiting for an answer."""
+    given, taken = trio.open_memory_channel[tuple[bytes, float]](0)
+
+    async def work(taken: trio.MemoryReceiveChannel[tuple[bytes, float]]) -> None:
+        async with taken:
+            async for sent, manner in taken:
+                answer = await exchange(bind, sent, manner)
+                try:
+                    check(sent, answer)
+                except AssertionError as error:
+                    error.add_note(f"input {sent[:4000].hex()}")
+                    raise
+
+    async with trio.open_nursery() as nursery, given, taken:
+        for _ in range(AT_ONCE):
+            nursery.start_soon(work, taken.clone())
+        for number in range(inputs):
+            made = make(random)
+            await given.send((made, random.random()))
+            watch.inputs += 1
+            watch.sent += len(made)
+            if number == inputs // 10:
+                watch.mark()

@@ -1,13 +1,18 @@
-"""The gRPC API's port with TLS: handshakes that go wrong, and what comes instead of them."""
+"""The gRPC API's port with TLS: handshakes that go wrong, what comes instead of them, and behind them."""
 
 import ssl
 import tempfile
+from functools import partial
 from pathlib import Path
 from random import Random
 
+import trio
+
+from fuota.config import Bind
+from tests.fuzz import grpc
 from tests.fuzz.http import PREFACE
 from tests.fuzz.mutate import mutated
-from tests.fuzz.sockets import feed
+from tests.fuzz.sockets import DEAF, HALVES, HASTY, feed
 from tests.fuzz.watch import Watch, watched
 from tests.process.certificates import Authority
 
@@ -30,13 +35,49 @@ def check(sent: bytes, answer: bytes) -> None:
     assert not answer or answer[0] in RECORDS, answer[:80]
 
 
+async def behind(trust: ssl.SSLContext, bind: Bind, sent: bytes, manner: float) -> bytes:
+    """What is answered to what comes once hands are shaken, until it is quiet; some ask and do not listen.
+
+    With TLS nobody can say that he has nothing more to say, but by hanging up.
+    """
+    received = bytearray()
+    middle = len(sent) // 2 if manner < HALVES else 0
+    try:
+        async with await trio.open_ssl_over_tcp_stream(
+            bind.host, bind.port, ssl_context=trust, https_compatible=manner < 0.5
+        ) as stream:
+            await stream.send_all(sent[:middle])
+            await trio.lowlevel.checkpoint()
+            await stream.send_all(sent[middle:])
+            while manner < HASTY:
+                with trio.move_on_after(DEAF / 5) as quiet:
+                    piece = await stream.receive_some()
+                if quiet.cancelled_caught or not piece:
+                    break
+                received += piece
+    except (trio.BrokenResourceError, trio.ClosedResourceError, OSError):
+        pass  # the server has hung up on it
+    return bytes(received)
+
+
 async def fuzz(random: Random, inputs: int) -> Watch:
     samples = [hello(), hello() + PREFACE, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", PREFACE, b"\x16\x03\x01"]
     with tempfile.TemporaryDirectory() as folder:
         authority = Authority(Path(folder), "authority")
         issued, own = authority.issue("localhost"), authority.own()
-        async with watched(issued, ssl.create_default_context(cafile=own)) as watch:
-            await feed(
-                watch.victim.api, random, inputs, lambda random: mutated(random, samples), check, watch
-            )
+        trust = ssl.create_default_context(cafile=own)
+        trust.set_alpn_protocols(["h2"])
+        async with watched(issued, trust) as watch:
+            made = partial(mutated, samples=samples)
+            await feed(watch.victim.api, random, inputs - inputs // 2, made, check, watch)
+            answered = 0
+
+            def check_calls(sent: bytes, answer: bytes) -> None:
+                nonlocal answered
+                answered += bool(answer)
+                grpc.check(sent, answer)
+
+            through = partial(behind, trust)
+            await feed(watch.victim.api, random, inputs // 2, grpc.calls, check_calls, watch, through)
+            assert answered > inputs // 4, "hands were hardly ever shaken"
         return watch
