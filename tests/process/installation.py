@@ -91,7 +91,7 @@ class Installation:
     async def serving(self) -> AsyncIterator["Server"]:
         """The same, from when it listens."""
         async with self.running() as process:
-            with trio.fail_after(20):
+            with trio.fail_after(60):
                 api, integration, debug = await _three_lines(process)
             yield Server(process, api, integration, debug)
 
