@@ -1,7 +1,10 @@
 """What is wrong at present, part by part: written by the parts, read by `/healthz` and `/readyz`."""
 
+import math
+
 import attrs
 import structlog
+import trio
 
 log = structlog.get_logger(__name__)
 
@@ -11,6 +14,8 @@ class Health:
     """The ailments of the server; empty when all is well."""
 
     _ailments: dict[str, str] = attrs.field(factory=dict)
+    _recovered: float = -math.inf
+    """When something did last, by Trio's clock."""
 
     def ill(self, part: str, ailment: str) -> None:
         """`part` does not work at present. Said again, it replaces what was said before."""
@@ -21,7 +26,12 @@ class Health:
     def well(self, part: str) -> None:
         """`part` works."""
         if self._ailments.pop(part, None) is not None:
+            self._recovered = trio.current_time()
             log.info("recovered", part=part)
+
+    def ailed(self, since: float) -> bool:
+        """Whether anything has not worked at some time since then, by Trio's clock."""
+        return bool(self._ailments) or self._recovered >= since
 
     def ailments(self) -> dict[str, str]:
         """Part -> what is wrong with it, now."""

@@ -47,7 +47,7 @@ class Durable(Actor[M], Generic[M, S, F, E]):
         self.alarms = alarms
         self.alarm: M | None = None
         """What comes, or came last, at the instant that this state waits for."""
-        self._here = trio.CancelScope()
+        self._calls: list[trio.CancelScope] = []
 
     def step(self, state: S, fact: F, now: datetime) -> S:
         """The state after `fact`; the same object if nothing happened."""
@@ -89,8 +89,9 @@ class Durable(Actor[M], Generic[M, S, F, E]):
 
     def enter(self, *, resumed: bool) -> None:
         """End what the last state began, and begin what this one asks for."""
-        self._here.cancel()
-        self._here = trio.CancelScope()
+        for under_way in self._calls:
+            under_way.cancel()
+        self._calls = []
         self.alarms.cancel(self.me.ref)
         self.alarm = None
         for effect in self.effects(self.position.state):
@@ -98,7 +99,8 @@ class Durable(Actor[M], Generic[M, S, F, E]):
 
     def call(self, function: Callable[[*Ts], Awaitable[M]], *args: *Ts) -> None:
         """Have what `function(*args)` returns come as a message, unless another state is entered before."""
-        self.me.nursery.start_soon(self._call, self._here, partial(function, *args))
+        self._calls.append(here := trio.CancelScope())
+        self.me.nursery.start_soon(self._call, here, partial(function, *args))
 
     def wake_at(self, at: datetime, message: M) -> None:
         """`message` comes at that instant if this is still the state then.

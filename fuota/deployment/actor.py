@@ -1,5 +1,6 @@
 """The shell of the deployment machine: one actor for each deployment, the devices' actors below it."""
 
+import math
 from collections import deque
 from datetime import datetime
 
@@ -57,7 +58,7 @@ AT_ONCE = 50
 OFFER_AGAIN = 0.5
 """Seconds until an instruction is offered again to devices whose mailboxes were full."""
 
-WAITING = frozenset({Stage.GROUP, Stage.PREPARED, Stage.READY, Stage.UNHEARD})
+WAITING = frozenset({Stage.GROUP, Stage.PREPARED, Stage.ASKED, Stage.READY, Stage.UNHEARD})
 """Stages in which a device whose actor has begun anew may wait to be told what the others know."""
 
 
@@ -75,6 +76,8 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
         self.roster = Roster()
         self.devices: dict[EUI64, Ref[device.Message]] = {}
         self.told: device.Instruction | None = None
+        self.since = -math.inf
+        """When the present session was arranged, by Trio's clock: -inf if that was in another life."""
 
     async def started(self, me: Me[Message]) -> None:
         self.me = me
@@ -120,8 +123,10 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
             case Expired() if message is not self.alarm:
                 pass  # of a state that was being left
             case Expired():
-                away = PART in self.services.health.ailments()
-                await self.advance(Expired(self.tally(), away))
+                tally, health = self.tally(), self.services.health
+                if health.ailed(self.since):
+                    tally = tally.undisturbed()
+                await self.advance(Expired(tally, PART in health.ailments()))
             case Waiting(left):
                 await self.advance(Waiting(left, self.tally().listening))
             case _:
@@ -191,6 +196,8 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
         self.outside.trouble = ""
         if not isinstance(self.position.state, Transmitting):
             self.outside.air.clear()
+        if not resumed and isinstance(self.position.state, ArrangingSession):
+            self.since = trio.current_time()
         super().enter(resumed=resumed)
         told = instruction(self.plan, self.position.state)
         if told != self.told:

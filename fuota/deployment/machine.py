@@ -102,7 +102,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case (AwaitingEnd(group, session_, sent, lost, used) | Settling(group, session_, sent, lost, used)), Waiting(left, listening) \
                 if used + 1 < SESSIONS and (sent < plan.fragments or 0 < left < sent):
             return ArrangingSession(group, session(plan, session_.number + 1, listening, now), max(sent - left, 0), lost, used + 1)
-        case AwaitingEnd(group, session_, sent, lost, used), Waiting(): return Settling(group, session_, sent, lost, used)
+        case AwaitingEnd(group, session_, sent, lost, used), Waiting() | GroupLost(): return Settling(group, session_, sent, lost, used)
         case (AwaitingEnd(group, session_) | Settling(group, session_)), Counted(tally) if tally.all_settled:
             return _all_settled(group, session_, tally, now)
         case Draining(), Drained() | GroupLost(): return DeletingGroup(Why.DONE, "")
@@ -138,7 +138,8 @@ def opening(plan: Plan, session: Session) -> datetime:
 
 def nobody_left(tally: Tally) -> State:
     """Nobody to send to: because all have failed, unless some had all before their group was deleted."""
-    why, detail = (Why.DONE, "") if tally.complete else (Why.NOBODY_LEFT, "no device is left to send to")
+    served = tally.complete or tally.released
+    why, detail = (Why.DONE, "") if served else (Why.NOBODY_LEFT, "no device is left to send to")
     if tally.unheard:
         return Abandoning(why, detail)
     return DeletingGroup(why, detail)

@@ -23,6 +23,12 @@ class Tally:
     settled: int
     complete: int
     """Of those settled."""
+    released: int = 0
+    """Of those settled: let go without being asked, for that was the order."""
+
+    def undisturbed(self) -> "Tally":
+        """The same, if none of the devices has had its time to agree."""
+        return attrs.evolve(self, prepared=self.prepared + self.asked, asked=0)
 
     def under_way(self) -> dict[str, int]:
         """How many devices are at each stage, without those that have settled and without zeros."""

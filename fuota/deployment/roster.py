@@ -5,7 +5,7 @@ from collections import Counter
 import attrs
 
 from fuota.deployment.messages import Tally
-from fuota.device.standing import COMPLETE, Stage, Standing
+from fuota.device.standing import COMPLETE, RELEASED, Stage, Standing
 from fuota.lorawan.eui import EUI64
 
 
@@ -25,12 +25,11 @@ class Roster:
 
     def tally(self, session: int) -> Tally:
         """The fleet as it stands to session number `session`: ready for another, prepared for this."""
-        stages = Counter[Stage]()
-        complete = 0
+        stages, outcomes = Counter[Stage](), Counter[str]()
         for standing, count in self._counts.items():
             late = standing.stage is Stage.READY and standing.session != session
             stages[Stage.PREPARED if late else standing.stage] += count
-            complete += count if standing.outcome == COMPLETE else 0
+            outcomes[standing.outcome] += count
         return Tally(
             group=stages[Stage.GROUP],
             fragments=stages[Stage.FRAGMENTS],
@@ -40,7 +39,8 @@ class Roster:
             unheard=stages[Stage.UNHEARD],
             leaving=stages[Stage.LEAVING],
             settled=stages[Stage.SETTLED],
-            complete=complete,
+            complete=outcomes[COMPLETE],
+            released=outcomes[RELEASED],
         )
 
     def outcomes(self) -> dict[str, int]:

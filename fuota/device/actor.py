@@ -1,6 +1,6 @@
 """The shell of the device machine: one actor for each device of a deployment."""
 
-from collections.abc import Mapping
+import math
 from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
@@ -13,8 +13,9 @@ from fuota.actor import Me, Ref, Stopped
 from fuota.actor.durable import Durable, Position
 from fuota.deployment.messages import Announced, GroupLost
 from fuota.deployment.messages import Message as DeploymentMessage
-from fuota.device.effects import VERSION, Ask, Assignment, Effect, Join, WakeAt, Withdraw, effects
-from fuota.device.machine import CLOCK_TOLERANCE, step
+from fuota.device.effects import Ask, Assignment, Effect, Join, WakeAt, Withdraw, effects
+from fuota.device.hearing import Hearing
+from fuota.device.machine import step
 from fuota.device.messages import (
     Answered,
     ClockAnswered,
@@ -23,29 +24,24 @@ from fuota.device.messages import (
     HandedOver,
     Heard,
     Joined,
+    Looked,
     Message,
     Refused,
     Unattended,
 )
 from fuota.device.outside import Outside
 from fuota.device.outstanding import Outstanding
-from fuota.device.record import answers, cause, concerns, ended, log_row, milestones
+from fuota.device.record import answers, cause, ended, log_row, milestones
 from fuota.device.standing import Standing, standing
-from fuota.device.states import Failed, State
+from fuota.device.states import Failed, State, Unconfirmed, Unheard
 from fuota.fate import Dropped, Fate, OnAir
 from fuota.journal.port import ActorId, LogRow, Transition
-from fuota.lorawan import fragmentation, multicast
 from fuota.lorawan.package import Command, Package
 from fuota.network.port import GroupGone
 from fuota.services import Services
 from fuota.uplink import Uplink
 
 log = structlog.get_logger(__name__)
-
-PACKAGES: Mapping[int, Package] = {each.port: each for each in (multicast.package, fragmentation.package)}
-
-REMEMBERED = 4
-"""Uplinks by which one that is delivered again is known: the network may post each several times."""
 
 
 class DeviceActor(Durable[Message, State, Fact, Effect]):
@@ -69,8 +65,10 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         """The request of the present state, if it has one."""
         self.unwritten: tuple[Ask, ...] = ()
         """The same for as long as it has no row."""
-        self.recent: tuple[tuple[int, int, bytes], ...] = ()
+        self.hearing = Hearing(assignment)
         self.outstanding = Outstanding()
+        self.since = math.inf
+        """When the network has taken the request, by Trio's clock."""
 
     async def started(self, me: Me[Message]) -> None:
         self.services.devices.register(self.assignment.dev_eui, me.ref)
@@ -87,6 +85,10 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
                 await self.handed_over(message)
             case Expired() | Unattended() if message is not self.alarm:
                 pass  # of a state that was being left
+            case Expired() if self.asking and self.gives_up():
+                self.call(self.outside.look, self.asking[0])
+            case Looked(ask):
+                await self.looked(ask)
             case Unattended(ask):
                 self.ask_again(ask)
             case OnAir() | Dropped():
@@ -101,37 +103,23 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
 
     async def hear(self, uplink: Uplink) -> None:
         """Take every command of the uplink that concerns this deployment, and keep a row of each."""
-        key = (uplink.f_cnt, uplink.f_port, uplink.data)
-        repeated = key in self.recent
-        self.recent = (*self.recent, key)[-REMEMBERED:]
-        if uplink.received_at < self.assignment.ordered_at - CLOCK_TOLERANCE:
-            if not repeated:
-                log.warning(
-                    "uplink older than its deployment; or a gateway's clock is behind",
-                    dev_eui=str(uplink.dev_eui),
-                    received_at=f"{uplink.received_at:%Y-%m-%dT%H:%M:%SZ}",
-                )
-            return
-        package = PACKAGES[uplink.f_port]
-        reading = package.read("up", uplink.data, VERSION)
-        if reading.error is not None and not repeated:
-            log.warning("unreadable uplink", dev_eui=str(uplink.dev_eui), error=str(reading.error))
-        for command in reading.commands:
-            if concerns(self.assignment.plan, command):
-                asked, row = self.rows_of_requests(), self.row(package, command)
-                advanced = await self.advance(Answered(command, uplink.received_at), *asked, row)
-                if not advanced and not repeated:
-                    if any(answers(command, ask.command) for ask in self.unwritten):
-                        self.unwritten = ()
-                    else:  # what is asked has yet to be sent
-                        asked = []
-                    await self.services.journal.record([*asked, row])
+        said = self.hearing.read(uplink)
+        for command in said.commands:
+            asked, row = self.rows_of_requests(), self.row(said.package, command)
+            advanced = await self.advance(Answered(command, uplink.received_at), *asked, row)
+            if not advanced and not said.repeated:
+                if any(answers(command, ask.command) for ask in self.unwritten):
+                    self.unwritten = ()
+                else:  # what is asked has yet to be sent
+                    asked = []
+                await self.services.journal.record([*asked, row])
 
     async def handed_over(self, message: HandedOver) -> None:
         """Patience begins when the network has the request, however long that took."""
         if message.ask not in self.asking:
             return
         rows, self.unwritten = self.rows_of_requests(), ()
+        self.since = trio.current_time()
         self.wake_at(self.clock.now() + message.ask.patience, Expired())
         if message.item is None:
             return
@@ -150,6 +138,20 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
             case Dropped(reason=reason):
                 log.warning("downlink dropped", dev_eui=str(fate.dev_eui), reason=reason)
                 await self.advance(fate)
+
+    def gives_up(self) -> bool:
+        """Whether nothing is asked any more if there is no answer now."""
+        after = self.step(self.position.state, Expired(), self.clock.now())
+        return isinstance(after, Failed | Unconfirmed | Unheard)
+
+    async def looked(self, ask: Ask) -> None:
+        """An answer may be lost because something was away: that costs no attempt."""
+        if not any(ask is asked for asked in self.asking):
+            return
+        if self.services.health.ailed(self.since):
+            self.ask_again(ask)
+        else:
+            await self.advance(Expired())
 
     def rows_of_requests(self) -> list[LogRow]:
         """Of what is asked and has no row yet. They are made before that of an answer, which may be quicker

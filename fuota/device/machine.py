@@ -94,9 +94,9 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case SettingUpFragments(attempt, deadline), Dropped(reason=why): return SettingUpFragments(attempt, deadline, why)
         case SettingUpFragments(dropped=why), Expired(): return _unanswered("FragSessionSetupReq", why)
 
-        case Prepared(), Arrange(session): return _arranged(plan, session, now)
+        case Prepared(), Arrange(session) if now < session.start: return _arranged(plan, session, now)
         case (SettingUpSession() | CorrectingClock() | Listening() | Unheard() | AskingStatus() | StillListening()), Arrange(session) \
-                if session.number > state.session.number:
+                if state.session.number < session.number and now < session.start:
             return _arranged(plan, session, now)
 
         case (SettingUpSession() | CorrectingClock()), Answered(McClassCSessionAns() | McClassBSessionAns() as answer, at) \
@@ -115,6 +115,9 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case SettingUpSession(session, _, _, otherwise, why), Expired() | Close() | Verify() | Release() \
                 if otherwise.reason is Reason.NO_ANSWER:
             return Unheard(session, _unanswered("the session request", why))
+        case (SettingUpSession(session, otherwise=otherwise) | CorrectingClock(session, otherwise=otherwise)), \
+                Expired() | Close() | Verify() | Release() if otherwise.reason is Reason.START_MISSED:
+            return Unheard(session, otherwise)
         case (SettingUpSession() | CorrectingClock()), Expired() | Close() | Verify() | Release(): return state.otherwise
         case Unheard(), Answered(McClassCSessionAns() | McClassBSessionAns() as answer, at) if answer.mc_group_id == plan.mc_group_id:
             return _heard_late(state, answer, at)
@@ -200,8 +203,11 @@ def _session_answered(
         return Listening(state.session)
     if isinstance(state, CorrectingClock):
         return state
-    otherwise = _disagreement(answer, off)
-    return CorrectingClock(state.session, state.attempt, patience(plan, now), otherwise, off is not None)
+    # one that counts to a start before ours may have answered the request of an earlier session
+    agreed = off is not None and off < timedelta(0)
+    return CorrectingClock(
+        state.session, state.attempt, patience(plan, now), _disagreement(answer, off), agreed
+    )
 
 
 def _heard_late(

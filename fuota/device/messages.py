@@ -124,5 +124,12 @@ class HandedOver:
     there is nothing that could be sent to the device at present."""
 
 
-Message = Fact | Heard | Unattended | HandedOver | OnAir
+@attrs.frozen(eq=False)
+class Looked:
+    """The wait for an answer is over, and the network works."""
+
+    ask: Ask
+
+
+Message = Fact | Heard | Unattended | HandedOver | Looked | OnAir
 """What the actor understands."""

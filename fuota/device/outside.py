@@ -1,6 +1,7 @@
 """What a device's actor asks of the network: each call ends with the fact that the machine waits for."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import partial
 from uuid import UUID
 
@@ -9,7 +10,7 @@ import structlog
 import trio
 
 from fuota.device.effects import VERSION, Ask, Assignment
-from fuota.device.messages import HandedOver, Joined, Refused, Withdrawn
+from fuota.device.messages import HandedOver, Joined, Looked, Refused, Withdrawn
 from fuota.device.record import concerns
 from fuota.lorawan import clocksync, fragmentation, multicast
 from fuota.lorawan.package import Package
@@ -74,6 +75,18 @@ class Outside:
         except network.Refused as error:
             return _refused(error)
         return HandedOver(ask, UNNAMED if item is None and not ask.again else item)
+
+    async def look(self, ask: Ask) -> Looked:
+        """Find out whether the network works, which is not to be seen while nothing is asked of it."""
+        look = partial(
+            self._network.withdraw,
+            self._assignment.dev_eui,
+            lambda f_port, data: False,
+            application_id=self._assignment.plan.application_id,
+        )
+        with suppress(network.Refused):
+            await persistently(look, trouble=self._troubled)
+        return Looked(ask)
 
     async def withdraw(self) -> Withdrawn:
         """As well as it can be done in `WITHDRAWAL`; what is not taken back will be sent."""

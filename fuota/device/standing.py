@@ -27,6 +27,7 @@ from fuota.device.states import (
 )
 
 COMPLETE = "complete"
+RELEASED = "released"
 
 
 class Stage(IntEnum):
@@ -88,6 +89,6 @@ def standing(plan: Plan, state: State) -> Standing:
         case Unconfirmed():
             return Standing(Stage.SETTLED, outcome="unconfirmed")
         case Released():
-            return Standing(Stage.SETTLED, outcome="released")
+            return Standing(Stage.SETTLED, outcome=RELEASED)
         case Failed(reason):
             return Standing(Stage.SETTLED, outcome=reason.value)

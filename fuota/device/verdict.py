@@ -42,8 +42,11 @@ def status_answered(
         return StillListening(state.session, state.deadline, told)
     if now < state.session.end:
         return ask_later(plan, state.session, now, told)
-    if received_at < state.session.end and state.attempt < plan.unicast_attempts:
-        return state  # it was on its way for long, and says nothing about the end
+    if received_at < state.session.end:  # it was on its way for long, and says nothing about the end
+        if state.attempt < plan.unicast_attempts:
+            return state
+        deadline = now + status_patience(plan, state.attempt)
+        return AskingStatus(state.session, state.attempt, deadline, otherwise=told or state.otherwise)
     if not memory and not (enough and missing == 0):
         return Failed(Reason.NOT_ENOUGH_MEMORY, "to rebuild what was lost")
     if enough:

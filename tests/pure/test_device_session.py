@@ -187,8 +187,9 @@ def test_one_whose_answer_was_lost_is_asked_with_the_others_what_it_has(
     assert isinstance(heard, StillListening)
     assert step(plan, unheard, Release(), at) == silent
     assert step(plan, unheard, Abandon("over"), at) == Withdrawing(silent)
-    again = step(plan, unheard, Arrange(attrs.evolve(session, number=2)), at)
-    assert isinstance(again, SettingUpSession)
+    following = Session(2, at + 60 * SECOND, at + 120 * SECOND)
+    assert isinstance(step(plan, unheard, Arrange(following), at), SettingUpSession)
+    assert step(plan, unheard, Arrange(following), following.start) is unheard, "it has begun: another comes"
 
 
 def test_an_answer_that_comes_when_the_session_has_begun_may_still_be_one(

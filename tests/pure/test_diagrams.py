@@ -179,7 +179,11 @@ def device_facts(plan: Plan, state: object, now: datetime) -> list[device.Fact]:
         device.Release(),
         device.Abandon("over"),
         *(device.Refused(unknown, "no") for unknown in (True, False)),
-        *(device.Answered(answer, now) for answer in device_answers(plan, session, now)),
+        *(
+            device.Answered(answer, received_at)
+            for answer in device_answers(plan, session, now)
+            for received_at in (now, now - 100 * SECOND)
+        ),
     ]
 
 
@@ -205,11 +209,11 @@ def device_answers(plan: Plan, session: Session, now: datetime) -> list[Command]
                 dr_error=error,
                 freq_error=False,
                 mc_group_undefined=False,
-                start_missed=False,
-                time_to_start=None if error else due + late,
+                start_missed=missed,
+                time_to_start=None if error or missed else due + late,
             )
             for answer in (McClassCSessionAns, McClassBSessionAns)
-            for group, error, late in product(groups, errors, (0, 60))
+            for group, error, missed, late in product(groups, errors, errors, (0, 60))
         ),
         *(
             FragSessionStatusAns(
@@ -249,10 +253,11 @@ def test_the_machine_does_all_that_the_table_says_and_nothing_else(
         for choice, seconds in history:
             at += seconds * SECOND
             tried = [(fact, module.step(ordered, state, fact, at)) for fact in facts(ordered, state, at)]
-            moves = {(called(fact), called(after)): after for fact, after in tried if after is not state}
-            seen.update((called(state), message, to) for message, to in moves)
+            moves = {(called(fact), after): None for fact, after in tried if after is not state}
+            seen.update((called(state), message, called(after)) for message, after in moves)
             # what ends a history is gone into last, or none would be long
-            onward = [after for (_, to), after in moves.items() if to not in last] or list(moves.values())
+            afters = [after for _, after in moves]
+            onward = [after for after in afters if called(after) not in last] or afters
             state = onward[choice % len(onward)] if onward else state
 
     drive()

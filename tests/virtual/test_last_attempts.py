@@ -1,0 +1,204 @@
+"""A device's last attempts, when it is the server or the network that is late or away."""
+
+from datetime import timedelta
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from trio.testing import MockClock
+
+from fuota.deployment.plan import StatusRequest
+from fuota.deployment.states import ArrangingSession
+from fuota.device import states as device
+from fuota.device.states import AskingStatus, Complete, SettingUpSession
+from fuota.journal.memory import MemoryJournal
+from fuota.journal.port import Transition
+from fuota.lorawan import multicast
+from fuota.lorawan.eui import EUI64
+from fuota.simulation.radio import Radio
+from fuota.uplink import Uplink
+from tests.campaign import IMAGE, Result, order, server, serving, simulated, surroundings
+
+SESSION_REQUEST = multicast.McClassCSessionReq.cid
+LAST = 2
+"""Attempts, where there is one before the last."""
+
+
+def check(result: Result, images: set[bytes | None]) -> None:
+    assert result.states() == {Complete}, result.status.devices
+    assert images == {IMAGE}
+
+
+class MortalOnce(MemoryJournal):
+    """The process dies when it is written that one device is asked for the last time."""
+
+    def __init__(self, dev_eui: EUI64) -> None:
+        super().__init__()
+        self.dev_eui, self.died = dev_eui, trio.Event()
+
+    async def commit(self, transition: Transition) -> None:
+        await super().commit(transition)
+        state, unlucky = transition.state, transition.actor.dev_eui == self.dev_eui
+        last = isinstance(state, SettingUpSession) and state.attempt == LAST
+        if unlucky and last and not self.died.is_set():
+            self.died.set()
+            await trio.sleep_forever()
+
+
+def lose_the_first_session_request(network: Any, unlucky: EUI64) -> trio.Event:
+    """Have it lost on the air. The event is set then."""
+    downlink, lost = network.downlink, trio.Event()
+
+    async def losing(dev_eui: EUI64, f_port: int, data: bytes, **how: Any) -> str | None:
+        asked = f_port == multicast.package.port and data[0] == SESSION_REQUEST
+        if dev_eui == unlucky and asked and not lost.is_set():
+            lost.set()
+            return "lost on the air"
+        said: str | None = await downlink(dev_eui, f_port, data, **how)
+        return said
+
+    network.downlink = losing
+    return lost
+
+
+async def test_the_start_waits_for_the_last_attempt_that_the_process_did_not_make(
+    autojump_clock: MockClock,
+) -> None:
+    devices = simulated(2)
+    journal = MortalOnce(devices[1].dev_eui)
+    around = surroundings(devices, journal=journal)
+    lose_the_first_session_request(around.network, devices[1].dev_eui)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(around.run)
+        async with serving(around) as running:
+            deployment_id = await running.orders.take(order(devices, unicast_attempt_count=LAST))
+            await journal.died.wait()
+        (start,) = (
+            each.state.session.start for each in journal.history if isinstance(each.state, ArrangingSession)
+        )
+        await around.clock.sleep_until(start)
+        async with serving(around) as running:
+            check(await running.end_of(deployment_id), {device.image for device in devices})
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_start_waits_for_the_last_attempt_that_the_network_did_not_take(
+    autojump_clock: MockClock,
+) -> None:
+    """It comes back half a second before the start."""
+    devices = simulated(2)
+    async with server(devices) as running:
+        lost = lose_the_first_session_request(running.network, devices[1].dev_eui)
+        deployment_id = await running.orders.take(order(devices, unicast_attempt_count=LAST))
+        await lost.wait()
+        await trio.sleep(13)  # the other has answered, and the second attempt is near
+        summary = await running.journal.summary(deployment_id)
+        assert summary is not None
+        assert isinstance(summary.state, ArrangingSession)
+        left = summary.state.session.start - running.clock.now()
+        running.network.conditions.outage(left - timedelta(seconds=0.5))
+        check(await running.end_of(deployment_id), {device.image for device in devices})
+
+
+async def _until(running: Any, deployment_id: Any, state: type[device.State]) -> None:
+    while True:
+        status = await running.journal.status(deployment_id)
+        if any(isinstance(each.state, state) for each in status.devices):
+            return
+        await trio.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [device.SettingUpGroup, device.SettingUpFragments, device.SettingUpSession, device.AskingStatus],
+    ids=lambda state: state.__name__,
+)
+async def test_an_outage_of_the_network_costs_no_attempt(
+    state: type[device.State], autojump_clock: MockClock
+) -> None:
+    """It begins when the requests are handed over, and lasts longer than an answer is awaited."""
+    devices = simulated(2)
+    async with server(devices) as running:
+        deployment_id = await running.orders.take(order(devices, unicast_attempt_count=1))
+        await _until(running, deployment_id, state)
+        await trio.sleep(0.3)
+        well, running.world.radio = running.world.radio, attrs.evolve(running.world.radio, loss=1.0)
+        running.network.conditions.outage(timedelta(seconds=60))
+        await trio.sleep(60)
+        running.world.radio = well
+        check(await running.end_of(deployment_id), {device.image for device in devices})
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+async def test_the_answer_to_an_earlier_session_agrees_to_nothing(
+    attempts: int, autojump_clock: MockClock
+) -> None:
+    """It comes when the start was put off, and before the network has taken the next request."""
+    devices = simulated(2)
+    around = surroundings(devices)
+    first, held = devices[0].dev_eui, list[Uplink]()
+
+    def session() -> int:
+        asked = [
+            each.state.session.number
+            for each in around.journal.history
+            if isinstance(each.state, SettingUpSession) and each.actor.dev_eui == first
+        ]
+        return max(asked, default=0)
+
+    def hold(uplink: Uplink) -> list[Uplink]:
+        if uplink.dev_eui == first and uplink.f_port == multicast.package.port and session() == 1:
+            held.append(uplink)
+            return []
+        return [uplink]
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(around.run)
+        async with serving(around, hold) as running:
+            asked = order(devices, unicast_attempt_count=attempts, unicast_timeout=timedelta(seconds=90))
+            deployment_id = await running.orders.take(asked)
+            while not held:  # noqa: ASYNC110  # it is told by the journal alone
+                await trio.sleep(0.05)
+            around.network.conditions.outage(timedelta(hours=1))  # the start comes in it, and is put off
+            while session() < 2:  # noqa: ASYNC110
+                await trio.sleep(0.05)
+            await trio.sleep(1)
+            assert around.deliver is not None
+            await around.deliver(held[0])
+            around.network.conditions.outages.clear()
+            check(await running.end_of(deployment_id), {device.image for device in devices})
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 3])
+async def test_a_status_that_was_long_on_its_way_is_not_the_last_word(
+    attempts: int, autojump_clock: MockClock
+) -> None:
+    """It was told while the window was open, and comes when it has closed."""
+    devices = simulated(2)
+    around = surroundings(devices, radio=Radio(fragment_interval=timedelta(seconds=1)))
+    asked = order(
+        devices,
+        unicast_attempt_count=attempts,
+        unicast_timeout=timedelta(seconds=70),
+        fragmentation_redundancy=0,
+        request_fragmentation_session_status=StatusRequest.AFTER_FRAGMENT_ENQUEUE,
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(around.run)
+        async with serving(around) as running:
+            deliver = around.deliver
+            assert deliver is not None
+
+            async def late(uplink: Uplink) -> None:
+                states = [each.state for each in around.journal.history]
+                asking = [state for state in states if isinstance(state, AskingStatus)]
+                if asking and around.clock.now() < asking[0].session.end:
+                    await around.clock.sleep_until(asking[0].session.end + timedelta(seconds=2))
+                await deliver(uplink)
+
+            around.deliver = late
+            deployment_id = await running.orders.take(asked)
+            check(await running.end_of(deployment_id), {device.image for device in devices})
+        nursery.cancel_scope.cancel()
