@@ -64,9 +64,9 @@ class Accepting:
     async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
         await trio.lowlevel.checkpoint()
 
-    async def waiting(self, group: KnownGroup) -> int:
+    async def waiting(self, group: KnownGroup) -> frozenset[tuple[int, bytes]]:
         await trio.lowlevel.checkpoint()
-        return 0
+        return frozenset()
 
     async def flush(self, group: KnownGroup) -> None:
         await trio.lowlevel.checkpoint()

@@ -3,7 +3,9 @@
 import math
 from collections import deque
 from datetime import datetime
+from functools import partial
 
+import attrs
 import structlog
 import trio
 
@@ -127,8 +129,8 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
                 if health.ailed(self.since):
                     tally = tally.undisturbed()
                 await self.advance(Expired(tally, PART in health.ailments()))
-            case Waiting(left):
-                await self.advance(Waiting(left, self.tally().listening))
+            case Waiting():
+                await self.advance(attrs.evolve(message, listening=self.tally().listening))
             case _:
                 await self.advance(message)
 
@@ -208,7 +210,7 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
     def perform(self, effect: Effect, *, resumed: bool) -> None:
         match effect:
             case CreateGroup(f_cnt, members):
-                known = self.roster.beyond(Stage.GROUP) if members else ()
+                known = partial(self.roster.beyond, Stage.GROUP) if members else list[EUI64]
                 self.call(self.outside.create_group, f_cnt, known)
             case Multicast():
                 self.call(self.outside.multicast, effect)

@@ -51,9 +51,9 @@ class Multicast:
 
 @attrs.frozen
 class Watch:
-    """Look for the group from time to time until the window closes, and then at its queue.
+    """Look for the group and at its queue from time to time until the window closes.
 
-    `GroupLost` or `Waiting` comes back.
+    `GroupLost`, `Emptied` or `Waiting` comes back.
     """
 
     group_id: str
@@ -114,6 +114,10 @@ def effects(plan: Plan, state: State) -> tuple[Effect, ...]:
         case Transmitting(group_id, session, sent, upto=upto):
             batch = Multicast(group_id, sent, upto or min(sent + BATCH, plan.fragments))
             return (batch, WakeAt(session.end))
+        case AwaitingEnd(session=session, looked=True):
+            return (WakeAt(session.end),)
+        case Settling(looked=True):
+            return ()
         case AwaitingEnd(group_id, session) | Settling(group_id, session):
             return (Watch(group_id, session.end),)
         case Draining(group_id, until):

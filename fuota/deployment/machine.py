@@ -16,6 +16,7 @@ from fuota.deployment.messages import (
     Cancel,
     Counted,
     Drained,
+    Emptied,
     Expired,
     Fact,
     FragmentsEnqueued,
@@ -26,7 +27,7 @@ from fuota.deployment.messages import (
     Tally,
     Waiting,
 )
-from fuota.deployment.pace import drained, first, leeway, room
+from fuota.deployment.pace import drained, first, leeway, room, unheard
 from fuota.deployment.plan import RESTORATIONS, SESSIONS, MulticastClass, Plan, StatusRequest
 from fuota.deployment.states import (
     Abandoning,
@@ -99,10 +100,16 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
             return ArrangingSession(group, session(plan, session_.number + 1, members, now), 0, lost, used)
         case RestoringGroup(), GroupRefused(detail): return Abandoning(Why.GROUP_LOST, detail)
 
-        case (AwaitingEnd(group, session_, sent, lost, used) | Settling(group, session_, sent, lost, used)), Waiting(left, listening) \
-                if used + 1 < SESSIONS and (sent < plan.fragments or 0 < left < sent):
-            return ArrangingSession(group, session(plan, session_.number + 1, listening, now), max(sent - left, 0), lost, used + 1)
-        case AwaitingEnd(group, session_, sent, lost, used), Waiting() | GroupLost(): return Settling(group, session_, sent, lost, used)
+        case AwaitingEnd(group, session_, sent, lost, used), Emptied(): return AwaitingEnd(group, session_, sent, lost, used, True)
+        case Settling(group, session_, sent, lost, used), Emptied(): return Settling(group, session_, sent, lost, used, True)
+        case AwaitingEnd(group, session_, sent, lost, used, True), Expired(tally) if used + 1 < SESSIONS and sent < plan.fragments:
+            return ArrangingSession(group, session(plan, session_.number + 1, tally.listening, now), sent, lost, used + 1)
+        case (AwaitingEnd(group, session_, sent, lost, used) | Settling(group, session_, sent, lost, used)), Waiting(listening=listening) \
+                if used + 1 < SESSIONS and (sent < plan.fragments or _worth_another(plan, sent, message)):
+            return ArrangingSession(group, session(plan, session_.number + 1, listening, now), _heard(plan, sent, message), lost, used + 1)
+        case (AwaitingEnd(group, session_, sent, lost, used) | Settling(group, session_, sent, lost, used, False)), Waiting() | GroupLost():
+            return Settling(group, session_, sent, lost, used, True)
+        case AwaitingEnd(group, session_, sent, lost, used, True), Expired(): return Settling(group, session_, sent, lost, used, True)
         case (AwaitingEnd(group, session_) | Settling(group, session_)), Counted(tally) if tally.all_settled:
             return _all_settled(group, session_, tally, now)
         case Draining(), Drained() | GroupLost(): return DeletingGroup(Why.DONE, "")
@@ -143,6 +150,17 @@ def nobody_left(tally: Tally) -> State:
     if tally.unheard:
         return Abandoning(why, detail)
     return DeletingGroup(why, detail)
+
+
+def _heard(plan: Plan, sent: int, seen: Waiting) -> int:
+    """Up to which fragment the devices have heard all, as far as is known."""
+    return max(sent - seen.left - unheard(plan, seen.late), 0)
+
+
+def _worth_another(plan: Plan, sent: int, seen: Waiting) -> bool:
+    """Whether what is not known to have been heard would be heard in another window: not if nothing at all
+    leaves the queue."""
+    return _heard(plan, sent, seen) < sent and (seen.left < sent or seen.moved)
 
 
 def _all_settled(group_id: str, session: Session, tally: Tally, now: datetime) -> State:

@@ -1,6 +1,7 @@
 """What a deployment actor is told."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import attrs
 
@@ -107,6 +108,15 @@ class Waiting:
     left: int
     listening: int = 0
     """Devices that would have to be told of another session."""
+    moved: bool = False
+    """Whether anything was seen to leave it."""
+    late: timedelta = timedelta(0)
+    """For how long the window had been closed when the queue was looked at."""
+
+
+@attrs.frozen
+class Emptied:
+    """Everything has left the group's queue, and the devices listen still."""
 
 
 @attrs.frozen
@@ -145,6 +155,7 @@ Fact = (
     | FragmentsEnqueued
     | Expired
     | Waiting
+    | Emptied
     | Flushed
     | Drained
     | GroupDeleted

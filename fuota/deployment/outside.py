@@ -1,7 +1,7 @@
 """What a deployment asks of the network: each call ends with the fact that the machine waits for."""
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
 from functools import partial
 
 import attrs
@@ -12,6 +12,7 @@ from fuota.deployment.air import Air
 from fuota.deployment.effects import Multicast
 from fuota.deployment.messages import (
     Drained,
+    Emptied,
     Flushed,
     FragmentsEnqueued,
     GroupCreated,
@@ -20,6 +21,7 @@ from fuota.deployment.messages import (
     GroupRefused,
     Waiting,
 )
+from fuota.deployment.pace import LATE
 from fuota.journal.port import StoredDeployment
 from fuota.journal.retry import patiently
 from fuota.lorawan import fragmentation, keys
@@ -61,17 +63,22 @@ class Outside:
         self.trouble = ""
         """What the network said last, if it did not do what was asked."""
 
-    async def create_group(self, f_cnt: int, members: Sequence[EUI64]) -> GroupCreated | GroupRefused:
-        """`members`: the devices that were, if this is not the first group of the deployment."""
+    async def create_group(
+        self, f_cnt: int, members: Callable[[], Collection[EUI64]]
+    ) -> GroupCreated | GroupRefused:
+        """`members`: the devices that have its key already, if it is made again; they may become more."""
         group = attrs.evolve(self._group, f_cnt=f_cnt)
         try:
             group_id = await persistently(lambda: self._network.ensure_group(group), trouble=self._troubled)
         except Refused as error:
             return GroupRefused(str(error))
-        async with trio.open_nursery() as nursery:
-            for dev_eui in members:
-                nursery.start_soon(self._add_again, self._known(group_id), dev_eui)
-        return GroupCreated(group_id, len(members))
+        added = set[EUI64]()
+        while new := set(members()) - added:
+            async with trio.open_nursery() as nursery:
+                for dev_eui in new:
+                    nursery.start_soon(self._add_again, self._known(group_id), dev_eui)
+            added |= new
+        return GroupCreated(group_id, len(added))
 
     async def _add_again(self, group: KnownGroup, dev_eui: EUI64) -> None:
         add = partial(self._network.add_device, group, dev_eui)
@@ -93,9 +100,12 @@ class Outside:
             return GroupRefused(str(error))
         return FragmentsEnqueued(batch.upto)
 
-    async def watch(self, group_id: str, until: datetime) -> GroupLost | Waiting:
-        """Look for the group now and then, for what waits in its queue goes with it."""
-        group = self._known(group_id)
+    async def watch(self, group_id: str, until: datetime) -> GroupLost | Emptied | Waiting:
+        """Look for the group now and then, for what waits in its queue goes with it; and at the queue.
+
+        A fragment may wait there twice: its call had no answer and was made again, or the process died.
+        """
+        group, first = self._known(group_id), None
         while True:
             remaining = (until - self._clock.now()).total_seconds()
             try:
@@ -105,21 +115,25 @@ class Outside:
             else:
                 if not there:
                     return GroupLost(group_id, f"multicast group {group_id} does not exist any more")
+            try:
+                queue = await persistently(partial(self._network.waiting, group), trouble=self._troubled)
+            except GroupGone as error:
+                return GroupLost(group_id, str(error))
+            except Refused as error:
+                log.warning("what waits in a queue is not known", group=group.name, error=str(error))
+                return Waiting(0)
+            late = self._clock.now() - until
+            if late < timedelta(0):
+                if not queue:
+                    return Emptied()
+                first = queue if first is None else first
             if remaining <= 0:
-                return await self._left_in_queue(group)
-            await trio.sleep(min(LOOK, remaining))
-
-    async def _left_in_queue(self, group: KnownGroup) -> GroupLost | Waiting:
-        try:
-            left = await persistently(partial(self._network.waiting, group), trouble=self._troubled)
-        except GroupGone as error:
-            return GroupLost(group.id, str(error))
-        except Refused as error:
-            log.warning("what waits in a queue is not known", group=group.name, error=str(error))
-            return Waiting(0)
-        if left:
+                break
+            await trio.sleep(min(LOOK, max(-late.total_seconds(), 0)))
+        if left := len({payload for _, payload in queue}):
             log.warning("downlinks still wait, and the window has closed", group=group.name, left=left)
-        return Waiting(left)
+        moved = first is not None and queue != first
+        return Waiting(left, moved=moved, late=late if late > LATE else timedelta(0))
 
     async def drain(self, group_id: str, until: datetime) -> Drained | GroupLost:
         """Look at the queue now and then, until it is empty or the window has closed."""

@@ -1,6 +1,7 @@
 """A group's queue as it drains: how many fragments can be on the air before a window closes."""
 
 from datetime import datetime, timedelta
+from math import ceil
 
 from fuota.deployment.plan import BEACON_PERIOD, MulticastClass, Plan
 from fuota.deployment.states import Session
@@ -43,6 +44,12 @@ def room(plan: Plan, session: Session, begin: datetime) -> int:
 def first(plan: Plan, session: Session, opening: datetime, now: datetime) -> datetime:
     """When the first fragment of a session goes out, if it is enqueued now: in time, or as the next one."""
     return session.start if now <= opening + LATE else now + pace(plan) + leeway(plan)
+
+
+def unheard(plan: Plan, late: timedelta) -> int:
+    """Fragments that may have left the queue in this time, in which nobody listened any more."""
+    each = pace(plan)
+    return ceil(late / each) if each else plan.fragments * bool(late)
 
 
 def drained(plan: Plan, begin: datetime, fragments: int, now: datetime) -> datetime:

@@ -107,7 +107,7 @@ class RestoringGroup:
 class AwaitingEnd:
     """All fragments are in the queue, or all that can still be heard; the devices listen until the end.
 
-    Then the queue is looked at.
+    Then the queue is looked at, unless it has been `looked` at and was empty.
     """
 
     group_id: str
@@ -115,17 +115,22 @@ class AwaitingEnd:
     sent: int
     lost: int = 0
     used: int = 0
+    looked: bool = False
 
 
 @attrs.frozen
 class Settling:
-    """The devices are asked what they have received, or let go if that was the order."""
+    """The devices are asked what they have received, or let go if that was the order.
+
+    If they still listen the queue is looked at when they do not any more, unless it was empty before.
+    """
 
     group_id: str
     session: Session
     sent: int
     lost: int = 0
     used: int = 0
+    looked: bool = False
 
 
 @attrs.frozen

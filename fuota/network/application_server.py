@@ -96,10 +96,10 @@ class ApplicationServer(ChirpStack):
         request = pb.EnqueueMulticastQueueItemRequest(multicast_queue_item=item)
         await self._calls(self._groups.Enqueue, request, good=self._good())
 
-    async def _counters(self, group_id: str) -> Collection[int]:
+    async def _queued(self, group_id: str) -> Collection[tuple[int, bytes]]:
         request = pb.ListMulticastGroupQueueItemsRequest(multicast_group_id=group_id)
         waiting = await self._calls(self._groups.ListQueue, request, good=self._good())
-        return [item.f_cnt for item in waiting.multicast_queue_items]
+        return [(item.f_cnt, item.data) for item in waiting.multicast_queue_items]
 
     async def _flush(self, group_id: str) -> None:
         request = pb.FlushMulticastGroupQueueItemsRequest(multicast_group_id=group_id)

@@ -72,9 +72,9 @@ class ChirpStack:
         async with self._about(group):
             await self._send(group.id, f_port, data)
 
-    async def waiting(self, group: KnownGroup) -> int:
+    async def waiting(self, group: KnownGroup) -> frozenset[tuple[int, bytes]]:
         async with self._about(group):
-            return len(set(await self._counters(group.id)))
+            return frozenset(await self._queued(group.id))
 
     async def flush(self, group: KnownGroup) -> None:
         with suppress(GroupGone):
@@ -164,8 +164,9 @@ class ChirpStack:
         """Put a downlink into the group's queue."""
         raise NotImplementedError
 
-    async def _counters(self, group_id: str) -> Collection[int]:
-        """Frame counters of what waits in the group's queue; with several gateways, each several times."""
+    async def _queued(self, group_id: str) -> Collection[tuple[int, bytes]]:
+        """Frame counters and payloads of what waits in the group's queue; with several gateways, each several
+        times."""
         raise NotImplementedError
 
     async def _flush(self, group_id: str) -> None:

@@ -134,8 +134,11 @@ class Network(Protocol):
     async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
         """Put a downlink behind those already in the group's queue. Raises `GroupGone` like `add_device`."""
 
-    async def waiting(self, group: KnownGroup) -> int:
-        """How many downlinks wait in the group's queue. Raises `GroupGone` where that is said."""
+    async def waiting(self, group: KnownGroup) -> frozenset[tuple[int, bytes]]:
+        """FCnt and payload of the downlinks in the group's queue. Raises `GroupGone` where that is said.
+
+        With several gateways, each may be there for several of them.
+        """
 
     async def flush(self, group: KnownGroup) -> None:
         """Empty the group's queue. May be repeated; that the group is gone is fine."""

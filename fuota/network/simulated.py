@@ -98,9 +98,9 @@ class SimulatedNetwork:
         async with self._call(group):
             self._chirpstack.multicast(group.id, f_port, data)
 
-    async def waiting(self, group: KnownGroup) -> int:
+    async def waiting(self, group: KnownGroup) -> frozenset[tuple[int, bytes]]:
         async with self._call(group):
-            return len(self._chirpstack.group(group.id).queue.items)
+            return frozenset((item.f_cnt, item.data) for item in self._chirpstack.group(group.id).queue.items)
 
     async def flush(self, group: KnownGroup) -> None:
         async with self._call():

@@ -65,7 +65,7 @@ def test_a_deployment_in_which_all_goes_well(plan: Plan, now: datetime) -> None:
     state = step(plan, state, FragmentsEnqueued(plan.fragments), fixed.start)
     assert state == AwaitingEnd("g", fixed, plan.fragments)
     state = step(plan, state, Waiting(0, 3), fixed.end)
-    assert state == Settling("g", fixed, plan.fragments)
+    assert state == Settling("g", fixed, plan.fragments, looked=True)
     assert step(plan, state, Waiting(0, 3), fixed.end) is state
     state = step(plan, state, Counted(tally(settled=3)), fixed.end)
     assert state == DeletingGroup(Why.DONE, "")

@@ -96,20 +96,22 @@ def test_what_still_waits_when_the_window_closes_is_sent_in_another(
     closed = kind("g", session, sent, used=2)
     after = step(plan, closed, Waiting(left, 3), session.end)
     if goes_on_at is None:
-        assert after == Settling("g", session, sent, used=2)
+        assert after == Settling("g", session, sent, used=2, looked=True)
     else:
         assert isinstance(after, ArrangingSession)
         assert (after.session.number, after.sent, after.used) == (2, goes_on_at, 3)
         assert effects(plan, after)[0] == Flush("g")
     last = attrs.evolve(closed, used=SESSIONS - 1)
-    assert step(plan, last, Waiting(left, 3), session.end) == Settling("g", session, sent, used=SESSIONS - 1)
+    assert step(plan, last, Waiting(left, 3), session.end) == Settling(
+        "g", session, sent, used=SESSIONS - 1, looked=True
+    )
 
 
 def test_there_are_only_so_many_sessions(plan: Plan, session: Session) -> None:
     """That is, windows in which something was sent: a start that nobody could be told of uses none."""
     last = Transmitting("g", attrs.evolve(session, number=40), 20, used=SESSIONS - 1)
     after = step(plan, step(plan, last, Expired(tally(ready=3)), session.end), Waiting(0, 3), session.end)
-    assert after == Settling("g", last.session, 20, used=SESSIONS - 1)
+    assert after == Settling("g", last.session, 20, used=SESSIONS - 1, looked=True)
     assert milestones(plan, after) == ()
     before = Transmitting("g", session, 20, used=SESSIONS - 2)
     after = step(plan, step(plan, before, Expired(tally(ready=3)), session.end), Waiting(0, 3), session.end)

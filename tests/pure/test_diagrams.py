@@ -156,6 +156,7 @@ def deployment_facts(plan: Plan, state: object, now: datetime) -> list[deploymen
         deployment.Cancel(),
         *map(deployment.FragmentsEnqueued, (1, plan.fragments, plan.fragments + 1)),
         *map(deployment.Waiting, (0, 1)),
+        deployment.Emptied(),
         deployment.Flushed(),
         deployment.Drained(),
         *map(deployment.Counted, tallies),

@@ -111,7 +111,9 @@ def test_a_plan_that_fills_its_window_is_sent_in_one_session(class_b: Plan, now:
 
 def test_the_last_session_is_settled_for_whatever_was_sent(plan: Plan, session: Session) -> None:
     state = AwaitingEnd("g", session, 20, used=SESSIONS - 1)
-    assert step(plan, state, Waiting(0, 3), session.end) == Settling("g", session, 20, used=SESSIONS - 1)
+    assert step(plan, state, Waiting(0, 3), session.end) == Settling(
+        "g", session, 20, used=SESSIONS - 1, looked=True
+    )
 
 
 def test_a_state_that_an_older_version_has_stored_goes_on(plan: Plan, session: Session) -> None:

@@ -63,7 +63,7 @@ class Queues:
     async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
         raise NotImplementedError
 
-    async def waiting(self, group: KnownGroup) -> int:
+    async def waiting(self, group: KnownGroup) -> frozenset[tuple[int, bytes]]:
         raise NotImplementedError
 
     async def flush(self, group: KnownGroup) -> None:

@@ -10,7 +10,7 @@ from trio.testing import MockClock
 
 from fuota.deployment.machine import BATCH
 from fuota.deployment.order import Order
-from fuota.deployment.plan import MulticastClass
+from fuota.deployment.plan import SESSIONS, MulticastClass
 from fuota.deployment.states import ArrangingSession, AwaitingEnd, Ended, Transmitting, Why
 from fuota.device.states import Complete, Listening, SettingUpSession
 from fuota.journal.memory import MemoryJournal
@@ -145,13 +145,14 @@ async def deploy(
     assert not around.world.chirpstack.groups
     assert sum(network.created.values()) == 1
     check_history(journal)
-    claimed = [each.state.sent for each in journal.history if isinstance(each.state, AwaitingEnd)]
+    windows = [each.state for each in journal.history if isinstance(each.state, AwaitingEnd)]
+    claimed = [state.sent for state in windows if not state.looked]
     return claimed, network.multicasts
 
 
-COMMITS = 28
+COMMITS = 29
 """Of a deployment to two devices in which nothing is lost; the first test says so."""
-MORE_COMMITS = 45
+MORE_COMMITS = 46
 """With three windows, for the network is slow."""
 
 
@@ -207,7 +208,7 @@ async def test_the_process_dies_where_the_network_is_slow(
 ) -> None:
     """What still waits in the queue when a window closes is sent again, whatever happens to the process."""
     claimed, _ = await deploy(MortalJournal(die_at, after=after), MulticastClass.C, SLOW)
-    assert 2 <= len(claimed) <= 4
+    assert 2 <= len(claimed) <= SESSIONS, "one more where nobody saw what left the queue in time"
     assert set(claimed) == {61}
 
 
