@@ -141,9 +141,9 @@ def instruction(plan: Plan, state: State) -> device.Instruction | None:
             return device.Arrange(session)
         case Transmitting(session=session) | AwaitingEnd(session=session):
             return device.Close(session)
-        case Settling(session=session):
+        case Settling(session=session, looked=looked):
             ask = plan.status_request is not StatusRequest.NO_REQUEST
-            return device.Verify(session) if ask else device.Release()
+            return device.Verify(session, looked) if ask else device.Release()
         case Abandoning(_, detail):
             return device.Abandon(detail)
         case (

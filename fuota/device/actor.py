@@ -28,6 +28,7 @@ from fuota.device.messages import (
     Message,
     Refused,
     Unattended,
+    Verify,
 )
 from fuota.device.outside import Outside
 from fuota.device.outstanding import Outstanding
@@ -66,6 +67,8 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         self.unwritten: tuple[Ask, ...] = ()
         """The same for as long as it has no row."""
         self.hearing = Hearing(assignment)
+        self.last = False
+        """Whether no fragments follow in another session, as far as the deployment has said."""
         self.outstanding = Outstanding()
         self.since = math.inf
         """When the network has taken the request, by Trio's clock."""
@@ -81,6 +84,9 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
             case Heard(uplink, done):
                 await self.hear(uplink)
                 done()
+            case Verify(last=last):
+                self.last = last
+                await self.advance(message)
             case HandedOver():
                 await self.handed_over(message)
             case Expired() | Unattended() if message is not self.alarm:
@@ -106,7 +112,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         said = self.hearing.read(uplink)
         for command in said.commands:
             asked, row = self.rows_of_requests(), self.row(said.package, command)
-            advanced = await self.advance(Answered(command, uplink.received_at), *asked, row)
+            advanced = await self.advance(Answered(command, uplink.received_at, self.last), *asked, row)
             if not advanced and not said.repeated:
                 if any(answers(command, ask.command) for ask in self.unwritten):
                     self.unwritten = ()
@@ -227,14 +233,14 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
                 self.wake_at(at, Expired())
 
     def ask(self, ask: Ask) -> None:
-        self.asking = self.unwritten = (ask,)
-        self.call(self.outside.ask, ask)
+        """When a session has begun nobody is asked: its deployment says what comes next."""
+        if ask.useful_until is None or self.clock.now() < ask.useful_until:
+            self.asking = self.unwritten = (ask,)
+            self.call(self.outside.ask, ask)
 
     def ask_again(self, ask: Ask) -> None:
-        """The same attempt once more, for it is not the device that was away. When a session has begun, its
-        deployment says what comes next."""
-        if ask.useful_until is None or self.clock.now() < ask.useful_until:
-            self.ask(attrs.evolve(ask, again=True))
+        """The same attempt once more, for it is not the device that was away."""
+        self.ask(attrs.evolve(ask, again=True))
 
     async def join(self, group_id: str) -> Joined | Refused:
         try:

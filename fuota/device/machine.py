@@ -131,9 +131,9 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case Listening(session), Verify(): return AskingStatus(session, 1, now + status_patience(plan, 1))
         case (Listening() | AskingStatus() | StillListening()), Release(): return Released()
 
-        case (AskingStatus() | StillListening()), Answered(FragSessionStatusAns() as answer, at) \
+        case (AskingStatus() | StillListening()), Answered(FragSessionStatusAns() as answer, at, last) \
                 if answer.frag_index == plan.frag_index and at >= state.session.start:
-            return status_answered(plan, state, answer, at, now)
+            return status_answered(plan, state, answer, at, last, now)
         case AskingStatus(session, attempt, otherwise=otherwise), Expired() | Dropped() if attempt < plan.unicast_attempts:
             return AskingStatus(session, attempt + 1, now + status_patience(plan, attempt + 1), otherwise=otherwise)
         case AskingStatus(session, attempt, deadline, _, otherwise), Dropped(reason=why):

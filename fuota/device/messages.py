@@ -35,9 +35,10 @@ class Close:
 
 @attrs.frozen
 class Verify:
-    """The fragments are sent: ask what has been received."""
+    """The fragments are sent: ask what has been received. `last`: no others follow in another session."""
 
     session: Session
+    last: bool = True
 
 
 @attrs.frozen
@@ -73,10 +74,12 @@ class Refused:
 
 @attrs.frozen
 class Answered:
-    """The device has sent a command of package TS004 or TS005."""
+    """The device has sent a command of package TS004 or TS005. `last`: when it was known that no fragments
+    follow in another session."""
 
     command: Command
     received_at: datetime
+    last: bool = True
 
 
 @attrs.frozen

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from fuota.deployment.plan import SESSIONS, Plan, StatusRequest
+from fuota.deployment.plan import SESSIONS, Plan
 from fuota.deployment.states import Session
 from fuota.device.states import AskingStatus, Complete, Failed, Reason, State, StillListening, Unconfirmed
 from fuota.lorawan.fragmentation import FragSessionStatusAns
@@ -17,23 +17,12 @@ def status_patience(plan: Plan, attempt: int) -> timedelta:
     return plan.unicast_timeout if attempt < plan.unicast_attempts else max(plan.unicast_timeout, delay)
 
 
-LOOKING = timedelta(seconds=30)
-"""In which the deployment has seen what waits in its group's queue when a window has closed."""
-
-
 def ask_later(plan: Plan, session: Session, now: datetime, otherwise: Unconfirmed | None) -> State:
     """Half as long again as the window has been open: a few questions, however long it is."""
-    if now >= session.end:
-        return StillListening(session, session.end + LOOKING, otherwise)
+    if now >= session.end:  # there may be another
+        return StillListening(session, now + plan.unicast_timeout, otherwise)
     pause = max(plan.unicast_timeout, (now - session.start) / 2)
     return StillListening(session, min(now + pause, session.end), otherwise)
-
-
-def _may_go_on(plan: Plan, session: Session, now: datetime) -> bool:
-    """Whether fragments may come yet: in this window, or in another if the deployment, which has not waited
-    for the end before it asked, sees that not all has left its queue."""
-    asks_early = plan.status_request is StatusRequest.AFTER_FRAGMENT_ENQUEUE
-    return now < session.end + (LOOKING if asks_early else timedelta(0))
 
 
 def status_answered(
@@ -41,9 +30,13 @@ def status_answered(
     state: AskingStatus | StillListening,
     answer: FragSessionStatusAns,
     received_at: datetime,
+    last: bool,
     now: datetime,
 ) -> State:
-    """MissingFrag alone decides nothing: device stacks disagree on it (TS004 section 5.2)."""
+    """MissingFrag alone decides nothing: device stacks disagree on it (TS004 section 5.2).
+
+    `last`: the deployment has looked at its group's queue, and there is no other window.
+    """
     # what is absent (TS004-2.0.0: the session does not exist) has not been received
     received, missing = nb_frag_received(plan, answer.nb_frag_received or 0), answer.missing_frag or 0
     enough, memory = received >= plan.nb_frag, not answer.not_enough_matrix_memory
@@ -53,7 +46,7 @@ def status_answered(
     told = Unconfirmed(received, missing) if enough else known
     if isinstance(state, StillListening):
         return StillListening(state.session, state.deadline, told)
-    if _may_go_on(plan, state.session, now):
+    if now < state.session.end or not last:
         return ask_later(plan, state.session, now, told)
     if received_at < state.session.end:  # it was on its way for long, and says nothing about the end
         if state.attempt < plan.unicast_attempts:
