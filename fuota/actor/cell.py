@@ -100,6 +100,8 @@ class Cell(Generic[M]):
         crash: ExceptionGroup | None = None
         try:
             await self._incarnation()
+        except* trio.Cancelled:
+            pass  # the task ends: a supervisor of a hundred thousand need not gather this from each of them
         except* Superseded:
             self._ending = True
         except* Exception as group:

@@ -1,5 +1,6 @@
 """What docs/guarantees.md says about how actors end."""
 
+import gc
 from collections.abc import Callable
 
 import pytest
@@ -181,3 +182,23 @@ async def test_a_block_that_raises_cancels_the_actors_which_still_clean_up(autoj
             raise Boom
     assert trio.current_time() - begun == 3
     assert log == ["started", "stopped"]
+
+
+async def test_a_parent_does_not_gather_what_has_cancelled_its_children(autojump_clock: MockClock) -> None:
+    gathered: list[int] = []
+
+    async def at_start(me: Me[Message]) -> None:
+        for number in range(100):
+            me.spawn(str(number), Probe)
+
+    async def at_stop() -> None:
+        gc.collect()
+        gathered.append(sum(type(each) is trio.Cancelled for each in gc.get_objects()))
+
+    with trio.CancelScope() as scope:
+        async with tree() as running:
+            running.spawn("parent", lambda: Probe(at_start=at_start, at_stop=at_stop))
+            await wait_all_tasks_blocked()
+            scope.cancel()
+            await trio.sleep_forever()
+    assert gathered[0] < 10
