@@ -49,9 +49,10 @@ def serve(path: Path | None) -> None:
     try:
         settings = load(path)
         log.set_up(settings.general)
+        from fuota.ending import leave
         from fuota.server import run
 
-        sys.exit(run(settings))
+        leave(run(settings))
     except ConfigError as error:
         raise Mistake(str(error)) from error
 

@@ -16,6 +16,11 @@ def set_up() -> None:
     gc.set_threshold(*THRESHOLDS)
 
 
+def rest() -> None:
+    """Look at nothing any more: the process ends, and all that there is becomes garbage at once."""
+    gc.disable()
+
+
 async def sweep() -> None:
     """Look at what is young before that is much.
 
