@@ -6,9 +6,12 @@
 A line begins with the number of its key; without one it is number 1. The first key seals, all of them open.
 """
 
+import fcntl
 import os
+import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fuota.journal.sealing import MASTER_KEY_SIZE, BadMasterKey, Keyring
@@ -19,6 +22,7 @@ def load_or_create(path: Path) -> dict[int, bytes]:
 
     Raises `BadMasterKey`.
     """
+    _remove_drafts(path)
     try:
         if not path.exists():
             _write(path, {1: new_key()}, over=False)
@@ -36,6 +40,7 @@ def load_or_create(path: Path) -> dict[int, bytes]:
 
 def save(path: Path, keys: Mapping[int, bytes]) -> None:
     """Put these keys in the place of those in the file: whole, or not at all. Raises `BadMasterKey`."""
+    _remove_drafts(path)
     try:
         _write(path, keys, over=True)
     except OSError as error:
@@ -76,23 +81,48 @@ def _write(path: Path, keys: Mapping[int, bytes], *, over: bool) -> None:
     """Not `over` a file that another process has written meanwhile."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            file.writelines(f"{number} {key.hex()}\n" for number, key in keys.items())
-            file.flush()
-            os.fsync(file.fileno())
-        if over:
-            draft.replace(path)
-        else:
-            try:
-                os.link(draft, path)
-            except FileExistsError:
-                return
-        folder = os.open(path.parent, os.O_RDONLY)
+    with _locked(path.parent, fcntl.LOCK_SH) as folder:
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
+            with os.fdopen(descriptor, "w") as file:
+                file.writelines(f"{number} {key.hex()}\n" for number, key in keys.items())
+                file.flush()
+                os.fsync(file.fileno())
+            if over:
+                draft.replace(path)
+            else:
+                try:
+                    os.link(draft, path)
+                except FileExistsError:
+                    return
             os.fsync(folder)
         finally:
-            os.close(folder)
+            draft.unlink(missing_ok=True)
+
+
+def _remove_drafts(path: Path) -> None:
+    """Those of processes that were killed while they wrote: there are keys in them.
+
+    Whoever writes has the folder locked until its draft is gone, and such a lock ends with its process: when
+    nobody has one, nobody will miss a draft.
+    """
+    with suppress(OSError), _locked(path.parent, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        for file in path.parent.iterdir():
+            if re.fullmatch(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}", file.name):
+                file.unlink()
+
+
+@contextmanager
+def _locked(folder: Path, how: int) -> Iterator[int]:
+    """The folder's descriptor. To share it needs no lock where there are none, as on some networks' disks;
+    to have it alone does. Raises `OSError`."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, how)
+        except OSError:
+            if how != fcntl.LOCK_SH:
+                raise
+        yield descriptor
     finally:
-        draft.unlink(missing_ok=True)
+        os.close(descriptor)

@@ -1,5 +1,8 @@
 """Keys at rest, and the file of the master key."""
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from uuid import UUID
 
@@ -127,6 +130,61 @@ def test_the_first_key_of_a_file_seals_and_all_of_them_open(tmp_path: Path) -> N
     sealed = keyring(old).seal(KEY, Kind.MC_KEY, DEPLOYMENT)
     assert keyring(both).open(sealed, Kind.MC_KEY, DEPLOYMENT) == KEY
     assert keyring(both).seal(KEY, Kind.MC_KEY, DEPLOYMENT)[0] == 2
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from fuota.journal import keyfile
+
+os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
+keyfile.save(Path(sys.argv[1]), {2: bytes(32), 1: bytes(32)})
+"""
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("saved", [True, False])
+def test_the_draft_of_who_was_killed_is_removed(tmp_path: Path, there: bool, saved: bool) -> None:
+    path = tmp_path / "master.key"
+    if there:
+        load_or_create(path)
+    (tmp_path / ".master.key.kept").touch()
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.glob(".master.key.*"))) == 2
+    if saved:
+        save(path, {3: bytes(32)})
+    else:
+        load_or_create(path)
+    assert {file.name for file in tmp_path.iterdir()} == {"master.key", ".master.key.kept"}
+
+
+def test_the_draft_of_who_is_writing_is_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "master.key"
+    load_or_create(path)
+    drafts: list[int] = []
+
+    def at_the_same_time(descriptor: int) -> None:
+        monkeypatch.undo()
+        load_or_create(path)
+        save(path, {3: bytes(32)})
+        drafts.append(len(list(tmp_path.glob(".master.key.*"))))
+
+    monkeypatch.setattr("os.fsync", at_the_same_time)
+    save(path, {2: bytes(32)})
+    assert drafts == [1]
+    assert load_or_create(path) == {2: bytes(32)}
+
+
+def test_a_key_in_a_folder_that_is_for_reading_alone_can_be_used(tmp_path: Path) -> None:
+    path = tmp_path / "master.key"
+    keys = load_or_create(path)
+    (tmp_path / ".master.key.00000000").touch()
+    tmp_path.chmod(0o500)
+    try:
+        assert load_or_create(path) == keys
+    finally:
+        tmp_path.chmod(0o700)
 
 
 def test_after_the_last_number_comes_the_first() -> None:
