@@ -38,7 +38,6 @@ from fuota.journal.postgres_connections import (
     open_connections,
     pauses,
 )
-from fuota.journal.postgres_creation import WITHIN as CREATION_WITHIN
 from fuota.journal.postgres_creation import Creation, is_conflict
 from fuota.journal.postgres_dsn import conninfo
 from fuota.journal.postgres_ownership import Claimant
@@ -178,7 +177,7 @@ class PostgresJournal:
     async def _create(self, creation: Creation) -> None:
         while True:
             try:
-                return await self._connections.persist(creation.write, within=CREATION_WITHIN, writing=True)
+                return await self._connections.persist(creation.write, within=creation.within, writing=True)
             except REFUSALS as error:
                 if not is_conflict(error):
                     raise JournalError(f"PostgreSQL: {error}") from error

@@ -10,8 +10,11 @@ from fuota.journal.sealing import Keyring, Kind
 from fuota.journal.sql import queries
 from fuota.lorawan.eui import EUI64
 
-WITHIN = 60.0
-"""Seconds that the transaction may take."""
+WITHIN = 10.0
+"""Seconds that the transaction may take, as any other that writes."""
+FOR_EACH_DEVICE = 0.001
+FOR_EACH_OCTET = 1e-6
+"""More seconds: at least ten times what it takes on a disk of today."""
 
 LIVE_CLAIMS = ("deployment_device_mc_group", "deployment_device_frag_index")
 """The indexes that let a device be in one live deployment for each McGroupID and each FragIndex."""
@@ -30,6 +33,11 @@ class Creation:
     def begun(self) -> bool:
         """A transaction was begun: if its outcome was never heard, it may have been committed."""
         return self._xid is not None
+
+    @property
+    def within(self) -> float:
+        """Seconds that it may take. Who has ordered little soon hears that the database hangs."""
+        return WITHIN + FOR_EACH_DEVICE * len(self._new.devices) + FOR_EACH_OCTET * len(self._new.firmware)
 
     def write(self, connection: Connection) -> None:
         """In a transaction of its own; once it was committed, again does nothing."""

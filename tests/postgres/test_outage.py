@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
 
+import attrs
 import psycopg
 import pytest
 import trio
@@ -13,10 +14,11 @@ from structlog.testing import capture_logs
 
 from fuota.device import states as device
 from fuota.health import Health
-from fuota.journal import postgres_connections
+from fuota.journal import postgres_connections, postgres_creation
 from fuota.journal.port import ActorId, LogRow, NewDeployment, Transition, Unavailable
 from fuota.journal.postgres import PostgresJournal
 from fuota.journal.postgres_connections import open_connections
+from fuota.journal.postgres_creation import Creation
 from fuota.journal.postgres_dsn import BadDsn
 from fuota.journal.postgres_session import Session
 from fuota.journal.sealing import Keyring
@@ -227,6 +229,26 @@ async def test_a_database_that_hangs_is_cut_off(line: Any, health: Health) -> No
         line.frozen = False
         await line.cut()
         await connections.persist(lambda connection: connection.execute("select 1"), within=5)
+
+
+async def test_an_order_is_refused_in_time_though_the_database_hangs(
+    journal: PostgresJournal, line: Any, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await journal.create(order(1))
+    monkeypatch.setattr(postgres_creation, "WITHIN", 0.1)
+    line.frozen = True
+    with trio.fail_after(10), pytest.raises(Unavailable):
+        await journal.create(order(2))
+    line.frozen = False
+    await line.cut()
+
+
+def test_an_order_may_take_as_long_as_it_is_large(order: Order, keyring: Keyring) -> None:
+    small = order(1)
+    many = attrs.evolve(small, devices=[*small.devices] * 100_000)
+    large = attrs.evolve(small, firmware=bytes(10_000_000))
+    within = [Creation(new, keyring, 1).within for new in (small, many, large)]
+    assert within == [pytest.approx(seconds, abs=0.1) for seconds in (10, 110, 20)]
 
 
 async def test_a_session_needs_no_file_descriptor_that_it_has_not(
