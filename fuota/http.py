@@ -16,10 +16,8 @@ from hypercorn.typing import ASGIFramework
 
 from fuota.config import Bind
 from fuota.http_connection import Connection
-from fuota.places import Places
+from fuota.places import CONNECTIONS, Places, room
 
-CONNECTIONS = 500
-"""Open at a time, so that the process does not run out of file descriptors."""
 GRACE = 3.0
 """Seconds for requests under way when the server stops."""
 
@@ -35,7 +33,7 @@ async def serve(
     """
     config = _configuration()
     context = WorkerContext(max_requests=None)
-    places = Places("http", CONNECTIONS)
+    places = Places("http", room(CONNECTIONS))
 
     async def connect(stream: trio.SocketStream) -> None:
         async with stream:

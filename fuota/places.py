@@ -4,6 +4,7 @@ A server has a number of places. When all are taken, a newcomer gets that of who
 everybody is being served, and no address has more than its share, the newcomer is the one to go.
 """
 
+import resource
 from collections import Counter
 from collections.abc import Callable
 from enum import IntEnum
@@ -13,6 +14,14 @@ import attrs
 import structlog
 
 log = structlog.get_logger(__name__)
+
+CONNECTIONS = 500
+"""Of one server, open at a time, if the process may open files enough."""
+SERVERS = 3
+OTHER_FILES = 100
+"""That the process needs for its database and ChirpStack, and for connections that come or go."""
+FEWEST = 4
+"""Connections of a server, however few files may be open."""
 
 
 class Standing(IntEnum):
@@ -81,6 +90,14 @@ class Places:
         self.leave(least)
         least.hang_up()
         return True
+
+
+def room(most: int = CONNECTIONS) -> int:
+    """How many connections a server may have at a time, so that the process can open what files it needs."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return most
+    return min(most, max(FEWEST, (files - OTHER_FILES) // SERVERS))
 
 
 def share_of(host: str) -> str:

@@ -42,6 +42,7 @@ from fuota.integration.endpoint import endpoint
 from fuota.journal.port import JournalError
 from fuota.journal.retry import keep_trying_keys, try_keys
 from fuota.network.port import Network
+from fuota.places import CONNECTIONS, room
 from fuota.postgresql import EmbeddedPostgresqlError
 from fuota.rpc.health import HealthService
 from fuota.rpc.reflection import with_reflection
@@ -108,6 +109,13 @@ def allow_files() -> None:
     most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if room() < CONNECTIONS:
+        log.warning(
+            "few files may be open at a time, and so few connections: raise the hard limit (ulimit -Hn)",
+            limit=hard,
+            enough=FILES,
+            connections=room(),
+        )
 
 
 async def _main(settings: Settings) -> None:

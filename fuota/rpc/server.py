@@ -19,7 +19,7 @@ from grpclib.server import Handler, Server, Stream
 
 from fuota.bridge import in_asyncio
 from fuota.config import Bind
-from fuota.places import Place, Places
+from fuota.places import CONNECTIONS, Place, Places, room
 from fuota.rpc.connection import Connection, lenient
 from fuota.rpc.door import Door
 from fuota.rpc.memory import Memory
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 Answer: TypeAlias = Callable[[Exception], GRPCError | None]
 """What an error means to a client; None if it is none of its business: that is a bug, logged and UNKNOWN."""
 
-CONNECTIONS = 500
-"""Open at a time, so that the process does not run out of file descriptors."""
 AT_ONCE = 16
 """Newcomers that are let in before those who are there have their turn."""
 GRACE = 4.0
@@ -85,7 +83,7 @@ class _Server(Server):
         self._answer = answer
         self._connections: set[Connection] = set()
         self._handshakes: set[asyncio.Transport] = set()
-        self._places = Places("gRPC", CONNECTIONS)
+        self._places = Places("gRPC", room(CONNECTIONS))
         self._memory = Memory(MESSAGES)
         self._ending: set[asyncio.Task[Any]] = set()
         """The calls that end by themselves: the unary ones."""
