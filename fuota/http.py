@@ -7,8 +7,8 @@ connection is one of `http_connection.py`, and who stays connected is decided he
 import logging
 import os
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 
+import attrs
 import trio
 from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
@@ -35,24 +35,47 @@ async def serve(
     context = WorkerContext(max_requests=None)
     places = Places("http", room(CONNECTIONS))
 
-    async def connect(stream: trio.SocketStream) -> None:
-        async with stream:
-            with suppress(OSError):  # the peer has gone already
-                await Connection(app, config, context, stream).serve_at(places)
+    def connected(stream: trio.SocketStream) -> Connection:
+        return Connection(app, config, context, stream)
 
     listeners = await _listen(bind)
+    doors = [_Door(listener, connected, places) for listener in listeners]
     try:
         async with trio.open_nursery() as nursery:
             connections = await nursery.start(_shielded_nursery, context.terminated.wait)
             try:
                 task_status.started(_address(listeners[0]))
-                await trio.serve_listeners(connect, listeners, handler_nursery=connections)
+                await trio.serve_listeners(Connection.serve, doors, handler_nursery=connections)
             finally:
                 connections.cancel_scope.deadline = trio.current_time() + GRACE
                 await context.terminated.set()
     finally:
         for listener in listeners:
             listener.socket.close()
+
+
+@attrs.frozen(eq=False)
+class _Door(trio.abc.Listener[Connection]):
+    """Lets in whom there is a place for. The others wait in the kernel's queue, where they cost nothing."""
+
+    listener: trio.SocketListener
+    connected: Callable[[trio.SocketStream], Connection]
+    places: Places
+
+    async def accept(self) -> Connection:
+        while True:
+            connection = self.connected(await self.listener.accept())
+            try:
+                await connection.come_in(self.places)
+            except BaseException as error:
+                connection.stream.socket.close()
+                if not isinstance(error, OSError):  # that is a peer which has gone already
+                    raise
+            else:
+                return connection
+
+    async def aclose(self) -> None:
+        await self.listener.aclose()
 
 
 async def _shielded_nursery(

@@ -38,8 +38,8 @@ ANSWERING = 12.0
 """Seconds for what is still to be answered to a peer that sends no more, or lets nothing more be sent."""
 
 
-class Connection(TCPServer):
-    """One connection; `serve_at` serves it to its end and raises nothing that its peer has made go wrong."""
+class Connection(TCPServer, trio.abc.AsyncResource):
+    """One connection; `serve` serves it to its end and raises nothing that its peer has made go wrong."""
 
     protocol: "_Http1"  # type: ignore[assignment]  # without its wrapper, which would take up HTTP/2
     _place: Place
@@ -54,14 +54,20 @@ class Connection(TCPServer):
         self._read = trio.Event()
         self._life = trio.CancelScope()
 
-    async def serve_at(self, places: Places) -> None:
-        """Serve, if there is a place among these. Raises OSError if the peer has gone already."""
+    async def come_in(self, places: Places) -> None:
+        """Wait for a place among these. Raises OSError if the peer has gone already."""
         socket = self.stream.socket
-        peer, here = socket.getpeername(), socket.getsockname()
-        place = places.take(peer[0], self._life.cancel)
-        if place is None:
-            return
-        self._place, self._places = place, places
+        self._peer, self._here = socket.getpeername(), socket.getsockname()
+        self._place = await places.wait_and_take(self._peer[0], self._life.cancel)
+        self._places = places
+
+    async def aclose(self) -> None:
+        self._places.leave(self._place)
+        await self.stream.aclose()
+
+    async def serve(self) -> None:
+        """Serve at the place that it has, and leave it."""
+        family = self.stream.socket.family
         try:
             with self._life:
                 async with TaskGroup() as tasks:
@@ -73,8 +79,8 @@ class Connection(TCPServer):
                         tasks,
                         ConnectionState(self.state),
                         False,
-                        parse_socket_addr(socket.family, peer),
-                        parse_socket_addr(socket.family, here),
+                        parse_socket_addr(family, self._peer),
+                        parse_socket_addr(family, self._here),
                         self.protocol_send,
                     )
                     await self.idle_task.restart(tasks, self._idle_timeout)
@@ -85,7 +91,7 @@ class Connection(TCPServer):
             log.warning("connection failed", error=repr(errors.exceptions[0]))
             log.debug("connection failed", exc_info=errors)
         finally:
-            places.leave(place)
+            self._places.leave(self._place)
             await self._close()
 
     async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
@@ -148,6 +154,8 @@ class Connection(TCPServer):
             await self._initiate_server_close()
 
     async def _close(self) -> None:
+        if self._life.cancel_called:  # there is no answer that could be lost, and another needs the file
+            return await trio.aclose_forcefully(self.stream)
         with (
             suppress(trio.BrokenResourceError, trio.ClosedResourceError),
             trio.move_on_after(LINGERING, shield=True),
@@ -157,6 +165,7 @@ class Connection(TCPServer):
             await self._read_away()
         self._reading.cancel()  # it may hold the next request, which h11 will not let pass any more
         await self.stream.aclose()
+        return None
 
     async def _read_away(self) -> None:
         """Data left unread when a socket is closed makes the kernel reset it, and the answer is lost."""

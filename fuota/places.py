@@ -1,9 +1,10 @@
 """Who stays connected when there is no more room: no stranger keeps out those who have something to ask.
 
-A server has a number of places. When all are taken, a newcomer gets that of whoever needs it least; only if
-everybody is being served, and no address has more than its share, the newcomer is the one to go.
+A server has a number of places. When all are taken, a newcomer gets that of whoever needs it least. If
+everybody is being served, and no address has more than its share, the newcomer waits, or is the one to go.
 """
 
+import math
 import resource
 from collections import Counter
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from ipaddress import IPv6Address, ip_address
 
 import attrs
 import structlog
+import trio
 
 log = structlog.get_logger(__name__)
 
@@ -22,6 +24,9 @@ OTHER_FILES = 100
 """That the process needs for its database and ChirpStack, and for connections that come or go."""
 FEWEST = 4
 """Connections of a server, however few files may be open."""
+YOUTH = 1.0
+"""Seconds that a newcomer to `CONNECTIONS` places has to ask, before another of its address gets its own. To
+fewer it has fewer, so that a crowd which asks nothing is through as soon, but a tenth at least."""
 
 
 class Standing(IntEnum):
@@ -45,6 +50,8 @@ class Place:
     standing: Standing = Standing.STRANGER
     since: int = 0
     """When it came to this standing: what is less was earlier."""
+    young_until: float = -math.inf
+    """Trio's time."""
 
 
 @attrs.define(eq=False)
@@ -56,6 +63,26 @@ class Places:
     room: int
     _taken: dict[Place, None] = attrs.field(factory=dict, init=False)
     _moves: int = attrs.field(default=0, init=False)
+    _waiting: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False)
+
+    async def wait_and_take(self, host: str, hang_up: Callable[[], None]) -> Place:
+        """As `take`, in Trio, but wait until there is a place that nobody needs.
+
+        Many who come at once from one address have been connected by the kernel, and may have asked already,
+        before the first of them is looked at: none of them goes for another as long as it is young.
+        """
+        share = share_of(host)
+        while len(self._taken) >= self.room:
+            goes = self._who_goes(share)
+            pause = math.inf if goes is None else goes.young_until - trio.current_time()
+            if goes is not None and (pause <= 0 or goes.share != share or goes.standing > Standing.STRANGER):
+                break
+            with trio.move_on_after(pause):
+                await self._waiting.park()
+        place = self.take(host, hang_up)
+        assert place is not None
+        place.young_until = trio.current_time() + YOUTH * max(0.1, self.room / CONNECTIONS)
+        return place
 
     def take(self, host: str, hang_up: Callable[[], None]) -> Place | None:
         """A place for a connection from this address; None if there is none.
@@ -74,22 +101,28 @@ class Places:
     def move(self, place: Place, standing: Standing) -> None:
         self._moves += 1
         place.standing, place.since = standing, self._moves
+        self._waiting.unpark_all()
 
     def leave(self, place: Place) -> None:
         self._taken.pop(place, None)
+        self._waiting.unpark_all()
 
     def _make_room(self, share: str) -> bool:
+        goes = self._who_goes(share)
+        if goes is None:
+            return False
+        log.warning("too many connections", server=self.name, limit=self.room, ended=goes.share)
+        self.leave(goes)
+        goes.hang_up()
+        return True
+
+    def _who_goes(self, share: str) -> Place | None:
         """Of the address with the most connections, the one that is served least, and so for the longest."""
         crowd = Counter(place.share for place in self._taken)
         most = max(crowd.values())
         there = [place for place in self._taken if crowd[place.share] == most]
         least = min(there, key=lambda place: (place.standing, place.since))
-        if least.standing is Standing.SERVED and most <= crowd[share] + 1:
-            return False
-        log.warning("too many connections", server=self.name, limit=self.room, ended=least.share)
-        self.leave(least)
-        least.hang_up()
-        return True
+        return None if least.standing is Standing.SERVED and most <= crowd[share] + 1 else least
 
 
 def room(most: int = CONNECTIONS) -> int:

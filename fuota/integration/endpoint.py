@@ -18,6 +18,8 @@ from fuota.clock import Clock
 from fuota.dispatcher import Message, Outcome, Route
 from fuota.integration.event import Generation, Malformed
 from fuota.lorawan import clocksync, firmware, fragmentation, multicast
+from fuota.places import room
+from fuota.uplink import Uplink
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +32,11 @@ LARGE = 1 << 14
 """Octets; an event is seldom half as long."""
 LARGE_AT_ONCE = 32
 """Bodies longer than that, or of a length that is not told, which are in memory at a time."""
+
+PATIENT = 0.4
+"""Of the connections: those that wait for long until their uplinks are safe. Others may wait for theirs."""
+IMPATIENT = 1.0
+"""Seconds that one on top of those waits for that: it is kept all the same."""
 
 Marshaler = Literal["protobuf", "json"]
 ANSWERS = {
@@ -52,6 +59,7 @@ def endpoint(
     app.config.update(MAX_CONTENT_LENGTH=MAX_BODY, BODY_TIMEOUT=BODY_TIMEOUT)
     app.url_map.merge_slashes = False
     large = trio.CapacityLimiter(LARGE_AT_ONCE)
+    waiting, patient = 0, PATIENT * room()
 
     @app.route("/", defaults={"path": ""}, methods=["POST"], provide_automatic_options=False)
     @app.route("/<path:path>", methods=["POST"], provide_automatic_options=False)
@@ -88,14 +96,31 @@ def endpoint(
         uplink = read(body, clock.now())
         if uplink.f_port not in PORTS:
             return said(200, "not of interest")
+        told = log.bind(dev_eui=str(uplink.dev_eui), f_cnt=uplink.f_cnt)
         try:
-            outcome: Outcome = await dispatcher.ask(
-                lambda reply: Route(uplink, reply), within=generation.WITHIN
-            )
-        except (Crashed, Stopped, TooLate) as error:
-            log.warning("uplink lost", dev_eui=str(uplink.dev_eui), f_cnt=uplink.f_cnt, reason=repr(error))
-            return said(503, "not taken in time")
+            outcome = await settled(uplink)
+        except TooLate:
+            told.warning("uplink kept, but not safe yet")
+            return said(503, "kept, but not safe yet")
+        except (Crashed, Stopped) as error:
+            told.warning("uplink lost", reason=repr(error))
+            return said(503, "not taken")
+        if outcome is Outcome.BUSY:
+            told.warning("uplink lost", reason="too many wait already")
         return said(*ANSWERS[outcome])
+
+    async def settled(uplink: Uplink) -> Outcome:
+        """What becomes of it. Raises `TooLate` while the devices have it in hand.
+
+        The more wait already, the sooner: who comes then may have waited long to be connected.
+        """
+        nonlocal waiting
+        within = max(IMPATIENT, generation.WITHIN * (1 - waiting / patient))
+        waiting += 1
+        try:
+            return await dispatcher.ask(lambda reply: Route(uplink, reply), within=within)
+        finally:
+            waiting -= 1
 
     @app.errorhandler(HTTPException)
     async def refused(error: HTTPException) -> Response:

@@ -18,9 +18,10 @@ from fuota.clock import TrioClock
 from fuota.dispatcher import Outcome, Route
 from fuota.generated.chirpstack3.integration_pb2 import UplinkEvent
 from fuota.integration import chirpstack3
-from fuota.integration.endpoint import MAX_BODY, Marshaler, endpoint
+from fuota.integration.endpoint import IMPATIENT, MAX_BODY, PATIENT, Marshaler, endpoint
 from fuota.lorawan import gpstime
 from fuota.lorawan.eui import EUI64
+from fuota.places import CONNECTIONS
 from fuota.uplink import Uplink
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -268,8 +269,31 @@ async def test_busy(autojump_clock: object) -> None:
 async def test_not_in_time(autojump_clock: object) -> None:
     async with opened(lambda route: None) as post:
         before = trio.current_time()
-        assert await post(event().SerializeToString()) == (503, "not taken in time")
+        assert await post(event().SerializeToString()) == (503, "kept, but not safe yet")
         assert trio.current_time() - before == pytest.approx(chirpstack3.WITHIN)
+
+
+async def test_the_more_uplinks_wait_the_sooner_the_next_is_answered(autojump_clock: object) -> None:
+    """It is kept all the same, and its connection is free for another."""
+    took: list[float] = []
+    body = event().SerializeToString()
+    short = PROTOBUF | {"Content-Length": str(len(body))}
+    async with opened(lambda route: None) as post:
+
+        async def wait() -> None:
+            before = trio.current_time()
+            assert await post(body, short) == (503, "kept, but not safe yet")
+            took.append(trio.current_time() - before)
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(CONNECTIONS):
+                nursery.start_soon(wait)
+        assert len(post.uplinks) == CONNECTIONS
+    half = int(CONNECTIONS * PATIENT / 2)
+    assert min(took) == pytest.approx(IMPATIENT)
+    assert max(took) == pytest.approx(chirpstack3.WITHIN)
+    assert sorted(took)[-half] == pytest.approx(chirpstack3.WITHIN / 2, rel=0.1)
+    assert sum(each > IMPATIENT * 1.01 for each in took) < CONNECTIONS * PATIENT
 
 
 async def test_crashed(autojump_clock: object) -> None:
@@ -277,13 +301,13 @@ async def test_crashed(autojump_clock: object) -> None:
         raise ArithmeticError
 
     async with opened(crash) as post:
-        assert await post(event().SerializeToString()) == (503, "not taken in time")
+        assert await post(event().SerializeToString()) == (503, "not taken")
 
 
 async def test_stopped(autojump_clock: object) -> None:
     async with opened() as post:
         pass
-    assert await post(event().SerializeToString()) == (503, "not taken in time")
+    assert await post(event().SerializeToString()) == (503, "not taken")
 
 
 GPS = timedelta(seconds=gpstime.gps_seconds(NOW))
