@@ -95,12 +95,20 @@ class Connection(TCPServer, trio.abc.AsyncResource):
             await self._close()
 
     async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
-        """The application, as far as the peer has kept to the rules: it is served when all of it is here."""
+        """The application, as far as the peer has kept to the rules: it is served when all of it is here.
+
+        That is so although the peer has gone: an event may have waited for longer than ChirpStack does.
+        """
+        whole = False
 
         async def received() -> Any:
+            nonlocal whole
             message = await receive()
             if message["type"] == "http.request" and not message["more_body"]:
                 self._places.move(self._place, Standing.SERVED)
+                whole = True
+            elif whole:  # Quart would break off
+                await trio.sleep_forever()
             return message
 
         async def say(event: Any) -> None:

@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 
 import pytest
 import trio
+from quart import request
+from quart_trio import QuartTrio
 
 from fuota import http
 from fuota.config import Bind
@@ -99,3 +101,22 @@ async def post(bind: Bind, uplink: Uplink) -> int:
         await stream.send_all(head.encode() + body)
         answer = await stream.receive_some()
         return int(answer.split()[1])
+
+
+async def test_what_was_posted_counts_though_nobody_waits_for_the_answer(nursery: trio.Nursery) -> None:
+    heard = trio.Event()
+    app = QuartTrio(__name__)
+
+    @app.route("/", methods=["POST"])
+    async def take() -> str:
+        assert await request.get_data() == b"hi"
+        await trio.testing.wait_all_tasks_blocked(0.05)  # its peer has been found to have gone
+        heard.set()
+        return ""
+
+    bind = Bind.parse(await nursery.start(http.serve, app, Bind("127.0.0.1", 0)))
+    async with await trio.open_tcp_stream(bind.host, bind.port) as stream:
+        await stream.send_all(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nhi")
+    with trio.fail_after(5):
+        await heard.wait()
+    nursery.cancel_scope.cancel()
