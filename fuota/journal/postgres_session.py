@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Self
@@ -34,9 +35,7 @@ class Session:
     @asynccontextmanager
     async def open(cls, dsn: str) -> AsyncIterator[Self]:
         thread = trio.CapacityLimiter(1)  # of its own: it never waits behind other work
-        connection = await trio.to_thread.run_sync(
-            _connect, conninfo(dsn), abandon_on_cancel=True, limiter=thread
-        )
+        connection = await _Connecting(conninfo(dsn)).connect(thread)
         try:
             with _socket(connection) as connected:  # once: later there may be no file descriptor to be had
                 session = cls(connection, connected, thread)
@@ -84,8 +83,33 @@ def _socket(connection: Connection) -> socket.socket:
         raise Unavailable(f"PostgreSQL: {error}") from error
 
 
-def _connect(where: str) -> Connection:
-    try:
-        return psycopg.connect(where, autocommit=True)
-    except psycopg.Error as error:
-        raise Unavailable(f"PostgreSQL: {one_line(error)}") from error
+class _Connecting:
+    """A connection in the making, which is closed if nobody waits for it any more when it is made."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self._lock = threading.Lock()
+        self._wanted = True
+        self._made: Connection | None = None
+
+    async def connect(self, thread: trio.CapacityLimiter) -> Connection:
+        try:
+            return await trio.to_thread.run_sync(self._connect, abandon_on_cancel=True, limiter=thread)
+        except BaseException:
+            with self._lock:
+                self._wanted = False
+                if self._made is not None:
+                    self._made.close()
+            raise
+
+    def _connect(self) -> Connection:
+        try:
+            made = psycopg.connect(self._where, autocommit=True)
+        except psycopg.Error as error:
+            raise Unavailable(f"PostgreSQL: {one_line(error)}") from error
+        with self._lock:
+            if self._wanted:
+                self._made = made
+            else:
+                made.close()
+        return made

@@ -1,7 +1,5 @@
 """PostgreSQL goes away, hangs, and comes back."""
 
-import errno
-import os
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import Any
@@ -17,12 +15,10 @@ from fuota.health import Health
 from fuota.journal import postgres_connections, postgres_creation
 from fuota.journal.port import ActorId, LogRow, NewDeployment, Transition, Unavailable
 from fuota.journal.postgres import PostgresJournal
-from fuota.journal.postgres_connections import open_connections
 from fuota.journal.postgres_creation import Creation
 from fuota.journal.postgres_dsn import BadDsn
-from fuota.journal.postgres_session import Session
 from fuota.journal.sealing import Keyring
-from tests.postgres.clusters import closed_to_newcomers, only_read
+from tests.postgres.clusters import only_read
 
 Order = Callable[[int], NewDeployment]
 Log = Callable[[NewDeployment, int], LogRow]
@@ -195,42 +191,6 @@ async def test_what_the_operator_can_mend_is_waited_for(
     assert [each["event"] for each in said].count("recovered") == 1, "and it was ill all the time until then"
 
 
-async def test_connections_that_ended_while_idle_are_never_used(line: Any, health: Health) -> None:
-    async with open_connections(line.dsn, health=health, idle=3, most=3, patience=5) as connections:
-        async with trio.open_nursery() as nursery:
-            for _ in range(3):
-                nursery.start_soon(
-                    partial(connections.transact, lambda connection: connection.execute("select"), within=5)
-                )
-        await line.cut()
-        # Once, without another attempt.
-        await connections.transact(lambda connection: connection.execute("select"), within=5)
-
-
-async def test_why_no_connection_could_be_made_is_said(dsn: str, health: Health) -> None:
-    async with open_connections(dsn, health=health, idle=0, most=1, patience=PATIENCE) as connections:
-        with (
-            closed_to_newcomers(dsn),
-            pytest.raises(Unavailable, match="not currently accepting connections"),
-        ):
-            await connections.transact(lambda connection: connection.execute("select"), within=5)
-        assert "not currently accepting connections" in health.ailments()["postgresql"]
-        await connections.persist(lambda connection: connection.execute("select"), within=5)
-    assert health.ailments() == {}
-
-
-async def test_a_database_that_hangs_is_cut_off(line: Any, health: Health) -> None:
-    async with open_connections(line.dsn, health=health, idle=1, most=1, patience=5) as connections:
-        await connections.transact(lambda connection: connection.execute("select 1"), within=5)
-        line.frozen = True
-        with trio.fail_after(10), pytest.raises(Unavailable):
-            await connections.transact(lambda connection: connection.execute("select 1"), within=0.1)
-        assert health.ailments().keys() == {"postgresql"}
-        line.frozen = False
-        await line.cut()
-        await connections.persist(lambda connection: connection.execute("select 1"), within=5)
-
-
 async def test_an_order_is_refused_in_time_though_the_database_hangs(
     journal: PostgresJournal, line: Any, order: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,22 +209,6 @@ def test_an_order_may_take_as_long_as_it_is_large(order: Order, keyring: Keyring
     large = attrs.evolve(small, firmware=bytes(10_000_000))
     within = [Creation(new, keyring, 1).within for new in (small, many, large)]
     assert within == [pytest.approx(seconds, abs=0.1) for seconds in (10, 110, 20)]
-
-
-async def test_a_session_needs_no_file_descriptor_that_it_has_not(
-    dsn: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def none_left(_: int) -> int:
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-
-    async with Session.open(dsn) as session:
-        monkeypatch.setattr(os, "dup", none_left)
-        with trio.move_on_after(0.1) as patience:
-            await session.disturbed()
-        assert patience.cancelled_caught
-    with pytest.raises(Unavailable, match="open files"):
-        async with Session.open(dsn):
-            pass
 
 
 async def test_the_end_does_not_wait_for_a_database_that_hangs(
