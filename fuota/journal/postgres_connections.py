@@ -87,16 +87,15 @@ class Connections:
 
     async def persist(self, work: Work[T], *, within: float, writing: bool = False) -> T:
         """Like `transact`, tried again for `patience` seconds."""
-        with trio.move_on_after(self._patience) as patience:
+        unavailable = Unavailable("PostgreSQL: all connections are busy")
+        with trio.move_on_after(self._patience):
             for pause in pauses():
                 try:
                     return await self.transact(work, within=within, writing=writing)
                 except Unavailable as error:
                     unavailable = error
-                if trio.current_time() + pause > patience.deadline:
-                    raise unavailable
                 await trio.sleep(pause)
-        raise Unavailable("PostgreSQL: all connections are busy")
+        raise unavailable
 
     async def cut_what_hangs(self) -> None:
         """Also while all is cancelled: transactions under way are waited for, and then not for so long."""

@@ -30,7 +30,7 @@ $$ begin raise exception 'no room' using errcode = '{}'; end $$;
 create trigger full_up before insert on transition execute function full_up();
 """
 
-PATIENCE = 0.3
+PATIENCE = 1.0
 
 
 @pytest.fixture
