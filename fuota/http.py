@@ -67,9 +67,9 @@ class _Door(trio.abc.Listener[Connection]):
             connection = self.connected(await self.listener.accept())
             try:
                 await connection.come_in(self.places)
-            except BaseException as error:
+            except BaseException as error:  # raised on, but for a peer that has gone already
                 connection.stream.socket.close()
-                if not isinstance(error, OSError):  # that is a peer which has gone already
+                if not isinstance(error, OSError):
                     raise
             else:
                 return connection

@@ -95,7 +95,7 @@ class _Connecting:
     async def connect(self, thread: trio.CapacityLimiter) -> Connection:
         try:
             return await trio.to_thread.run_sync(self._connect, abandon_on_cancel=True, limiter=thread)
-        except BaseException:
+        except BaseException:  # raised on: nobody waits for it any more
             with self._lock:
                 self._wanted = False
                 if self._made is not None:
