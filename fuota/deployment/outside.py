@@ -116,11 +116,10 @@ class Outside:
                 if not there:
                     return GroupLost(group_id, f"multicast group {group_id} does not exist any more")
             try:
-                queue = await persistently(partial(self._network.waiting, group), trouble=self._troubled)
+                queue = await self._queue(group)
             except GroupGone as error:
                 return GroupLost(group_id, str(error))
-            except Refused as error:
-                log.warning("what waits in a queue is not known", group=group.name, error=str(error))
+            if queue is None:
                 return Waiting(0)
             late = self._clock.now() - until
             if late < timedelta(0):
@@ -140,16 +139,20 @@ class Outside:
         group = self._known(group_id)
         while (remaining := (until - self._clock.now()).total_seconds()) > 0:
             try:
-                left = await persistently(partial(self._network.waiting, group), trouble=self._troubled)
+                if not await self._queue(group):
+                    break
             except GroupGone as error:
                 return GroupLost(group_id, str(error))
-            except Refused as error:
-                log.warning("what waits in a queue is not known", group=group.name, error=str(error))
-                break
-            if not left:
-                break
             await trio.sleep(min(DRAINING, remaining))
         return Drained()
+
+    async def _queue(self, group: KnownGroup) -> frozenset[tuple[int, bytes]] | None:
+        """What waits there; None if the network does not tell. Raises `GroupGone`."""
+        try:
+            return await persistently(partial(self._network.waiting, group), trouble=self._troubled)
+        except Refused as error:
+            log.warning("what waits in a queue is not known", group=group.name, error=str(error))
+            return None
 
     async def flush(self, group_id: str) -> Flushed:
         """So that what devices have not heard is not sent twice in the next window."""
