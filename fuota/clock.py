@@ -1,6 +1,11 @@
-"""UTC now, and sleeping until an instant of it: deadlines that survive a restart are instants, not spans."""
+"""UTC now, and sleeping until an instant of it: deadlines that survive a restart are instants, not spans.
+
+A process may be suspended, with its machine or alone, and a wall clock may be set forward: then there was a
+time in which nobody could hear or do anything. Who sleeps notices it, and tells before the sleeper goes on.
+"""
 
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -9,6 +14,12 @@ import trio
 
 LONGEST_NAP = 1.0
 """Seconds after which a wall clock that was set is noticed."""
+
+OVERSLEPT = 2.0
+"""Seconds by which one may wake up late because others are at work."""
+
+Overslept = Callable[[float], None]
+"""Is told for how many seconds nothing was attended to."""
 
 
 class Clock(Protocol):
@@ -25,6 +36,8 @@ class Clock(Protocol):
 class SystemClock:
     """The machine's wall clock, which may be set while we sleep."""
 
+    overslept: Overslept = lambda _: None
+
     def now(self) -> datetime:
         return datetime.now(UTC)
 
@@ -34,7 +47,17 @@ class SystemClock:
             left = (instant - self.now()).total_seconds()
             if left <= 0:
                 return
-            await trio.sleep(min(left, LONGEST_NAP))
+            await self._nap(min(left, LONGEST_NAP))
+
+    async def _nap(self, seconds: float) -> None:
+        """Trio's clock goes on while the process is suspended, and stands still while the machine is."""
+        lay_down, began = self.now(), trio.current_time()
+        try:
+            await trio.sleep(seconds)
+        finally:
+            slept = (self.now() - lay_down).total_seconds()
+            if (late := slept - min(seconds, trio.current_time() - began)) > OVERSLEPT:
+                self.overslept(late)
 
 
 @attrs.define
@@ -42,13 +65,17 @@ class TrioClock:
     """Trio's clock as UTC, `start` being the first look at it: virtual time under `MockClock`."""
 
     start: datetime
+    overslept: Overslept = lambda _: None
     _origin: float = attrs.field(default=math.nan, init=False)
 
     def now(self) -> datetime:
         return self.start + timedelta(seconds=trio.current_time() - self._zero())
 
     async def sleep_until(self, instant: datetime) -> None:
-        await trio.sleep_until(self._zero() + (instant - self.start).total_seconds())
+        alarm = max(self._zero() + (instant - self.start).total_seconds(), trio.current_time())
+        await trio.sleep_until(alarm)
+        if (late := trio.current_time() - alarm) > OVERSLEPT:
+            self.overslept(late)
 
     def _zero(self) -> float:
         if math.isnan(self._origin):

@@ -29,8 +29,13 @@ class Health:
             self._recovered = trio.current_time()
             log.info("recovered", part=part)
 
+    def absent(self, seconds: float) -> None:
+        """Nothing was attended to for so long, and that is over."""
+        log.warning("the process was suspended, or the clock set forward", seconds=round(seconds, 1))
+        self._recovered = trio.current_time()
+
     def ailed(self, since: float) -> bool:
-        """Whether anything has not worked at some time since then, by Trio's clock."""
+        """Whether anything has not worked at some time since then, by Trio's clock; or nothing has."""
         return bool(self._ailments) or self._recovered >= since
 
     def ailments(self) -> dict[str, str]:

@@ -149,7 +149,8 @@ async def _serve_and_tell(settings: Settings) -> None:
 
 async def serve(settings: Settings, *, task_status: trio.TaskStatus[Addresses]) -> None:
     """Serve until cancelled; then stop in order."""
-    health, clock, generation = Health(), SystemClock(), GENERATIONS[settings.generation]
+    health, generation = Health(), GENERATIONS[settings.generation]
+    clock = SystemClock(health.absent)
     async with AsyncExitStack() as stack:
         await check(
             settings.fuota_server.api.bind,

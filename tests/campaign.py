@@ -160,6 +160,7 @@ async def serving(
     `told`: whether the network says what became of a downlink.
     """
     network, clock = around.network, around.clock
+    clock.overslept = network.health.absent
     services = Services(around.journal, network, clock, Alarms(clock), Registry(), network.health)
     children: list[Child[Any]] = [
         Child(

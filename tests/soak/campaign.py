@@ -15,9 +15,9 @@ from fuota.deployment.plan import MulticastClass, StatusRequest
 from fuota.journal.port import Conflict, Fenced, Unavailable
 from fuota.simulation.device import Device
 from fuota.simulation.fleet import fleet
-from fuota.simulation.timeline import Timeline
 from tests.campaign import Server, Surroundings, order, serving, surroundings
 from tests.soak.air import Air, behaviour
+from tests.soak.clock import LeapingClock
 from tests.soak.faults import Faults
 from tests.soak.invariants import ENOUGH, Score, check_deployment, check_idle, check_memory
 from tests.soak.journal import FickleJournal
@@ -107,14 +107,14 @@ class Campaign:
         assert not index or refused.fragmentation_session_index == other.fragmentation_session_index
 
 
-def campaign(seed: int, deployments: int, devices: int, timeline: Timeline) -> Campaign:
+def campaign(seed: int, deployments: int, devices: int, clock: LeapingClock) -> Campaign:
     """So many deployments to so many devices each; some devices are in several."""
     random = Random(seed)
     air = Air.drawn(random)
     fleets = fleet(deployments * devices, seed=seed, behaviour=lambda _: behaviour(random))
     witness = Witness()
     journal = FickleJournal(witness.committed)
-    around = surroundings(fleets, radio=air.radio, journal=journal, timeline=timeline)
+    around = surroundings(fleets, radio=air.radio, journal=journal, timeline=clock)
     around.random = Random(f"{seed} keys")
     around.network = network = WitnessedNetwork(around.world, permit=journal.ownership)
     network.witness = witness
@@ -124,6 +124,7 @@ def campaign(seed: int, deployments: int, devices: int, timeline: Timeline) -> C
         random=Random(f"{seed} faults"),
         around=around,
         journal=journal,
+        suspend=clock.suspend,
         meantime=random.choice([60, 300, 2000]),
         deaths_left=random.choice([0, 2, 5]),
     )

@@ -42,6 +42,15 @@ class LeapingClock(Clock):
             self._now = max(self._now, deadline)
         return 0.0
 
+    def suspend(self, seconds: float) -> None:
+        """Let nothing but the world go on for so long: what wakes up then, wakes up late."""
+        until = self._now + seconds
+        while self._events and self._events[0][0] <= until:
+            when, _, event = heappop(self._events)
+            self._now = max(self._now, when)
+            event()
+        self._now = until
+
     # The timeline of the world
 
     def at(self, when: datetime, event: Event) -> None:

@@ -30,6 +30,7 @@ class Faults:
     journal: FickleJournal
     meantime: float
     """Seconds from one fault to the next, on average."""
+    suspend: Callable[[float], None]
     deaths_left: int
     deleted: dict[str, int] = attrs.field(factory=dict)
     """Groups that were deleted by hand, by name: how often."""
@@ -39,7 +40,7 @@ class Faults:
         """Faults that do not need a server, for ever."""
         kinds: list[Callable[[], Awaitable[None]]] = [
             *(self.outage, self.hanging, self.slowness, self.silence),
-            *(self.database, self.owner, self.group),
+            *(self.database, self.owner, self.group, self.suspension),
         ]
         while True:
             await trio.sleep(self.random.expovariate(1 / self.meantime))
@@ -85,6 +86,10 @@ class Faults:
         await trio.sleep(self.lasting())
         await ownership.vacated()
         ownership.gain(epoch + 1, math.inf)
+
+    async def suspension(self) -> None:
+        """The process stands still, and the world does not."""
+        self.suspend(self.lasting())
 
     async def group(self) -> None:
         """Somebody deletes a group by hand."""

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import attrs
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -60,6 +61,46 @@ async def test_a_wall_clock_that_is_put_back_is_waited_for(autojump_clock: MockC
         await trio.sleep(60.5)
         clock.moved.append(timedelta(seconds=-50))
     assert trio.current_time() == 150
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+async def test_a_clock_that_was_set_forward_tells_that_it_has_overslept(
+    interrupted: bool, autojump_clock: MockClock
+) -> None:
+    """As when the machine is suspended, and the time of its processes stands still."""
+    told: list[float] = []
+    clock = WallClock(told.append)
+    with trio.move_on_after(60.7 if interrupted else 3600):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(clock.sleep_until, START + timedelta(seconds=100))
+            await trio.sleep(60.5)
+            clock.moved.append(timedelta(seconds=30))
+    assert told == [pytest.approx(30)]
+
+
+async def test_who_was_suspended_tells_before_he_goes_on(autojump_clock: MockClock) -> None:
+    """Alone, that is: the machine's time went on."""
+    told: list[tuple[str, float]] = []
+    for clock in (WallClock(), TrioClock(START)):
+        clock = attrs.evolve(clock, overslept=lambda late: told.append(("overslept", late)))
+
+        async def sleeper(clock: Clock = clock) -> None:
+            await clock.sleep_until(clock.now() + timedelta(seconds=20))
+            told.append(("awake", 0))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sleeper)
+            await trio.sleep(19.5)
+            autojump_clock.jump(60.5)
+    assert told == [("overslept", pytest.approx(60)), ("awake", 0)] * 2
+
+
+async def test_who_sleeps_as_long_as_he_wants_to_tells_nothing(autojump_clock: MockClock) -> None:
+    told: list[float] = []
+    for clock in (WallClock(told.append), TrioClock(START, told.append)):
+        await clock.sleep_until(clock.now() + timedelta(hours=1))
+        await clock.sleep_until(clock.now() - timedelta(hours=1))
+    assert told == []
 
 
 async def test_an_instant_that_is_past_is_a_checkpoint(autojump_clock: MockClock) -> None:
