@@ -16,9 +16,11 @@ from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import Transition
 from fuota.lorawan import multicast
 from fuota.lorawan.eui import EUI64
+from fuota.lorawan.gpstime import gps_seconds
+from fuota.lorawan.multicast import McClassCSessionReq
 from fuota.simulation.radio import Radio
 from fuota.uplink import Uplink
-from tests.campaign import IMAGE, Result, order, server, serving, simulated, surroundings
+from tests.campaign import IMAGE, Result, Surroundings, order, server, serving, simulated, surroundings
 
 SESSION_REQUEST = multicast.McClassCSessionReq.cid
 LAST = 2
@@ -46,6 +48,22 @@ class MortalOnce(MemoryJournal):
             await trio.sleep_forever()
 
 
+def starts_asked_for_too_late(around: Surroundings) -> list[McClassCSessionReq]:
+    """The requests, while they are made, for sessions that have begun already."""
+    downlink, late = around.network.downlink, list[McClassCSessionReq]()
+
+    async def watched(dev_eui: EUI64, f_port: int, data: bytes, **how: Any) -> str | None:
+        if f_port == multicast.package.port:
+            for command in multicast.package.read("down", data, 1).commands:
+                if isinstance(command, McClassCSessionReq):
+                    begun = command.session_time <= gps_seconds(around.clock.now())
+                    late.extend([command] * begun)
+        return await downlink(dev_eui, f_port, data, **how)
+
+    around.network.downlink = watched  # type: ignore[method-assign]
+    return late
+
+
 def lose_the_first_session_request(network: Any, unlucky: EUI64) -> trio.Event:
     """Have it lost on the air. The event is set then."""
     downlink, lost = network.downlink, trio.Event()
@@ -69,6 +87,7 @@ async def test_the_start_waits_for_the_last_attempt_that_the_process_did_not_mak
     journal = MortalOnce(devices[1].dev_eui)
     around = surroundings(devices, journal=journal)
     lose_the_first_session_request(around.network, devices[1].dev_eui)
+    too_late = starts_asked_for_too_late(around)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(around.run)
         async with serving(around) as running:
@@ -81,6 +100,7 @@ async def test_the_start_waits_for_the_last_attempt_that_the_process_did_not_mak
         async with serving(around) as running:
             check(await running.end_of(deployment_id), {device.image for device in devices})
         nursery.cancel_scope.cancel()
+    assert too_late == []
 
 
 async def test_the_start_waits_for_the_last_attempt_that_the_network_did_not_take(
