@@ -1,0 +1,118 @@
+"""A mistake in the settings is told in one line, which names it and says what would be right."""
+
+from pathlib import Path
+
+import pytest
+
+from fuota.configfile import ConfigError, load
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            "[general]\nlog_level = 'high'",
+            'general.log_level = "high": must be a whole number from 0 to 5',
+        ),
+        ("[general]\nlog_level = 6", "general.log_level = 6: must be a whole number from 0 to 5"),
+        ("[general]\nlog_level = true", "general.log_level = true: must be a whole number from 0 to 5"),
+        ("[general]\nlog_to_syslog = 'ja'", 'general.log_to_syslog = "ja": must be true or false'),
+        (
+            "[general]\nlog_levle = 4",
+            "general.log_levle = 4: there is no such key; did you mean general.log_level?",
+        ),
+        ("[general]\nxyz = 4", "general.xyz = 4: there is no such key"),
+        ("[chirpsatck]\nxyz = 4", "[chirpsatck]: there is no such table"),
+        ("general = 4", "general = 4: must be a table: [general]"),
+        ("[postgresql]\ndsn = 5", "postgresql.dsn = (a secret): must be text in quotes"),
+        (
+            "[application_server.api]\ntokne = 'hush'",
+            "application_server.api.tokne = (a secret): there is no such key; "
+            "did you mean application_server.api.token?",
+        ),
+        (
+            "[application_server.api]\nserver = 'http://localhost:8080'",
+            'application_server.api.server = "http://localhost:8080": '
+            "must be HOST:PORT without a scheme, such as localhost:8080",
+        ),
+        (
+            "[application_server.event_handler]\nmarshaler = 'xml'",
+            'application_server.event_handler.marshaler = "xml": must be "protobuf" or "json"',
+        ),
+        (
+            "[debug]\nbind = 'localhost'",
+            'debug.bind = "localhost": must be HOST:PORT, such as 0.0.0.0:8070, [::]:8070 or :8070',
+        ),
+        (
+            "[secrets]\nmaster_key = 'abcd'",
+            "secrets.master_key = (a secret): must be 32 octets: 64 hexadecimal digits, or base64",
+        ),
+        (
+            "[fuota_server.api]\ntls_cert = '/'",
+            'fuota_server.api.tls_cert = "/": fuota_server.api.tls_key must be set too',
+        ),
+        (
+            "[fuota_server.api]\ntls_cert = '/x.pem'\ntls_key = '/x.pem'",
+            'fuota_server.api.tls_cert = "/x.pem": '
+            "must be a file that can be read: No such file or directory",
+        ),
+        (
+            "[postgresql]\ndata_dir = '~nobody-of-that-name/x'",
+            'postgresql.data_dir = "~nobody-of-that-name/x": '
+            "must be a path; there is no home directory of that user",
+        ),
+        (
+            '[debug]\nbind = "a..b:1"',
+            'debug.bind = "a..b:1": must be HOST:PORT with a host name that DNS allows',
+        ),
+        (
+            '[postgresql]\ndata_dir = "/a\\u0000"',
+            'postgresql.data_dir = "/a\\u0000": must be text without NUL',
+        ),
+        ("[general\n", "must be TOML: Expected ']' at the end of a table declaration (at line 1, column 9)"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named_in_one_line(file: Path, content: str, message: str) -> None:
+    file.write_text(content)
+    with pytest.raises(ConfigError) as raised:
+        load(file, {})
+    assert str(raised.value) == f"{file}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("GENERAL__LOG_LEVEL", "info", 'GENERAL__LOG_LEVEL = "info": must be a whole number from 0 to 5'),
+        (
+            "POSTGRESQL__AUTOMIGRAET",
+            "true",
+            'POSTGRESQL__AUTOMIGRAET = "true": there is no such key; did you mean POSTGRESQL__AUTOMIGRATE?',
+        ),
+        (
+            "DEBUG__BIND",
+            "8071",
+            'DEBUG__BIND = "8071": must be HOST:PORT, such as 0.0.0.0:8070, [::]:8070 or :8070',
+        ),
+        ("DEBUG__TOKEN", "\udcff", "DEBUG__TOKEN = (a secret): must be UTF-8"),
+    ],
+)
+def test_a_mistake_in_the_environment_is_named_in_one_line(variable: str, value: str, message: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(environ={variable: value})
+    assert str(raised.value) == f"environment: {message}"
+
+
+def test_an_unreadable_file_is_named(file: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"fuota server.toml: can not be read: No such file or directory"):
+        load(file, {})
+    with pytest.raises(ConfigError, match="can not be read: Is a directory"):
+        load(tmp_path, {})
+    file.write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="must be UTF-8, but octet 0 is not"):
+        load(file, {})
+
+
+def test_a_value_of_any_length_makes_one_short_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(environ={"DEBUG__BIND": "x" * 10_000})
+    assert len(str(raised.value)) < 400
