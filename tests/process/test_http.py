@@ -2,64 +2,19 @@
 
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from socket import SO_LINGER, SOL_SOCKET
-from struct import pack
 
 import pytest
 import trio
-from quart import Response, request
-from quart_trio import QuartTrio
 
-from fuota import http, http_connection, places
+from fuota import http, http_connection
 from fuota.config import Bind
-
-MIB = 1 << 20
-
-
-def application() -> QuartTrio:
-    app = QuartTrio(__name__)
-    app.config.update(MAX_CONTENT_LENGTH=MIB, BODY_TIMEOUT=0.3)
-
-    @app.route("/", methods=["GET", "POST"])
-    async def echo() -> Response:
-        return Response(await request.get_data())
-
-    @app.route("/slow")
-    async def slow() -> Response:
-        await trio.sleep(0.2)
-        return Response("at last")
-
-    @app.route("/large")
-    async def large() -> Response:
-        return Response(bytes(32 * MIB))
-
-    return app
+from tests.process.http_peers import MIB, application, connect, exchange, works
 
 
 @pytest.fixture
 async def address(nursery: trio.Nursery) -> AsyncIterator[str]:
     yield await nursery.start(http.serve, application(), Bind("127.0.0.1", 0))
     nursery.cancel_scope.cancel()
-
-
-async def connect(address: str) -> trio.SocketStream:
-    host, _, port = address.rpartition(":")
-    return await trio.open_tcp_stream(host.strip("[]"), int(port))
-
-
-async def exchange(address: str, data: bytes) -> bytes:
-    """Send, and receive until the server closes the connection."""
-    with trio.fail_after(5):
-        async with await connect(address) as stream:
-            await stream.send_all(data)
-            return b"".join([part async for part in stream])
-
-
-async def works(address: str) -> bool:
-    answer = await exchange(
-        address, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi"
-    )
-    return answer.startswith(b"HTTP/1.1 200") and answer.endswith(b"\r\n\r\nhi")
 
 
 HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
@@ -183,137 +138,12 @@ async def test_a_peer_that_reads_nothing_is_hung_up_on(address: str, monkeypatch
         assert received < 32 * MIB
 
 
-async def test_who_finds_everybody_served_is_served_next(
-    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(http, "CONNECTIONS", 1)
-    address = await nursery.start(http.serve, application(), Bind("127.0.0.1", 0))
-    async with await connect(address) as first:
-        await first.send_all(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        await trio.testing.wait_all_tasks_blocked(0.01)
-        assert await works(address)
-        with trio.fail_after(5):
-            assert b"at last" in b"".join([part async for part in first])
-    nursery.cancel_scope.cancel()
-
-
-async def test_who_waits_for_a_place_does_not_hold_up_the_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "CONNECTIONS", 1)
-    async with trio.open_nursery() as nursery:
-        address = await nursery.start(http.serve, application(), Bind("127.0.0.1", 0))
-        async with await connect(address) as served, await connect(address) as waiting:
-            await served.send_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
-            await trio.testing.wait_all_tasks_blocked(0.01)
-            nursery.cancel_scope.cancel()
-            with trio.fail_after(5, shield=True):
-                assert await waiting.receive_some() == b""
-                assert b"at last" in b"".join([part async for part in served])
-
-
-@pytest.mark.parametrize(
-    "half",
-    [
-        b"",
-        b"GET / HTTP/1.1\r\nHost: x\r\nX: ",
-        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf",
-    ],
-)
-async def test_a_stranger_makes_room_for_who_comes_later(
-    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, half: bytes
-) -> None:
-    monkeypatch.setattr(http, "CONNECTIONS", 2)
-    monkeypatch.setattr(places, "YOUTH", 0.0)
-    address = await nursery.start(http.serve, application(), Bind("127.0.0.1", 0))
-    async with await connect(address) as served, await connect(address) as stranger:
-        await served.send_all(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        await stranger.send_all(half)
-        await trio.testing.wait_all_tasks_blocked(0.01)
-        assert await works(address)
-        with trio.fail_after(5):
-            assert await stranger.receive_some() == b""
-            assert b"at last" in b"".join([part async for part in served])
-    nursery.cancel_scope.cancel()
-
-
-@pytest.mark.parametrize("requests", [1, 2, 3])
-async def test_a_peer_that_hangs_up_before_its_answers_leaves_its_place(
-    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, requests: int
-) -> None:
-    monkeypatch.setattr(http, "CONNECTIONS", 1)
-    address = await nursery.start(http.serve, application(), Bind("127.0.0.1", 0))
-    stream = await connect(address)
-    await stream.send_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n" * requests)
-    await trio.testing.wait_all_tasks_blocked(0.01)
-    stream.socket.setsockopt(SOL_SOCKET, SO_LINGER, pack("ii", 1, 0))  # reset, not ended
-    await trio.aclose_forcefully(stream)
-    with trio.fail_after(5):
-        while not await works(address):  # as soon as the server knows
-            await trio.lowlevel.checkpoint()
-    nursery.cancel_scope.cancel()
-
-
-async def test_a_request_under_way_is_finished_when_the_server_stops() -> None:
-    async with trio.open_nursery() as nursery:
-        address = await nursery.start(http.serve, application(), Bind("127.0.0.1", 0))
-        async with await connect(address) as stream, await connect(address) as idle:
-            await stream.send_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
-            await trio.testing.wait_all_tasks_blocked(0.01)
-            nursery.cancel_scope.cancel()
-            with trio.fail_after(5, shield=True):
-                assert b"at last" in b"".join([part async for part in stream])
-                assert await idle.receive_some() == b""
-    with pytest.raises(OSError, match="all attempts"):
-        await connect(address)
-
-
 async def test_a_connection_that_idles_after_an_answer_is_closed_in_time(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(http_connection, "KEEP_ALIVE", 0.1)
     answer = await exchange(address, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200")
-
-
-async def test_connections_that_idle_after_an_answer_do_not_hold_up_the_stop() -> None:
-    async with trio.open_nursery() as nursery:
-        address = await nursery.start(http.serve, application(), Bind("127.0.0.1", 0))
-        idle = await connect(address)
-        await idle.send_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert (await idle.receive_some()).startswith(b"HTTP/1.1 200")
-        await trio.testing.wait_all_tasks_blocked(0.01)
-        nursery.cancel_scope.cancel()
-        began = trio.current_time()
-    assert trio.current_time() - began < http.GRACE / 2
-    await idle.aclose()
-
-
-async def test_a_request_that_comes_behind_the_last_answer_does_not_hold_up_the_stop() -> None:
-    async with trio.open_nursery() as nursery:
-        address = await nursery.start(http.serve, application(), Bind("127.0.0.1", 0))
-        stream = await connect(address)
-        await stream.send_all(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
-        await trio.testing.wait_all_tasks_blocked(0.01)
-        nursery.cancel_scope.cancel()
-        began = trio.current_time()
-        with trio.CancelScope(shield=True):
-            assert b"200" in await stream.receive_some()
-            await stream.send_all(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert trio.current_time() - began < http_connection.LINGERING + 1
-    await stream.aclose()
-
-
-async def test_a_request_without_end_does_not_keep_the_server_from_stopping(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(http, "GRACE", 0.1)
-    with trio.fail_after(5):
-        async with trio.open_nursery() as nursery:
-            address = await nursery.start(http.serve, application(), Bind("127.0.0.1", 0))
-            stream = await connect(address)
-            await stream.send_all(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
-            await trio.testing.wait_all_tasks_blocked(0.05)
-            nursery.cancel_scope.cancel()
-    await trio.aclose_forcefully(stream)
 
 
 async def test_ipv6(nursery: trio.Nursery) -> None:
