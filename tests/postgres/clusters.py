@@ -16,6 +16,10 @@ def postmaster(data_dir: Path) -> int:
     return int((cluster(data_dir) / "postmaster.pid").read_text().split()[0])
 
 
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
 def execute(dsn: str, statement: str) -> None:
     with psycopg.connect(dsn) as connection:
         connection.execute(statement)
