@@ -1,24 +1,18 @@
-"""The device machine: its table line by line, and its laws."""
+"""The device machine: its table line by line."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import datetime
 
-import attrs
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fuota.deployment.plan import Plan
 from fuota.deployment.states import Session
-from fuota.device.effects import Ask, Assignment, Join, WakeAt, Withdraw, effects
 from fuota.device.machine import step
 from fuota.device.messages import (
     Abandon,
     Answered,
     Arrange,
     Begin,
-    ClockAnswered,
     Close,
     Expired,
     Fact,
@@ -28,8 +22,6 @@ from fuota.device.messages import (
     Verify,
     Withdrawn,
 )
-from fuota.device.record import ended
-from fuota.device.standing import standing
 from fuota.device.states import (
     AskingStatus,
     Complete,
@@ -48,10 +40,6 @@ from fuota.device.states import (
     Waiting,
     Withdrawing,
 )
-from fuota.fate import Dropped
-from fuota.lorawan.eui import EUI64
-from fuota.lorawan.fragmentation import FragSessionSetupAns, FragSessionStatusAns
-from fuota.lorawan.multicast import McClassCSessionAns, McGroupSetupAns
 from fuota.lorawan.package import Command
 from tests.pure.answers import SECOND, asked, fragments_answer, group_answer, session_answer, status_answer
 
@@ -177,87 +165,3 @@ def test_a_request_that_is_out_is_taken_back_when_the_deployment_does_not_go_on(
 def test_where_no_request_is_out_nothing_is_taken_back(plan: Plan, session: Session, now: datetime) -> None:
     for state in (Waiting(), JoiningGroup("g"), Prepared(), Listening(session), StillListening(session, now)):
         assert step(plan, state, Abandon("over"), now) == Failed(Reason.ABANDONED, "over")
-
-
-# -- laws ------------------------------------------------------------------------------------------
-
-facts = st.one_of(
-    st.just(Begin("g")),
-    st.sampled_from(["arrange", "close", "verify", "arrange again"]),
-    st.just(Release()),
-    st.just(Abandon("cancelled")),
-    st.just(Joined()),
-    st.just(Withdrawn()),
-    st.builds(Refused, st.booleans(), st.text(max_size=3)),
-    st.builds(ClockAnswered, st.sampled_from([0, 5, 6, -3600])),
-    st.just(Expired()),
-    st.just(Dropped(dev_eui=EUI64(bytes(8)), item="7", reason="too large")),
-    st.builds(group_answer, id_error=st.booleans(), mc_group_id=st.integers(0, 3)),
-    st.builds(fragments_answer, not_enough_memory=st.booleans()),
-    st.builds(session_answer, st.integers(0, 200), mc_group_id=st.integers(0, 3)),
-    st.builds(status_answer, st.integers(0, 60), st.integers(0, 255), no_memory=st.booleans()),
-)
-
-
-def fact(drawn: Any, session: Session, now: datetime) -> Fact:
-    match drawn:
-        case "arrange":
-            return Arrange(session)
-        case "arrange again":
-            return Arrange(attrs.evolve(session, number=2))
-        case "close":
-            return Close(session)
-        case "verify":
-            return Verify(session)
-        case McGroupSetupAns() | FragSessionSetupAns() | McClassCSessionAns() | FragSessionStatusAns():
-            return Answered(drawn, now)
-    known: Fact = drawn
-    return known
-
-
-@given(history=st.lists(st.tuples(facts, st.integers(0, 120)), max_size=40))
-def test_laws(history: list[tuple[Any, int]], plan: Plan, session: Session, now: datetime) -> None:
-    """An end state never changes, every wait has a future deadline, every request wakes itself up again,
-    and silence alone ends every history that the deployment has begun to end."""
-    assignment = Assignment(plan, EUI64(bytes(8)), bytes(16), now)
-    state: State = Waiting()
-    for drawn, seconds in history:
-        now += timedelta(seconds=seconds)
-        before, state = state, step(plan, state, fact(drawn, session, now), now)
-        if ended(before):
-            assert state is before
-        if state is not before:
-            _check_wait(state, before, now)
-            assert standing(plan, state).stage >= 0
-        _check_effects(assignment, state)
-    for _ in range(10 * plan.unicast_attempts):
-        now += timedelta(hours=1)
-        state = step(plan, state, Expired(), now)
-    if isinstance(state, Waiting | JoiningGroup):
-        state = step(plan, state, Abandon("over"), now)
-    elif isinstance(state, Withdrawing):
-        state = step(plan, state, Withdrawn(), now)
-    elif isinstance(state, Prepared | Listening):
-        state = step(plan, state, Release(), now)
-    assert ended(state)
-
-
-def _check_wait(state: State, before: State, now: datetime) -> None:
-    deadline = getattr(state, "deadline", None)
-    if deadline is not None and not (isinstance(state, StillListening) and isinstance(before, AskingStatus)):
-        assert deadline > now
-
-
-def _check_effects(assignment: Assignment, state: State) -> None:
-    wanted = effects(assignment, state)
-    if hasattr(state, "deadline"):
-        (effect,) = wanted
-        assert isinstance(effect, Ask | WakeAt)
-        if isinstance(effect, Ask):
-            assert effect.payload
-    elif isinstance(state, JoiningGroup):
-        assert wanted == (Join("g"),)
-    elif isinstance(state, Withdrawing):
-        assert wanted == (Withdraw(),)
-    else:
-        assert wanted == ()
