@@ -1,7 +1,7 @@
 """UTC now, and sleeping until an instant of it: deadlines that survive a restart are instants, not spans.
 
-A process may be suspended, with its machine or alone, and a wall clock may be set forward: then there was a
-time in which nobody could hear or do anything. Who sleeps notices it, and tells before the sleeper goes on.
+A process may be suspended, with its machine or alone, and a wall clock may be set: then there was a time in
+which nobody could hear or do anything, or it seems so. Who sleeps notices it, and tells before he goes on.
 """
 
 import math
@@ -19,7 +19,7 @@ OVERSLEPT = 2.0
 """Seconds by which one may wake up late because others are at work."""
 
 Overslept = Callable[[float], None]
-"""Is told for how many seconds nothing was attended to."""
+"""Is told for how many seconds nothing was attended to; less than 0 if the clock was set back."""
 
 
 class Clock(Protocol):
@@ -56,7 +56,8 @@ class SystemClock:
             await trio.sleep(seconds)
         finally:
             slept = (self.now() - lay_down).total_seconds()
-            if (late := slept - min(seconds, trio.current_time() - began)) > OVERSLEPT:
+            late = slept - min(seconds, trio.current_time() - began)
+            if abs(late) > OVERSLEPT:
                 self.overslept(late)
 
 

@@ -30,8 +30,11 @@ class Health:
             log.info("recovered", part=part)
 
     def absent(self, seconds: float) -> None:
-        """Nothing was attended to for so long, and that is over."""
-        log.warning("the process was suspended, or the clock set forward", seconds=round(seconds, 1))
+        """Nothing was attended to for so long, and that is over; less than 0: the clock was set back."""
+        what = (
+            "the clock was set back" if seconds < 0 else "the process was suspended, or the clock set forward"
+        )
+        log.warning(what, seconds=round(abs(seconds), 1))
         self._recovered = trio.current_time()
 
     def ailed(self, since: float) -> bool:

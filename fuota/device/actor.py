@@ -109,7 +109,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
 
     async def hear(self, uplink: Uplink) -> None:
         """Take every command of the uplink that concerns this deployment, and keep a row of each."""
-        said = self.hearing.read(uplink)
+        said = self.hearing.read(uplink, self.clock.now())
         for command in said.commands:
             asked, row = self.rows_of_requests(), self.row(said.package, command)
             advanced = await self.advance(Answered(command, uplink.received_at, self.last), *asked, row)

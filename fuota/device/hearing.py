@@ -1,6 +1,7 @@
 """What an uplink of a device says to one of its deployments."""
 
 from collections.abc import Mapping
+from datetime import datetime
 
 import attrs
 import structlog
@@ -36,12 +37,13 @@ class Hearing:
     _assignment: Assignment
     _recent: tuple[tuple[int, int, bytes], ...] = ()
 
-    def read(self, uplink: Uplink) -> Said:
+    def read(self, uplink: Uplink, now: datetime) -> Said:
+        """An order that is dated later than now was dated by a clock that has been set back since."""
         package = PACKAGES[uplink.f_port]
         key = (uplink.f_cnt, uplink.f_port, uplink.data)
         repeated = key in self._recent
         self._recent = (*self._recent, key)[-REMEMBERED:]
-        if uplink.received_at < self._assignment.ordered_at - CLOCK_TOLERANCE:
+        if uplink.received_at < min(self._assignment.ordered_at, now) - CLOCK_TOLERANCE:
             if not repeated:
                 log.warning(
                     "uplink older than its deployment; or a gateway's clock is behind",

@@ -64,8 +64,9 @@ async def test_a_wall_clock_that_is_put_back_is_waited_for(autojump_clock: MockC
 
 
 @pytest.mark.parametrize("interrupted", [False, True])
-async def test_a_clock_that_was_set_forward_tells_that_it_has_overslept(
-    interrupted: bool, autojump_clock: MockClock
+@pytest.mark.parametrize("seconds", [30, -30])
+async def test_a_clock_that_was_set_tells_that_it_has_overslept(
+    seconds: float, interrupted: bool, autojump_clock: MockClock
 ) -> None:
     """As when the machine is suspended, and the time of its processes stands still."""
     told: list[float] = []
@@ -74,8 +75,8 @@ async def test_a_clock_that_was_set_forward_tells_that_it_has_overslept(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(clock.sleep_until, START + timedelta(seconds=100))
             await trio.sleep(60.5)
-            clock.moved.append(timedelta(seconds=30))
-    assert told == [pytest.approx(30)]
+            clock.moved.append(timedelta(seconds=seconds))
+    assert told == [pytest.approx(seconds)]
 
 
 async def test_who_was_suspended_tells_before_he_goes_on(autojump_clock: MockClock) -> None:

@@ -1,10 +1,13 @@
 """The process is suspended, alone or with its machine, and the network goes on without it."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+import attrs
 import pytest
 import trio
+from trio.testing import MockClock
 
+from fuota.clock import TrioClock
 from fuota.deployment.plan import MulticastClass
 from fuota.deployment.states import Ended, Why
 from fuota.device.states import Complete
@@ -79,3 +82,44 @@ async def test_being_suspended_costs_no_attempt(
     assert result.states() == {Complete}, result.status.devices
     assert {device.image for device in devices} == {IMAGE}
     assert journal.commits >= COMMITS
+
+
+@attrs.define
+class WrongClock(TrioClock):
+    """The server's clock, which is off until somebody sets it right."""
+
+    right: TrioClock = attrs.field(kw_only=True)
+    off: timedelta = attrs.field(kw_only=True)
+
+    def now(self) -> datetime:
+        return self.right.now() + self.off
+
+    async def sleep_until(self, instant: datetime) -> None:
+        while self.now() < instant:  # noqa: ASYNC110  # an hour may be gone at once
+            await trio.sleep(1)
+
+    def set_right(self) -> None:
+        self.overslept(-self.off.total_seconds())
+        self.off = timedelta()
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+@pytest.mark.parametrize("after", [0, 5, 14])
+@pytest.mark.parametrize("off", [timedelta(hours=1), timedelta(hours=-1)], ids=["ahead", "behind"])
+async def test_a_clock_that_is_set_right_while_devices_are_asked_costs_none_of_them(
+    off: timedelta, after: float, attempts: int, autojump_clock: MockClock
+) -> None:
+    """If it was ahead, their answers are older than the order; if it was behind, none is awaited any more."""
+    devices = simulated(2)
+    around = surroundings(devices)
+    around.clock = wrong = WrongClock(START, right=around.clock, off=off)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(around.run)
+        async with serving(around) as running:
+            deployment_id = await running.orders.take(order(devices, unicast_attempt_count=attempts))
+            await trio.sleep(after)
+            wrong.set_right()
+            result = await running.end_of(deployment_id)
+        nursery.cancel_scope.cancel()
+    assert result.states() == {Complete}, result.status.devices
+    assert {device.image for device in devices} == {IMAGE}
