@@ -122,13 +122,14 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
 
 def session(plan: Plan, number: int, devices: int, now: datetime) -> Session:
     """The next window: late enough that every device can use all its attempts to agree to it, with some more
-    time each time for a network that is slow to ask them.
+    time each time for a network that is slow to ask them, or that says when a request is on air: an attempt
+    lasts up to twice as long then.
 
     It starts on a whole GPS second; class B at the start of a beacon period, which begins no sooner than a
     device that agrees last can have found the beacon (TS005 section 3.4).
     """
     slack = timedelta(seconds=number * (2 + devices / 1000))
-    lead = plan.unicast_attempts * plan.unicast_timeout + slack
+    lead = plan.unicast_attempts * plan.unicast_timeout * (1 + (number - 1) / PATIENT) + slack
     if plan.mc_class is MulticastClass.B:
         start = next_beacon(now + lead + BEACON_ACQUISITION)
     else:

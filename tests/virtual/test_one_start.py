@@ -11,6 +11,7 @@ from fuota.device.states import Complete, Reason
 from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import Milestone
 from fuota.lorawan.clocksync import ForceDeviceResyncReq
+from fuota.lorawan.multicast import McClassCSessionReq
 from fuota.simulation.behaviour import Behaviour
 from fuota.simulation.radio import Radio
 from tests.campaign import IMAGE, order, server, simulated
@@ -104,3 +105,15 @@ async def test_the_window_of_class_b_is_counted_in_beacon_periods(autojump_clock
     assert fields["session_periodicity"] == "2"
     assert result.at - result.status.milestones[Milestone.MC_SESSION] >= timedelta(seconds=4 * 128)
     assert result.states() == {Complete}
+
+
+async def test_a_device_that_is_told_in_time_and_never_agrees_does_not_put_off_the_start_for_days(
+    autojump_clock: MockClock,
+) -> None:
+    """Its attempts begin anew when they are on air: all of them together last longer than was planned."""
+    silent = Behaviour(ignores=frozenset({McClassCSessionReq}))
+    devices = simulated(1, lambda _: silent)
+    async with server(devices, radio=Radio(uplink_interval=timedelta(minutes=10))) as running:
+        asked = order(devices, unicast_timeout=timedelta(minutes=15), unicast_attempt_count=5)
+        result = await running.carry_out(asked, within=timedelta(hours=8))
+    assert result.state(devices[0].dev_eui).reason is Reason.NO_ANSWER
