@@ -14,8 +14,8 @@ class Health:
     """The ailments of the server; empty when all is well."""
 
     _ailments: dict[str, str] = attrs.field(factory=dict)
-    _recovered: float = -math.inf
-    """When something did last, by Trio's clock."""
+    _disturbed: float = -math.inf
+    """When something was not as it should be last, and is again, by Trio's clock."""
 
     def ill(self, part: str, ailment: str) -> None:
         """`part` does not work at present. Said again, it replaces what was said before."""
@@ -26,7 +26,7 @@ class Health:
     def well(self, part: str) -> None:
         """`part` works."""
         if self._ailments.pop(part, None) is not None:
-            self._recovered = trio.current_time()
+            self.disturbed()
             log.info("recovered", part=part)
 
     def absent(self, seconds: float) -> None:
@@ -35,11 +35,15 @@ class Health:
             "the clock was set back" if seconds < 0 else "the process was suspended, or the clock set forward"
         )
         log.warning(what, seconds=round(abs(seconds), 1))
-        self._recovered = trio.current_time()
+        self.disturbed()
+
+    def disturbed(self) -> None:
+        """Something may have kept answers of devices waiting, up to now."""
+        self._disturbed = trio.current_time()
 
     def ailed(self, since: float) -> bool:
-        """Whether anything has not worked at some time since then, by Trio's clock; or nothing has."""
-        return bool(self._ailments) or self._recovered >= since
+        """Whether anything has not worked at some time since then, by Trio's clock, or was kept waiting."""
+        return bool(self._ailments) or self._disturbed >= since
 
     def ailments(self) -> dict[str, str]:
         """Part -> what is wrong with it, now."""

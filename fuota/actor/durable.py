@@ -24,6 +24,10 @@ class Clock(Protocol):
     def now(self) -> datetime: ...
 
 
+SLOW = 2.0
+"""Seconds that a commit takes only if something is wrong."""
+
+
 @attrs.define
 class Position(Generic[S]):
     """Where a machine stands and how many states it has been in; it outlives the actor that runs it."""
@@ -41,10 +45,18 @@ class Durable(Actor[M], Generic[M, S, F, E]):
 
     me: Me[M]
 
-    def __init__(self, position: Position[S], clock: Clock, alarms: Alarms) -> None:
+    def __init__(
+        self,
+        position: Position[S],
+        clock: Clock,
+        alarms: Alarms,
+        held_up: Callable[[], object] = lambda: None,
+    ) -> None:
+        """`held_up` is called when a commit has taken long."""
         self.position = position
         self.clock = clock
         self.alarms = alarms
+        self.held_up = held_up
         self.alarm: M | None = None
         """What comes, or came last, at the instant that this state waits for."""
         self._calls: list[trio.CancelScope] = []
@@ -81,7 +93,10 @@ class Durable(Actor[M], Generic[M, S, F, E]):
         after = self.step(before, fact, now)
         if after is before or after == before:
             return False
+        began = trio.current_time()
         await self.commit(self.position.version + 1, after, fact, now, *extra)
+        if trio.current_time() - began > SLOW:
+            self.held_up()
         self.position.state = after
         self.position.version += 1
         self.enter(resumed=False)

@@ -68,7 +68,7 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
     """Counts its devices, tells them all alike what to do, and sends the fragments."""
 
     def __init__(self, stored: StoredDeployment, position: Position[State], services: Services) -> None:
-        super().__init__(position, services.clock, services.alarms)
+        super().__init__(position, services.clock, services.alarms, services.health.disturbed)
         self.id = ActorId(stored.id)
         self.plan = stored.plan
         self.mc_key = stored.mc_key

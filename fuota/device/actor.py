@@ -56,7 +56,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         parent: Ref[DeploymentMessage],
         services: Services,
     ) -> None:
-        super().__init__(position, services.clock, services.alarms)
+        super().__init__(position, services.clock, services.alarms, services.health.disturbed)
         self.id = ActorId(deployment_id, assignment.dev_eui)
         self.assignment = assignment
         self.parent = parent

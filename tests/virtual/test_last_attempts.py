@@ -1,5 +1,6 @@
 """A device's last attempts, when it is the server or the network that is late or away."""
 
+import math
 from datetime import timedelta
 from typing import Any
 
@@ -11,13 +12,14 @@ from trio.testing import MockClock
 from fuota.deployment.plan import StatusRequest
 from fuota.deployment.states import ArrangingSession
 from fuota.device import states as device
-from fuota.device.states import AskingStatus, Complete, SettingUpSession
+from fuota.device.states import AskingStatus, Complete, CorrectingClock, SettingUpSession
 from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import Transition
 from fuota.lorawan import multicast
 from fuota.lorawan.eui import EUI64
 from fuota.lorawan.gpstime import gps_seconds
 from fuota.lorawan.multicast import McClassCSessionReq
+from fuota.simulation.behaviour import Behaviour
 from fuota.simulation.radio import Radio
 from fuota.uplink import Uplink
 from tests.campaign import IMAGE, Result, Surroundings, order, server, serving, simulated, surroundings
@@ -222,3 +224,33 @@ async def test_a_status_that_was_long_on_its_way_is_not_the_last_word(
             deployment_id = await running.orders.take(asked)
             check(await running.end_of(deployment_id), {device.image for device in devices})
         nursery.cancel_scope.cancel()
+
+
+class StallingJournal(MemoryJournal):
+    """Stalls once, for everybody, and does not say so: when a clock was found to be off."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds, self.until = seconds, math.nan
+
+    async def commit(self, transition: Transition) -> None:
+        if isinstance(transition.state, CorrectingClock) and math.isnan(self.until):
+            self.until = trio.current_time() + self.seconds
+        if trio.current_time() < self.until:
+            await trio.sleep_until(self.until)
+        await super().commit(transition)
+
+
+@pytest.mark.parametrize("seconds", [20, 40, 60])
+async def test_a_slow_database_does_not_cost_a_clock_the_time_to_be_put_right(
+    seconds: float, autojump_clock: MockClock
+) -> None:
+    devices = simulated(2, lambda number: Behaviour(clock_offset=timedelta(hours=1 - number)))
+    async with server(
+        devices,
+        journal=StallingJournal(seconds),
+        radio=Radio(uplink_interval=timedelta(seconds=3)),
+        told=False,
+    ) as running:
+        asked = order(devices, unicast_timeout=timedelta(seconds=45), unicast_attempt_count=1)
+        check(await running.carry_out(asked), {device.image for device in devices})
