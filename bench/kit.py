@@ -19,8 +19,7 @@ from fuota.actor import Alarms, Child, Ref, Registry, Tree, open_tree
 from fuota.api.orders import Orders
 from fuota.clock import SystemClock
 from fuota.deployments import Begin, Deployments, Message
-from fuota.dispatcher import Dispatcher
-from fuota.dispatcher import Message as DispatcherMessage
+from fuota.dispatcher import Dispatcher, Route
 from fuota.health import Health
 from fuota.journal.port import Journal
 from fuota.journal.postgres import PostgresJournal
@@ -81,7 +80,7 @@ class Server:
 
     services: Services
     orders: Orders
-    dispatcher: Ref[DispatcherMessage]
+    dispatcher: Ref[Route]
     tree: Tree
 
 
@@ -94,7 +93,7 @@ async def serving(memory: Journal, network: Network) -> AsyncIterator[Server]:
         nursery.start_soon(services.alarms.run)
         nursery.start_soon(garbage.sweep)
         async with open_tree() as tree:
-            dispatcher: Ref[DispatcherMessage] = await tree.start(
+            dispatcher: Ref[Route] = await tree.start(
                 Child(
                     "dispatcher",
                     lambda: Dispatcher(services.devices, network, memory.ownership),

@@ -22,6 +22,7 @@ from bench import kit
 from bench.ordering import dev_euis, order
 from fuota import http
 from fuota.config import Bind
+from fuota.dispatcher import tell
 from fuota.integration import chirpstack3
 from fuota.integration.endpoint import endpoint
 from fuota.journal.port import LogRow, Milestone, Transition
@@ -139,7 +140,15 @@ async def measure(
         kit.serving(journal, kit.Accepting()) as server,
         trio.open_nursery() as nursery,
     ):
-        app = endpoint(chirpstack3, server.dispatcher, server.services.clock, marshaler="protobuf", token="")
+        app = endpoint(
+            chirpstack3,
+            server.dispatcher,
+            server.services.clock,
+            tell=partial(tell, server.services.devices),
+            late=server.services.health.disturbed,
+            marshaler="protobuf",
+            token="",
+        )
         address: str = await nursery.start(partial(http.serve, app, Bind("127.0.0.1", 0)))
         deployment_id = await server.orders.take(order(dev_euis(devices)))
         await kit.until(lambda: server.services.alarms.pending == devices)  # all are asked

@@ -12,7 +12,7 @@ from fuota import clock_answers
 from fuota.actor import Actor, Me, Ref, Registry, Reply
 from fuota.device.messages import ClockAnswered, Heard
 from fuota.device.messages import Message as DeviceMessage
-from fuota.fate import Dropped, Fate, OnAir
+from fuota.fate import Fate
 from fuota.lorawan import clocksync, fragmentation, multicast
 from fuota.lorawan.eui import EUI64
 from fuota.network.port import Network, NetworkError
@@ -49,8 +49,11 @@ class Route:
     reply: Reply[Outcome] = attrs.field(eq=False, repr=False)
 
 
-Message = Route | OnAir | Dropped
-"""What the dispatcher understands."""
+def tell(devices: Registry[EUI64, DeviceMessage], fate: Fate) -> None:
+    """Word of a downlink, to the device's actors at once: no uplink is to wait behind it, however much there
+    is, and an actor that has no room does without."""
+    for ref in devices[fate.dev_eui]:
+        ref.offer(fate)
 
 
 @attrs.frozen
@@ -71,12 +74,11 @@ class Counts:
     unconcerned: int = 0
     busy: int = 0
     elsewhere: int = 0
-    fates: int = 0
     clock_answers: int = 0
     clock_failures: int = 0
 
 
-class Dispatcher(Actor[Message]):
+class Dispatcher(Actor[Route]):
     """Keeps nothing that a restart would lose: who is concerned is in the registry."""
 
     def __init__(
@@ -97,23 +99,10 @@ class Dispatcher(Actor[Message]):
         self._recently = clock_answers.Recently()
         self._answering = 0
 
-    async def started(self, me: Me[Message]) -> None:
+    async def started(self, me: Me[Route]) -> None:
         self._nursery = me.nursery
 
-    async def receive(self, message: Message) -> None:
-        match message:
-            case Route():
-                self._route(message)
-            case OnAir() | Dropped():
-                self._tell(message)
-
-    def _tell(self, fate: Fate) -> None:
-        """A device that has no room does without."""
-        self._counts.fates += 1
-        for ref in self._devices[fate.dev_eui]:
-            ref.offer(fate)
-
-    def _route(self, route: Route) -> None:
+    async def receive(self, route: Route) -> None:
         match route.uplink.f_port:
             case multicast.package.port | fragmentation.package.port:
                 self._deliver(route)

@@ -23,17 +23,22 @@ GRACE = 3.0
 
 
 async def serve(
-    app: ASGIFramework, bind: Bind, *, task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED
+    app: ASGIFramework,
+    bind: Bind,
+    *,
+    crowded: Callable[[], object] = lambda: None,
+    task_status: trio.TaskStatus[str] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled; then accept no more, and give the requests under way `GRACE` to finish.
 
+    `crowded` is called as often as somebody is let in who may have waited for long.
     `task_status` is given the address in use, as `host:port`: it matters when `bind` has port 0.
     Raises OSError that names the address when it can not be listened on. The lifespan protocol is not
     spoken: the applications served here begin and end with their actors.
     """
     config = _configuration()
     context = WorkerContext(max_requests=None)
-    places = Places("http", room(CONNECTIONS))
+    places = Places("http", room(CONNECTIONS), crowded)
 
     def connected(stream: trio.SocketStream) -> Connection:
         return Connection(app, config, context, stream)

@@ -24,6 +24,8 @@ OTHER_FILES = 100
 """That the process needs for its database and ChirpStack, and for connections that come or go."""
 FEWEST = 4
 """Connections of a server, however few files may be open."""
+PROMPT = 2.0
+"""Seconds of waiting that are of no consequence."""
 YOUTH = 1.0
 """Seconds that a newcomer to `CONNECTIONS` places has to ask, before another of its address gets its own. To
 fewer it has fewer, so that a crowd which asks nothing is through as soon, but a tenth at least."""
@@ -61,9 +63,13 @@ class Places:
     name: str
     """Of the server, for the log."""
     room: int
+    _crowded: Callable[[], object] = lambda: None
+    """Is called when somebody is let in who may have waited for longer than `PROMPT`."""
     _taken: dict[Place, None] = attrs.field(factory=dict, init=False)
     _moves: int = attrs.field(default=0, init=False)
     _waiting: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False)
+    _full_since: float = attrs.field(default=math.inf, init=False)
+    """Trio's time since when every newcomer has had to wait."""
 
     async def wait_and_take(self, host: str, hang_up: Callable[[], None]) -> Place:
         """As `take`, in Trio, but wait until there is a place that nobody needs.
@@ -71,14 +77,18 @@ class Places:
         Many who come at once from one address have been connected by the kernel, and may have asked already,
         before the first of them is looked at: none of them goes for another as long as it is young.
         """
-        share = share_of(host)
+        share, came, waited = share_of(host), trio.current_time(), False
         while len(self._taken) >= self.room:
             goes = self._who_goes(share)
             pause = math.inf if goes is None else goes.young_until - trio.current_time()
             if goes is not None and (pause <= 0 or goes.share != share or goes.standing > Standing.STRANGER):
                 break
+            waited = True
             with trio.move_on_after(pause):
                 await self._waiting.park()
+        self._full_since = min(self._full_since, came) if waited else math.inf
+        if trio.current_time() - self._full_since > PROMPT:  # and those behind it in the kernel's queue
+            self._crowded()
         place = self.take(host, hang_up)
         assert place is not None
         place.young_until = trio.current_time() + YOUTH * max(0.1, self.room / CONNECTIONS)

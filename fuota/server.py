@@ -33,8 +33,7 @@ from fuota.config import FuotaServerApi, Settings
 from fuota.database import database_in_turn, journal_in
 from fuota.debug.app import debug_app
 from fuota.deployments import Deployments, Message
-from fuota.dispatcher import Dispatcher
-from fuota.dispatcher import Message as DispatcherMessage
+from fuota.dispatcher import Dispatcher, Route, tell
 from fuota.endpoint import Endpoint, Serve, check
 from fuota.generations import GENERATIONS, Generation
 from fuota.health import Health
@@ -192,7 +191,7 @@ async def grow(
     async def listen(name: str, serve: Serve) -> None:
         await start(name, lambda: Endpoint(serve, partial(setattr, addresses, name)))
 
-    dispatcher: Ref[DispatcherMessage] = await start(
+    dispatcher: Ref[Route] = await start(
         "dispatcher",
         lambda: Dispatcher(
             services.devices, network, services.journal.ownership, clock_sync=settings.clock_sync
@@ -203,9 +202,16 @@ async def grow(
     events, api = settings.network.event_handler, settings.fuota_server.api
     generation = GENERATIONS[settings.generation]
     app = endpoint(
-        generation.events, dispatcher, services.clock, marshaler=events.marshaler, token=events.http.token
+        generation.events,
+        dispatcher,
+        services.clock,
+        tell=partial(tell, services.devices),
+        late=services.health.disturbed,
+        marshaler=events.marshaler,
+        token=events.http.token,
     )
-    await listen("integration", partial(http.serve, app, events.http.bind))
+    crowded = services.health.disturbed
+    await listen("integration", partial(http.serve, app, events.http.bind, crowded=crowded))
     grpc = _grpc_services(generation, services, deployments)
     await listen("api", partial(serve_grpc, grpc, api.bind, tls=tls, answer=answer))
     page = debug_app(tree.snapshot, services.health, addresses.complete, token=settings.debug.token)

@@ -18,7 +18,7 @@ from fuota.deployment.order import Order, OrderedDevice
 from fuota.deployment.plan import MulticastClass, StatusRequest
 from fuota.deployment.states import Ended, Why
 from fuota.deployments import Begin, Deployments
-from fuota.dispatcher import Dispatcher, Route
+from fuota.dispatcher import Dispatcher, Route, tell
 from fuota.fate import Fate
 from fuota.integration.endpoint import PORTS
 from fuota.journal.memory import MemoryJournal
@@ -184,7 +184,7 @@ async def serving(
             async def begin(deployment_id: UUID) -> None:
                 await deployments.tell(Begin(deployment_id))
 
-            around.deliver, around.tell = deliver, dispatcher.offer if told else None
+            around.deliver, around.tell = deliver, partial(tell, services.devices) if told else None
             try:
                 orders = Orders(services.journal, clock, begin, around.random)
                 yield Server(around.world, services.journal, network, orders, tree, clock, services)

@@ -11,15 +11,24 @@ from fuota.actor.ref import Question, Ref
 M = TypeVar("M")
 
 
+IN_A_ROW = 16
+"""Messages that an actor may take before others get a turn: where many tasks are at work a turn is long."""
+
+
 @attrs.define(eq=False, repr=False)
 class Mailbox(Ref[M]):
     """First in, first out, also for the senders that wait; the iteration ends when the actor stops."""
+
+    _in_a_row: int = attrs.field(default=0, init=False)
 
     def __aiter__(self) -> "Mailbox[M]":
         return self
 
     async def __anext__(self) -> M:
-        if self._queue or self.stopped:
+        self._in_a_row = (self._in_a_row + 1) % IN_A_ROW
+        if self._in_a_row and self._queue:
+            await trio.lowlevel.checkpoint_if_cancelled()
+        elif self._queue or self.stopped:
             await trio.lowlevel.checkpoint()  # to wait is one, too
         while not self._queue and not self.stopped:
             self._receiver = trio.lowlevel.current_task()

@@ -4,6 +4,7 @@ ChirpStack does not wait for the answer for long, and does not repeat an event t
 that all the uplink holds is safe.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 import structlog
@@ -15,7 +16,8 @@ from werkzeug.exceptions import HTTPException
 from fuota import bearer
 from fuota.actor import Crashed, Ref, Stopped, TooLate
 from fuota.clock import Clock
-from fuota.dispatcher import Message, Outcome, Route
+from fuota.dispatcher import Outcome, Route
+from fuota.fate import Fate
 from fuota.integration.event import Generation, Malformed
 from fuota.lorawan import clocksync, firmware, fragmentation, multicast
 from fuota.places import room
@@ -48,10 +50,18 @@ MARSHALERS: dict[str, Marshaler] = {"application/octet-stream": "protobuf", "app
 
 
 def endpoint(
-    generation: Generation, dispatcher: Ref[Message], clock: Clock, *, marshaler: Marshaler, token: str
+    generation: Generation,
+    dispatcher: Ref[Route],
+    clock: Clock,
+    *,
+    tell: Callable[[Fate], object],
+    late: Callable[[], object],
+    marshaler: Marshaler,
+    token: str,
 ) -> QuartTrio:
     """The ASGI application: `POST` to any path, with `?event=up`, or an event about a downlink.
 
+    `tell` is told what became of a downlink, and `late` is called when an uplink is not safe in time.
     `marshaler` is what a body is taken for whose Content-Type does not say: a proxy may have changed it.
     When `token` is not empty, a request needs it as its bearer token.
     """
@@ -79,16 +89,16 @@ def endpoint(
             return said(200, "not of interest")
         form = MARSHALERS.get(request.mimetype, marshaler)
         try:
-            return await (hear(form, body) if kind == "up" else tell(kind, form, body))
+            return await hear(form, body) if kind == "up" else learn(kind, form, body)
         except Malformed as malformed:
             log.warning("malformed event", reason=str(malformed), peer=request.remote_addr)
             return said(400, str(malformed))
 
-    async def tell(kind: str, form: Marshaler, body: bytes) -> Response:
+    def learn(kind: str, form: Marshaler, body: bytes) -> Response:
         """Nothing is lost with it that would not be found out without."""
         read = generation.fate_from_protobuf if form == "protobuf" else generation.fate_from_json
         if (fate := read(kind, body)) is not None:
-            dispatcher.offer(fate)
+            tell(fate)
         return said(200, "taken")
 
     async def hear(form: Marshaler, body: bytes) -> Response:
@@ -100,6 +110,7 @@ def endpoint(
         try:
             outcome = await settled(uplink)
         except TooLate:
+            late()
             told.warning("uplink kept, but not safe yet")
             return said(503, "kept, but not safe yet")
         except (Crashed, Stopped) as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 import trio
@@ -11,7 +12,7 @@ from quart_trio import QuartTrio
 from fuota import http
 from fuota.config import Bind
 from fuota.device.states import SettingUpFragments
-from fuota.dispatcher import Counts
+from fuota.dispatcher import Counts, tell
 from fuota.integration import chirpstack3, endpoint
 from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import Transition
@@ -52,7 +53,15 @@ async def test_a_burst_while_the_database_hangs(
     async with serving(around) as running:
         dispatcher = running.tree.find("/dispatcher")
         assert dispatcher is not None
-        app = endpoint.endpoint(chirpstack3, dispatcher, running.clock, marshaler="protobuf", token="")
+        app = endpoint.endpoint(
+            chirpstack3,
+            dispatcher,
+            running.clock,
+            tell=partial(tell, running.services.devices),
+            late=running.services.health.disturbed,
+            marshaler="protobuf",
+            token="",
+        )
         address = await nursery.start(http.serve, app, Bind("127.0.0.1", 0))
         deployment_id = await running.orders.take(order(devices, unicast_timeout=timedelta(minutes=10)))
         queues = [around.world.chirpstack.queue(device.dev_eui) for device in devices]

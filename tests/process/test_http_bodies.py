@@ -34,7 +34,9 @@ async def test_few_large_bodies_are_in_memory_at_a_time(monkeypatch: pytest.Monk
     async with open_tree([Child("dispatcher", Dispatcher)]) as tree, trio.open_nursery() as nursery:
         ref = tree.find("/dispatcher")
         assert ref is not None
-        app = endpoint(chirpstack3, ref, SystemClock(), marshaler="protobuf", token="")
+        app = endpoint(
+            chirpstack3, ref, SystemClock(), tell=print, late=print, marshaler="protobuf", token=""
+        )
         address: str = await nursery.start(http.serve, app, Bind("127.0.0.1", 0))
         bind = Bind.parse(address)
         async with await trio.open_tcp_stream(bind.host, bind.port) as slow:

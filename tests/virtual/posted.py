@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from quart.typing import TestClientProtocol as Client
 from fuota.actor import Actor, Child, open_tree
 from fuota.clock import TrioClock
 from fuota.dispatcher import Outcome, Route
+from fuota.fate import Fate
 from fuota.generated.chirpstack3.integration_pb2 import UplinkEvent
 from fuota.integration import chirpstack3
 from fuota.integration.endpoint import Marshaler, endpoint
@@ -48,6 +50,9 @@ class Posted:
 
     client: Client
     uplinks: list[Uplink]
+    fates: list[Fate]
+    late: Counter[str]
+    """How often it was said that an uplink is not safe in time."""
 
     async def __call__(
         self, body: bytes | str, headers: dict[str, str] = PROTOBUF, path: str = "/?event=up"
@@ -72,8 +77,17 @@ async def opened(
         async with open_tree([Child("dispatcher", lambda: dispatcher)]) as tree:
             ref = tree.find("/dispatcher")
             assert ref is not None
-            app = endpoint(chirpstack3, ref, TrioClock(NOW), marshaler=marshaler, token=token)
-            yield Posted(app.test_client(), dispatcher.uplinks)
+            fates, late = list[Fate](), Counter[str]()
+            app = endpoint(
+                chirpstack3,
+                ref,
+                TrioClock(NOW),
+                tell=fates.append,
+                late=lambda: late.update(["late"]),
+                marshaler=marshaler,
+                token=token,
+            )
+            yield Posted(app.test_client(), dispatcher.uplinks, fates, late)
 
 
 def event(**fields: Any) -> UplinkEvent:

@@ -90,7 +90,6 @@ async def test_it_says_what_it_has_done(autojump_clock: object) -> None:
             "unconcerned": 1,
             "busy": 0,
             "elsewhere": 0,
-            "fates": 0,
             "clock_answers": 1,
             "clock_failures": 0,
         }

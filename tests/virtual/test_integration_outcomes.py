@@ -4,10 +4,13 @@ import pytest
 import trio
 
 from fuota.dispatcher import Outcome, Route
+from fuota.fate import OnAir
+from fuota.generated.chirpstack3.integration_pb2 import TxAckEvent
 from fuota.integration import chirpstack3
 from fuota.integration.endpoint import IMPATIENT, PATIENT
+from fuota.lorawan.eui import EUI64
 from fuota.places import CONNECTIONS
-from tests.virtual.posted import PROTOBUF, event, opened
+from tests.virtual.posted import DEV_EUI, PROTOBUF, event, opened
 
 
 async def test_busy(autojump_clock: object) -> None:
@@ -20,6 +23,16 @@ async def test_not_in_time(autojump_clock: object) -> None:
         before = trio.current_time()
         assert await post(event().SerializeToString()) == (503, "kept, but not safe yet")
         assert trio.current_time() - before == pytest.approx(chirpstack3.WITHIN)
+        assert post.late["late"] == 1
+
+
+async def test_word_of_a_downlink_goes_past_the_uplinks(autojump_clock: object) -> None:
+    """There may be as much of it as of these: none of them is to wait behind it."""
+    async with opened() as post:
+        said = TxAckEvent(dev_eui=DEV_EUI, f_cnt=7).SerializeToString()
+        assert await post(said, path="/?event=txack") == (200, "taken")
+        assert post.fates == [OnAir(dev_eui=EUI64(DEV_EUI), item="7")]
+        assert post.uplinks == []
 
 
 async def test_the_more_uplinks_wait_the_sooner_the_next_is_answered(autojump_clock: object) -> None:

@@ -1,9 +1,11 @@
 """Many who come at once are let in one after the other, and none of them goes for the next."""
 
+from functools import partial
+
 import pytest
 import trio
 
-from fuota.places import CONNECTIONS, YOUTH, Places, Standing
+from fuota.places import CONNECTIONS, PROMPT, YOUTH, Places, Standing
 
 ROOM = 2
 YOUNG = YOUTH * 0.1
@@ -14,7 +16,8 @@ class Door:
     """Lets in who comes, in that order, and sees who was hung up on."""
 
     def __init__(self, room: int) -> None:
-        self.places = Places("test", room)
+        self.crowded: list[float] = []
+        self.places = Places("test", room, lambda: self.crowded.append(trio.current_time()))
         self.gone: list[str] = []
 
     async def come(self, name: str, host: str = "10.0.0.1", standing: Standing = Standing.STRANGER) -> None:
@@ -84,3 +87,26 @@ async def test_a_crowd_is_through_as_soon_with_fewer_places(autojump_clock: obje
             await door.come(str(name))
         assert len(door.gone) == 3 * CONNECTIONS - places
         assert trio.current_time() - began <= 3 * YOUTH
+
+
+async def test_it_is_said_that_those_who_wait_have_waited_for_long(
+    autojump_clock: object, nursery: trio.Nursery
+) -> None:
+    """None of them at the door, where each is soon let in, but in the kernel's queue behind."""
+    door = Door(ROOM)
+    await door.come("a", standing=Standing.SERVED)
+    await door.come("b", standing=Standing.SERVED)
+    began = trio.current_time()
+    for _ in range(9):
+        nursery.start_soon(partial(door.come, "next", standing=Standing.SERVED))
+        await trio.sleep(PROMPT / 4)
+        door.places.leave(door.place)
+        await trio.testing.wait_all_tasks_blocked()
+    assert [when - began for when in door.crowded] == pytest.approx(
+        [PROMPT * 5 / 4, *(PROMPT * n / 4 for n in (6, 7, 8, 9))]
+    )
+    door.places.leave(door.place)
+    door.crowded.clear()
+    await trio.sleep(2 * PROMPT)
+    await door.come("who finds a place")
+    assert door.crowded == []
