@@ -203,6 +203,9 @@ def _session_answered(
         return Listening(state.session)
     if isinstance(state, CorrectingClock):
         return state
+    # it answers an earlier request; one that is later than now was made before the clock was set back
+    if received_at < min(state.deadline - plan.unicast_timeout, now) - CLOCK_TOLERANCE:
+        return state
     # one that counts to a start before ours may have answered the request of an earlier session
     agreed = off is not None and off < timedelta(0)
     return CorrectingClock(

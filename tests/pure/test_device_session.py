@@ -123,6 +123,30 @@ def test_time_to_start_counts_from_when_the_uplink_was_received(
     assert state == Listening(session)
 
 
+@pytest.mark.parametrize("time_to_start", [60, 0xFFFFFF, None])
+def test_an_answer_from_before_the_request_does_not_disagree(
+    time_to_start: int | None, plan: Plan, session: Session, now: datetime
+) -> None:
+    """It is to the request of a session whose start was put off."""
+    state = asked(session, 1, now + plan.unicast_timeout)
+    answer = session_answer(time_to_start)
+    assert step(plan, state, Answered(answer, now - 5.1 * SECOND), now + SECOND) is state
+    after = step(plan, state, Answered(answer, now - 4.9 * SECOND), now + SECOND)
+    assert isinstance(after, CorrectingClock), "a gateway's clock may be a little behind"
+    agreeing = session_answer(round((session.start - now).total_seconds()) + 60)
+    assert step(plan, state, Answered(agreeing, now - 60 * SECOND), now) == Listening(session)
+    refusing = Answered(session_answer(None, freq_error=True), now - 60 * SECOND)
+    assert isinstance(step(plan, state, refusing, now), Failed)
+
+
+def test_a_request_that_was_made_before_the_clock_was_set_back_is_answered_all_the_same(
+    plan: Plan, session: Session, now: datetime
+) -> None:
+    state = asked(session, 1, now + timedelta(hours=1))
+    after = step(plan, state, Answered(session_answer(5), now - SECOND), now)
+    assert isinstance(after, CorrectingClock)
+
+
 def test_an_undefined_group_that_was_just_accepted_is_a_missed_start(
     plan: Plan, session: Session, now: datetime
 ) -> None:
