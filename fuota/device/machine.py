@@ -206,8 +206,9 @@ def _session_answered(
     # it answers an earlier request; one that is later than now was made before the clock was set back
     if received_at < min(state.deadline - plan.unicast_timeout, now) - CLOCK_TOLERANCE:
         return state
-    # one that counts to a start before ours may have answered the request of an earlier session
-    agreed = off is not None and off < timedelta(0)
+    # one that counts to a start after ours may have been long on its way, but not longer than it was asked for
+    asked = state.deadline - state.attempt * plan.unicast_timeout
+    agreed = off is not None and timedelta(0) < -off <= received_at - asked + CLOCK_TOLERANCE
     return CorrectingClock(
         state.session, state.attempt, patience(plan, now), _disagreement(answer, off), agreed
     )

@@ -3,18 +3,21 @@
 from datetime import timedelta
 
 import pytest
+import trio
 from trio.testing import MockClock
 
 from fuota.deployment.plan import MulticastClass
-from fuota.deployment.states import Transmitting
-from fuota.device.states import Complete, Reason
+from fuota.deployment.states import ArrangingSession, Transmitting
+from fuota.device.states import Complete, CorrectingClock, Reason, SettingUpSession
 from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import Milestone
+from fuota.lorawan import clocksync
 from fuota.lorawan.clocksync import ForceDeviceResyncReq
 from fuota.lorawan.multicast import McClassCSessionReq
 from fuota.simulation.behaviour import Behaviour
+from fuota.simulation.frames import Payload
 from fuota.simulation.radio import Radio
-from tests.campaign import IMAGE, order, server, simulated
+from tests.campaign import IMAGE, order, server, serving, simulated, surroundings
 
 
 async def test_devices_do_not_wait_for_each_other(autojump_clock: MockClock) -> None:
@@ -117,3 +120,47 @@ async def test_a_device_that_is_told_in_time_and_never_agrees_does_not_put_off_t
         asked = order(devices, unicast_timeout=timedelta(minutes=15), unicast_attempt_count=5)
         result = await running.carry_out(asked, within=timedelta(hours=8))
     assert result.state(devices[0].dev_eui).reason is Reason.NO_ANSWER
+
+
+async def test_who_agreed_by_a_clock_that_is_put_right_later_is_asked_again(
+    autojump_clock: MockClock,
+) -> None:
+    """It has asked for the time of its own accord, just before: then it says that its clock is right."""
+    devices = simulated(1, lambda _: Behaviour(clock_offset=timedelta(seconds=-90), early_time_to_start=True))
+    (device,) = devices
+    journal = MemoryJournal()
+    async with server(devices, journal=journal) as running:
+        deployment_id = await running.orders.take(order(devices))
+        while not any(isinstance(each.state, SettingUpSession) for each in journal.history):  # noqa: ASYNC110
+            await trio.sleep(0.01)
+        ask = clocksync.package.write(ForceDeviceResyncReq(nb_transmissions=1), version=1)
+        device.take(Payload(clocksync.package.port, ask), running.clock.now())
+        result = await running.end_of(deployment_id)
+    assert result.states() == {Complete}, result.status.devices
+    assert device.image == IMAGE
+
+
+async def test_who_agreed_by_a_clock_that_is_put_right_later_is_asked_again_when_the_start_is_put_off(
+    autojump_clock: MockClock,
+) -> None:
+    """The process is away from when the device is asked for its time until the start."""
+    devices = simulated(1, lambda _: Behaviour(clock_offset=timedelta(seconds=-90)))
+    around = surroundings(devices)
+    asked = order(devices, unicast_timeout=timedelta(seconds=45), unicast_attempt_count=2)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(around.run)
+        async with serving(around) as running:
+            deployment_id = await running.orders.take(asked)
+            while not any(isinstance(each.state, CorrectingClock) for each in around.journal.history):  # noqa: ASYNC110
+                await trio.sleep(0.05)
+        (start,) = (
+            each.state.session.start
+            for each in around.journal.history
+            if isinstance(each.state, ArrangingSession)
+        )
+        await around.clock.sleep_until(start)
+        async with serving(around) as running:
+            result = await running.end_of(deployment_id)
+        nursery.cancel_scope.cancel()
+    assert result.states() == {Complete}, result.status.devices
+    assert devices[0].image == IMAGE
