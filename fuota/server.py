@@ -30,6 +30,7 @@ from fuota.api.running import Running
 from fuota.api.service import DeploymentService
 from fuota.clock import SystemClock
 from fuota.config import FuotaServerApi, Settings
+from fuota.configfile import TABLES, ConfigError
 from fuota.database import database_in_turn, journal_in
 from fuota.debug.app import debug_app
 from fuota.deployments import Deployments, Message
@@ -63,7 +64,7 @@ FILES = 8192
 """More than 500 connections to each of three ports, newcomers that are being refused, and what the database
 needs. By default, many systems allow 1024."""
 
-MISTAKES = (JournalError, EmbeddedPostgresqlError, CertificateError, OSError)
+MISTAKES = (ConfigError, JournalError, EmbeddedPostgresqlError, CertificateError, OSError)
 """What the operator has to mend; everything else that ends the server is a bug."""
 
 
@@ -99,7 +100,7 @@ def run(settings: Settings) -> int:
     for error in errors:
         bare = isinstance(error, OSError) and error.filename is None and error.strerror
         print(f"fuota: {bare or error}", file=sys.stderr)
-    return 1
+    return 2 if any(isinstance(error, ConfigError) for error in errors) else 1
 
 
 def allow_files() -> None:
@@ -151,10 +152,13 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[Addresses]) 
     health, generation = Health(), GENERATIONS[settings.generation]
     clock = SystemClock(health.absent)
     async with AsyncExitStack() as stack:
+        events = f"{TABLES[settings.generation]}.event_handler.http.bind"
         await check(
-            settings.fuota_server.api.bind,
-            settings.network.event_handler.http.bind,
-            settings.debug.bind,
+            {
+                "fuota_server.api.bind": settings.fuota_server.api.bind,
+                events: settings.network.event_handler.http.bind,
+                "debug.bind": settings.debug.bind,
+            }
         )
         tls = _tls(settings.fuota_server.api)
         if not settings.debug.token and not settings.debug.bind.loopback:

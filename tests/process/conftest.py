@@ -1,5 +1,6 @@
 """Fixtures for tests with other processes."""
 
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -23,6 +24,15 @@ async def cluster() -> AsyncIterator[Cluster]:
     """A PostgreSQL of the test's own, which may be stopped, killed and started again."""
     async with open_cluster() as cluster:
         yield cluster
+
+
+@pytest.fixture
+def free_port() -> int:
+    """That nobody has, on any address of IPv4."""
+    with socket.socket() as probe:
+        probe.bind(("0.0.0.0", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 @pytest.fixture

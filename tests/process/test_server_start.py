@@ -92,6 +92,19 @@ async def test_what_is_wrong_is_one_line(tmp_path: Path, dsn: str) -> None:
             assert said in stderr
 
 
+@pytest.mark.parametrize("events", ["application_server.event_handler.http", "chirpstack.event_handler.http"])
+async def test_two_addresses_that_are_one(events: str, tmp_path: Path, free_port: int) -> None:
+    """It is a mistake in the configuration, so the database that is away is not waited for."""
+    bind = f"127.0.0.1:{free_port}"
+    for one, other in (("fuota_server.api", events), (events, "debug"), ("fuota_server.api", "debug")):
+        tables = {"postgresql": {"dsn": NOBODY}, events: {}, one: {"bind": bind}, other: {"bind": bind}}
+        code, stderr = await Installation.make(tmp_path, tables).refused()
+        assert (code, stderr.count("\n")) == (2, 1), stderr
+        assert stderr.startswith(
+            f'fuota: {other}.bind = "{bind}": {one}.bind = "{bind}" is in its way: each '
+        )
+
+
 async def test_another_master_key(tmp_path: Path, dsn: str, official_client: Any) -> None:
     """With a deployment under way, whose keys it can not open."""
     made = Installation.make(
