@@ -13,9 +13,15 @@ def server_context(tls_cert: Path, tls_key: Path, ca_cert: Path | None) -> ssl.S
 
     Raises `CertificateError`, which names the file.
     """
+
+    def passphrase() -> str:
+        raise CertificateError(
+            f"tls_key {tls_key}: must be a key without a passphrase: nobody is asked for it"
+        )
+
     context = _context(ssl.Purpose.CLIENT_AUTH)
     try:
-        context.load_cert_chain(tls_cert, tls_key)
+        context.load_cert_chain(tls_cert, tls_key, passphrase)
     except OSError as error:
         raise CertificateError(f"tls_cert {tls_cert}, tls_key {tls_key}: {_reason(error)}") from error
     if ca_cert is not None:

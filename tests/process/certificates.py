@@ -20,6 +20,19 @@ class Issued:
     key: Path
 
 
+def with_passphrase(key: Path) -> Path:
+    """The same key in another file, which is of use only to who knows its passphrase."""
+    locked = key.with_suffix(".locked")
+    locked.write_bytes(
+        serialization.load_pem_private_key(key.read_bytes(), None).private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.BestAvailableEncryption(b"hush"),
+        )
+    )
+    return locked
+
+
 @attrs.frozen
 class Authority:
     directory: Path

@@ -21,7 +21,7 @@ from fuota.rpc.client import call, connect
 from fuota.rpc.door import HANDSHAKE, Door
 from fuota.rpc.errors import RpcError
 from fuota.rpc.tls import CertificateError, client_context, server_context
-from tests.process.certificates import Authority, Issued
+from tests.process.certificates import Authority, Issued, with_passphrase
 from tests.process.rpc.calls import uncollected
 
 
@@ -191,3 +191,10 @@ def test_bad_files_are_named(authority: Authority, tmp_path: Path) -> None:
         server_context(server.cert, server.key, missing)
     with pytest.raises(CertificateError, match=r"ca_cert .*empty\.crt: "):
         server_context(server.cert, server.key, empty)
+
+
+def test_nobody_is_asked_for_a_passphrase(authority: Authority) -> None:
+    server = authority.issue("localhost")
+    locked = with_passphrase(server.key)
+    with pytest.raises(CertificateError, match=r"tls_key .*\.locked: must be a key without a passphrase"):
+        server_context(server.cert, locked, None)
