@@ -11,7 +11,11 @@ from collections.abc import Callable
 from functools import partial
 from traceback import clear_frames
 
+import structlog
+
 from fuota.places import Place, Places
+
+log = structlog.get_logger(__name__)
 
 HANDSHAKE = 10
 """Seconds a new connection has for that of TLS."""
@@ -42,7 +46,7 @@ class Door(asyncio.Protocol):
             return transport.abort()
         loop = asyncio.get_running_loop()
         shaken, agreed = loop.create_future(), _Agreed(place, self._let_in)
-        shaken.add_done_callback(partial(self._over, transport, agreed))
+        shaken.add_done_callback(partial(self._over, transport, agreed, peer[0]))
         self._open_ones.add(transport)
         # Not `start_tls`: until that begins, what comes would be lost.
         secured = SSLProtocol(
@@ -53,13 +57,23 @@ class Door(asyncio.Protocol):
         return None
 
     def _over(
-        self, transport: asyncio.Transport, agreed: "_Agreed", shaken: "asyncio.Future[object]"
+        self, transport: asyncio.Transport, agreed: "_Agreed", peer: str, shaken: "asyncio.Future[object]"
     ) -> None:
         self._open_ones.discard(transport)
         if not agreed.made:
             self._places.leave(agreed.place)
         if (error := shaken.exception()) is not None:
+            if (why := _refusal(error)) is not None:
+                log.warning("client certificate refused", peer=peer, why=why)
             clear_frames(error.__traceback__)  # they hold the error, and all of TLS
+
+
+def _refusal(error: BaseException) -> str | None:
+    """What is wrong with the client's certificate; None if the handshake has failed for anything else."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    none_given = isinstance(error, ssl.SSLError) and error.reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE"
+    return "none given" if none_given else None
 
 
 class _Agreed(asyncio.Protocol):

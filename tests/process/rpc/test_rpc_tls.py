@@ -12,6 +12,7 @@ import pytest
 import trio
 from grpclib.const import Status
 from grpclib.server import Handler
+from structlog.testing import capture_logs
 
 from fuota.config import Bind
 from fuota.generated.chirpstack3 import device_queue_pb2 as pb
@@ -96,6 +97,44 @@ async def test_client_certificates(serving: Any, authority: Authority, tmp_path:
                 await ask(served.bind, trusting(ca_cert, shown))
             assert raised.value.status is Status.UNAVAILABLE
         assert await ask(served.bind, trusting(ca_cert, client)) == 2
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_why_a_client_certificate_is_refused_is_told_in_one_line(
+    serving: Any, authority: Authority, tmp_path: Path, version: ssl.TLSVersion
+) -> None:
+    ca_cert = authority.own()
+    server = authority.issue("localhost")
+    reasons = {
+        "none given": None,
+        "unable to get local issuer certificate": Authority(tmp_path, "another").issue("client"),
+        "certificate has expired": authority.issue("expired", age=timedelta(days=3)),
+        "certificate is not yet valid": authority.issue("not yet", age=timedelta(days=-1)),
+    }
+    async with serving(tls=server_context(server.cert, server.key, ca_cert)) as served:
+        for why, shown in reasons.items():
+            tls = trusting(ca_cert, shown)
+            tls.maximum_version = version
+            with capture_logs() as told, pytest.raises(RpcError):
+                await ask(served.bind, tls)
+            assert told == [
+                {
+                    "event": "client certificate refused",
+                    "log_level": "warning",
+                    "peer": "127.0.0.1",
+                    "why": why,
+                }
+            ]
+        with capture_logs() as told:
+            await ask(served.bind, trusting(ca_cert, authority.issue("client")))
+            for noise in (b"", b"GET / HTTP/1.1\r\n\r\n"):
+                async with await trio.open_tcp_stream(served.bind.host, served.bind.port) as stream:
+                    await stream.send_all(noise)
+                    await stream.send_eof()
+                    with suppress(trio.BrokenResourceError):
+                        while await stream.receive_some():
+                            pass
+        assert not told
 
 
 async def test_official_client_with_tls(serving: Any, authority: Authority) -> None:
