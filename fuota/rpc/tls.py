@@ -1,7 +1,13 @@
 """TLS as gRPC wants it: HTTP/2 by ALPN, TLS 1.2 or newer."""
 
 import ssl
+from datetime import UTC, datetime
 from pathlib import Path
+
+import structlog
+from cryptography import x509
+
+log = structlog.get_logger(__name__)
 
 
 class CertificateError(Exception):
@@ -11,7 +17,7 @@ class CertificateError(Exception):
 def server_context(tls_cert: Path, tls_key: Path, ca_cert: Path | None) -> ssl.SSLContext:
     """For a server with this certificate (PEM); with a `ca_cert`, clients must show one that it has signed.
 
-    Raises `CertificateError`, which names the file.
+    Raises `CertificateError`, which names the file. A certificate whose time it is not is warned of.
     """
 
     def passphrase() -> str:
@@ -24,6 +30,7 @@ def server_context(tls_cert: Path, tls_key: Path, ca_cert: Path | None) -> ssl.S
         context.load_cert_chain(tls_cert, tls_key, passphrase)
     except OSError as error:
         raise CertificateError(f"tls_cert {tls_cert}, tls_key {tls_key}: {_reason(error)}") from error
+    _warn_of_its_time(tls_cert)
     if ca_cert is not None:
         try:
             context.load_verify_locations(ca_cert)
@@ -44,6 +51,27 @@ def _context(purpose: ssl.Purpose) -> ssl.SSLContext:
     # Python 3.13 refuses what home-made authorities issue: certificates without a key identifier
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     return context
+
+
+def _warn_of_its_time(tls_cert: Path) -> None:
+    """Clients refuse a certificate whose time it is not; to us it may be a clock that has yet to be set."""
+    try:
+        certificate, *_ = x509.load_pem_x509_certificates(tls_cert.read_bytes())
+    except ValueError:  # stricter than OpenSSL, which has read it
+        return
+    now = datetime.now(UTC)
+    if certificate.not_valid_after_utc < now:
+        log.warning(
+            "the certificate has expired",
+            tls_cert=str(tls_cert),
+            expired_on=f"{certificate.not_valid_after_utc:%FT%TZ}",
+        )
+    elif certificate.not_valid_before_utc > now:
+        log.warning(
+            "the certificate is not valid yet",
+            tls_cert=str(tls_cert),
+            valid_from=f"{certificate.not_valid_before_utc:%FT%TZ}",
+        )
 
 
 def _reason(error: OSError) -> str:

@@ -3,7 +3,7 @@
 import ssl
 from asyncio.sslproto import SSLProtocol
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -216,6 +216,32 @@ async def test_a_handshake_does_not_hold_up_the_stop(serving: Any, authority: Au
         served.stop()
         with trio.fail_after(HANDSHAKE / 2):
             assert await stream.receive_some() == b""
+
+
+@pytest.mark.parametrize(
+    ("age", "event", "when", "is_in"),
+    [
+        (3, "the certificate has expired", "expired_on", -1),
+        (-1, "the certificate is not valid yet", "valid_from", 1),
+    ],
+)
+def test_a_certificate_whose_time_it_is_not_is_warned_of(
+    authority: Authority, age: int, event: str, when: str, is_in: int
+) -> None:
+    server = authority.issue("localhost", age=timedelta(days=age))
+    with capture_logs() as told:
+        server_context(server.cert, server.key, None)
+    [line] = told
+    assert (line["event"], line["log_level"], line["tls_cert"]) == (event, "warning", str(server.cert))
+    expected = datetime.now(UTC) + timedelta(days=is_in)
+    assert abs(datetime.fromisoformat(line[when]) - expected) < timedelta(minutes=1)
+
+
+def test_a_certificate_whose_time_it_is_is_not_warned_of(authority: Authority) -> None:
+    server = authority.issue("localhost")
+    with capture_logs() as told:
+        server_context(server.cert, server.key, None)
+    assert not told
 
 
 def test_bad_files_are_named(authority: Authority, tmp_path: Path) -> None:
