@@ -109,7 +109,7 @@ class ChirpStackApi:
     """ChirpStack's gRPC API."""
 
     server: Bind = field(default=Bind("localhost", 8080), metadata=key(value.server, "Its HOST:PORT."))
-    token: str = field(default="", repr=False, metadata=key(value.text, "The API token."))
+    token: str = field(default="", repr=False, metadata=key(value.token, "The API token."))
     tls_enabled: bool = field(
         default=False, metadata=key(value.boolean, "Use TLS, and trust the authorities this system trusts.")
     )

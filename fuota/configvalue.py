@@ -63,6 +63,14 @@ def text(raw: object) -> str:
     return raw
 
 
+def token(raw: object) -> str:
+    """Text that gRPC can send in the metadata of a call."""
+    written = text(raw)
+    if not all(" " <= character <= "~" for character in written):
+        raise ValueError("must be printable ASCII, without a line end (LF, CR)")
+    return written
+
+
 def choice(*allowed: str) -> Read:
     """One of some words."""
 

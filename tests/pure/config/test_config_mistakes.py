@@ -93,6 +93,15 @@ def test_a_mistake_in_the_file_is_named_in_one_line(file: Path, content: str, me
             "8071",
             'DEBUG__BIND = "8071": must be HOST:PORT, such as 0.0.0.0:8070, [::]:8070 or :8070',
         ),
+        *(
+            (
+                f"{table}__API__TOKEN",
+                f"hush{end}",
+                f"{table}__API__TOKEN = (a secret): must be printable ASCII, without a line end (LF, CR)",
+            )
+            for table in ("APPLICATION_SERVER", "CHIRPSTACK")
+            for end in ("\r", "\n", "\r\n", "ü", "\t", "\x7f")
+        ),
         ("DEBUG__TOKEN", "\udcff", "DEBUG__TOKEN = (a secret): must be UTF-8"),
     ],
 )
