@@ -154,7 +154,7 @@ def rotate_master_key(path: Path | None) -> None:
 
     from fuota.configfile import ConfigError, load
     from fuota.database import rotate_master_key as rotate
-    from fuota.server import MISTAKES
+    from fuota.server import MISCONFIGURED, MISTAKES
 
     try:
         settings = load(path)
@@ -163,7 +163,7 @@ def rotate_master_key(path: Path | None) -> None:
     try:
         done = trio.run(rotate, settings, lambda keys: click.echo(f"{keys} keys sealed again"))
     except MISTAKES as error:
-        raise Failure(str(error)) from error
+        raise (Mistake if isinstance(error, MISCONFIGURED) else Failure)(str(error)) from error
     click.echo(f"done: {done} keys; the master key is in {settings.secrets.key_file}")
     if settings.secrets.master_key is not None:
         click.echo("now take [secrets] master_key out of the configuration")

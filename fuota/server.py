@@ -40,6 +40,7 @@ from fuota.generations import GENERATIONS, Generation
 from fuota.health import Health
 from fuota.integration.endpoint import endpoint
 from fuota.journal.port import JournalError
+from fuota.journal.postgres_dsn import BadDsn
 from fuota.journal.retry import keep_trying_keys, try_keys
 from fuota.network.port import Network
 from fuota.places import CONNECTIONS, room
@@ -64,7 +65,10 @@ FILES = 8192
 """More than 500 connections to each of three ports, newcomers that are being refused, and what the database
 needs. By default, many systems allow 1024."""
 
-MISTAKES = (ConfigError, JournalError, EmbeddedPostgresqlError, CertificateError, OSError)
+MISCONFIGURED = (ConfigError, BadDsn)
+"""What has to be mended in the configuration."""
+
+MISTAKES = (*MISCONFIGURED, JournalError, EmbeddedPostgresqlError, CertificateError, OSError)
 """What the operator has to mend; everything else that ends the server is a bug."""
 
 
@@ -100,7 +104,7 @@ def run(settings: Settings) -> int:
     for error in errors:
         bare = isinstance(error, OSError) and error.filename is None and error.strerror
         print(f"fuota: {bare or error}", file=sys.stderr)
-    return 2 if any(isinstance(error, ConfigError) for error in errors) else 1
+    return 2 if any(isinstance(error, MISCONFIGURED) for error in errors) else 1
 
 
 def allow_files() -> None:

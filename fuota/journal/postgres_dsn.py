@@ -30,6 +30,16 @@ OURS = {
 }
 """Where the dsn says nothing else."""
 
+WORDS: Mapping[str, tuple[str, ...]] = {
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "gssencmode": ("disable", "prefer", "require"),
+    "channel_binding": ("disable", "prefer", "require"),
+    "target_session_attrs": ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
+}
+"""What libpq takes for these; but it says so only when it is to connect, and then as of an outage."""
+
+NUMBERS = {*OURS, "keepalives", "tcp_user_timeout"} - {"fallback_application_name"}
+
 URL = re.compile(r"(postgres(?:ql)?://(?:[^@/]*@)?[^?]*)\?(.*)", re.DOTALL)
 PAIR = re.compile(r"\s*([^\s=]+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s\\]|\\.)*)\s*", re.DOTALL)
 
@@ -37,7 +47,7 @@ Parameters = Mapping[str, str]
 
 
 class BadDsn(JournalError):
-    """[postgresql] dsn: this is neither a URI nor a list of parameters that libpq understands"""
+    """With this dsn there will never be a connection."""
 
 
 def conninfo(dsn: str, environment: Mapping[str, str] = os.environ) -> str:
@@ -47,8 +57,11 @@ def conninfo(dsn: str, environment: Mapping[str, str] = os.environ) -> str:
         given = conninfo_to_dict(rest)
     except psycopg.ProgrammingError:
         # What libpq says of it may hold the password.
-        raise BadDsn(BadDsn.__doc__) from None
+        raise BadDsn(
+            "[postgresql] dsn: this is neither a URI nor a list of parameters that libpq understands"
+        ) from None
     known = {name: str(value) for name, value in given.items()}
+    _check(known)
     said = [known.get(name) for name in ("host", "hostaddr", "service")]
     if not any(said) and not any(environment.get(name) for name in ELSEWHERE):
         known["host"] = "localhost"
@@ -58,6 +71,22 @@ def conninfo(dsn: str, environment: Mapping[str, str] = os.environ) -> str:
             [known.get("options") or environment.get("PGOPTIONS", ""), *wanted]
         ).strip()
     return make_conninfo("", **{**OURS, **known})
+
+
+def _check(known: Parameters) -> None:
+    """Raise `BadDsn` for what libpq would never take. No value is shown: it may be part of the password of a
+    URI that was not escaped."""
+    for name, value in known.items():
+        if name in WORDS and value not in WORDS[name]:
+            raise BadDsn(f"[postgresql] dsn: {name} must be {' or '.join(WORDS[name])}")
+        if name in NUMBERS and not re.fullmatch(r"\s*[-+]?[0-9]{1,9}\s*", value):
+            raise BadDsn(f"[postgresql] dsn: {name} must be a whole number")
+        if name == "port" and not all(not each or _is_port(each) for each in value.split(",")):
+            raise BadDsn("[postgresql] dsn: port must be a whole number from 1 to 65535")
+
+
+def _is_port(text: str) -> bool:
+    return bool(re.fullmatch(r"\s*[0-9]{1,5}\s*", text)) and 0 < int(text) < 1 << 16
 
 
 @cache

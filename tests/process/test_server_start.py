@@ -71,7 +71,9 @@ async def test_what_is_wrong_is_one_line(tmp_path: Path, dsn: str) -> None:
         in_use = running.debug.removeprefix("http://").rstrip("/")
         mistakes: list[tuple[dict[str, dict[str, object]], int, str]] = [
             ({"debug": {"bnid": "x"}}, 2, "there is no such key; did you mean debug.bind?"),
-            ({"postgresql": {"dsn": "postgres://%%%"}}, 1, "[postgresql] dsn: "),
+            ({"postgresql": {"dsn": "postgres://%%%"}}, 2, "[postgresql] dsn: "),
+            ({"postgresql": {"dsn": f"{NOBODY}&sslmode=maybe"}}, 2, "[postgresql] dsn: sslmode must be "),
+            ({"postgresql": {"dsn": NOBODY.replace(":1/", ":abc/")}}, 2, "[postgresql] dsn: port must be "),
             ({"secrets": {"master_key": "ab"}}, 2, "secrets.master_key = (a secret): "),
             (
                 {"fuota_server.api": {"bind": in_use}},
