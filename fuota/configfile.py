@@ -102,7 +102,7 @@ def _found() -> Path | None:
 
 def _of_file(path: Path, keys: Keys) -> dict[str, Given]:
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        content = tomllib.loads(path.read_text("utf-8-sig"))  # Windows may put a mark before it
     except OSError as error:
         raise ConfigError(f"{path}: can not be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

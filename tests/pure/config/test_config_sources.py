@@ -78,6 +78,11 @@ def test_a_file_of_the_reference_server_is_read_as_it_is(file: Path) -> None:
     assert settings.fuota_server.api.tls_cert is None
 
 
+def test_a_byte_order_mark_is_passed_over(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbf[general]\nlog_level = 2\n")
+    assert load(file, {}).general.log_level == 2
+
+
 def test_the_first_file_found_is_taken_alone(tmp_path: Path) -> None:
     for folder, level in (("first", 1), ("second", 2)):
         (tmp_path / folder).mkdir()
