@@ -56,7 +56,7 @@ class PostgreSQL:
     max_open_connections: int = field(
         default=0,
         metadata=key(
-            value.whole(0, 10_000),
+            value.connections,
             "The most connections at once, of which two are needed; 0 leaves it to the server to choose.",
         ),
     )

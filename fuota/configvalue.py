@@ -82,7 +82,7 @@ def choice(*allowed: str) -> Read:
     return read
 
 
-def whole(least: int, most: int) -> Read:
+def whole(least: int, most: int) -> Callable[[object], int]:
     """A whole number in a range, its ends included."""
 
     def read(raw: object) -> int:
@@ -95,6 +95,16 @@ def whole(least: int, most: int) -> Read:
         return number
 
     return read
+
+
+def connections(raw: object) -> int:
+    """How many there may be to the database; 0 leaves it to the server."""
+    number = whole(0, 10_000)(raw)
+    if number == 1:
+        raise ValueError(
+            "must be 2 or more, for one is for the ownership alone, or 0 for as many as are needed"
+        )
+    return number
 
 
 def boolean(raw: object) -> bool:

@@ -58,7 +58,7 @@ async def journal_in(dsn: str, settings: Settings, health: Health) -> AsyncItera
         keyring=keyfile.keyring(master_keys(settings.secrets)),
         health=health,
         automigrate=postgresql.automigrate,
-        most_connections=max(1, (postgresql.max_open_connections or CONNECTIONS) - OWNERS),
+        most_connections=(postgresql.max_open_connections or CONNECTIONS) - OWNERS,
         idle_connections=postgresql.max_idle_connections,
     )
     async with AsyncExitStack() as stack:

@@ -24,6 +24,11 @@ from fuota.configfile import ConfigError, load
         ("[general]\nxyz = 4", "general.xyz = 4: there is no such key"),
         ("[chirpsatck]\nxyz = 4", "[chirpsatck]: there is no such table"),
         ("general = 4", "general = 4: must be a table: [general]"),
+        (
+            "[postgresql]\nmax_open_connections = 1",
+            "postgresql.max_open_connections = 1: "
+            "must be 2 or more, for one is for the ownership alone, or 0 for as many as are needed",
+        ),
         ("[postgresql]\ndsn = 5", "postgresql.dsn = (a secret): must be text in quotes"),
         (
             "[application_server.api]\ntokne = 'hush'",
