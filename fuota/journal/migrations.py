@@ -25,6 +25,15 @@ create table if not exists fuota_migration (
 )
 """
 
+THEIRS = {
+    "deployment": "mc_group_setup_completed_at",
+    "deployment_device": "mc_group_setup_completed_at",
+    "deployment_log": "f_port",
+}
+"""The tables of the ChirpStack FUOTA Server, and by which column they are known."""
+
+APART = "the server needs a database of its own, or a schema of its own (search_path in [postgresql] dsn)"
+
 Connection = psycopg.Connection[TupleRow]
 Begin = Callable[[Sequence[Migration]], None]
 
@@ -70,11 +79,18 @@ def migrate(
             connection.execute(BOOKKEEPING)
         for migration in known[recorded:] if missing else ():
             if migration.number > done:
-                connection.execute(migration.text.encode())
+                _apply(connection, migration)
             connection.execute(
                 "insert into fuota_migration values (%s, %s, now())", [migration.number, migration.name]
             )
         return missing
+
+
+def _apply(connection: Connection, migration: Migration) -> None:
+    try:
+        connection.execute(migration.text.encode())
+    except psycopg.errors.DuplicateTable as error:  # or index, view or sequence: whoever has made it
+        raise SchemaMismatch(f"PostgreSQL: {error.diag.message_primary}: {APART}") from error
 
 
 def check_version(number: int) -> None:
@@ -115,7 +131,17 @@ def _inherited(connection: Connection) -> int:
                 f"schema_migrations of the ChirpStack FUOTA Server says version {row[0]}"
                 f"{' (dirty)' if row[1] else ''}: only a clean version 1 can be taken over"
             )
+    for table, column in THEIRS.items():
+        if not _has(connection, table, column):
+            raise SchemaMismatch(
+                f"there is a table deployment, but not the {table} of the ChirpStack FUOTA Server: {APART}"
+            )
     return 1
+
+
+def _has(connection: Connection, table: str, column: str) -> bool:
+    found = "select from pg_attribute where attrelid = to_regclass(%s) and attname = %s and not attisdropped"
+    return connection.execute(found, [table, column]).rowcount > 0
 
 
 def _exists(connection: Connection, table: str) -> bool:

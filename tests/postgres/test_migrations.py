@@ -77,10 +77,33 @@ def test_an_older_schema_is_brought_up_to_date(dsn: str) -> None:
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(dsn: str) -> None:
-    broken = Migration(LAST + 1, "broken", "create table next (id int); create table next (id int)")
-    with pytest.raises(psycopg.errors.DuplicateTable):
+    broken = Migration(LAST + 1, "broken", "create table next (id int); select 1 / 0")
+    with pytest.raises(psycopg.errors.DivisionByZero):
         brought_up(dsn, [*migrations(), broken])
     assert run(dsn, CATALOG) == []
+
+
+@pytest.mark.parametrize(
+    ("theirs", "told"),
+    [
+        ("create table transition (a int)", 'relation "transition" already exists'),
+        ("create view ownership as select 1", 'relation "ownership" already exists'),
+        ("create table deployment_log (a int)", 'relation "deployment_log" already exists'),
+        ("create table deployment (id int)", "not the deployment of the ChirpStack FUOTA Server"),
+        (
+            "create table deployment (mc_group_setup_completed_at timestamptz)",
+            "not the deployment_device of the ChirpStack FUOTA Server",
+        ),
+    ],
+)
+def test_what_is_somebody_elses_is_named_and_left_alone(dsn: str, theirs: str, told: str) -> None:
+    run(dsn, theirs)
+    before = run(dsn, CATALOG)
+    with pytest.raises(SchemaMismatch, match=f"{told}: the server needs a database of its own, or a schema"):
+        brought_up(dsn)
+    assert run(dsn, CATALOG) == before
+    run(dsn, "create schema apart")
+    assert len(brought_up(f"{dsn} options='-c search_path=apart'")) == LAST
 
 
 async def test_servers_that_start_together_migrate_once(dsn: str) -> None:
