@@ -1,5 +1,6 @@
 """TLS as gRPC wants it: HTTP/2 by ALPN, TLS 1.2 or newer."""
 
+import os
 import ssl
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,7 +43,13 @@ def server_context(tls_cert: Path, tls_key: Path, ca_cert: Path | None) -> ssl.S
 
 def client_context() -> ssl.SSLContext:
     """For a client that trusts the authorities of the system (SSL_CERT_FILE and SSL_CERT_DIR name others)."""
-    return _context(ssl.Purpose.SERVER_AUTH)
+    context = _context(ssl.Purpose.SERVER_AUTH)
+    if named := os.environ.get("SSL_CERT_FILE"):
+        try:
+            context.load_verify_locations(named)  # once more, for OpenSSL says nothing of one that is no use
+        except OSError as error:
+            log.warning("SSL_CERT_FILE names no authorities", file=named, why=_reason(error))
+    return context
 
 
 def _context(purpose: ssl.Purpose) -> ssl.SSLContext:

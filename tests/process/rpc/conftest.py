@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
@@ -19,6 +20,7 @@ from fuota.generated.chirpstack3 import device_queue_pb2 as pb
 from fuota.generated.chirpstack3.device_queue_grpc import DeviceQueueServiceBase
 from fuota.rpc.methods import unary
 from fuota.rpc.server import serve
+from tests.process.certificates import Authority
 
 LOOPBACK = Bind("127.0.0.1", 0)
 Body = Callable[[pb.DeviceQueueItem], Awaitable[int]]
@@ -170,3 +172,8 @@ def raw_peer() -> Callable[[Bind], AbstractAsyncContextManager[RawPeer]]:
             yield RawPeer(stream)
 
     return connect
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path, "authority")

@@ -3,7 +3,7 @@
 import ssl
 from asyncio.sslproto import SSLProtocol
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,9 @@ from fuota.rpc import server
 from fuota.rpc.client import call, connect
 from fuota.rpc.door import HANDSHAKE, Door
 from fuota.rpc.errors import RpcError
-from fuota.rpc.tls import CertificateError, client_context, server_context
-from tests.process.certificates import Authority, Issued, with_passphrase
+from fuota.rpc.tls import client_context, server_context
+from tests.process.certificates import Authority, Issued
 from tests.process.rpc.calls import uncollected
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Authority:
-    return Authority(tmp_path, "authority")
 
 
 async def ask(bind: Bind, tls: ssl.SSLContext | None) -> int:
@@ -216,50 +211,3 @@ async def test_a_handshake_does_not_hold_up_the_stop(serving: Any, authority: Au
         served.stop()
         with trio.fail_after(HANDSHAKE / 2):
             assert await stream.receive_some() == b""
-
-
-@pytest.mark.parametrize(
-    ("age", "event", "when", "is_in"),
-    [
-        (3, "the certificate has expired", "expired_on", -1),
-        (-1, "the certificate is not valid yet", "valid_from", 1),
-    ],
-)
-def test_a_certificate_whose_time_it_is_not_is_warned_of(
-    authority: Authority, age: int, event: str, when: str, is_in: int
-) -> None:
-    server = authority.issue("localhost", age=timedelta(days=age))
-    with capture_logs() as told:
-        server_context(server.cert, server.key, None)
-    [line] = told
-    assert (line["event"], line["log_level"], line["tls_cert"]) == (event, "warning", str(server.cert))
-    expected = datetime.now(UTC) + timedelta(days=is_in)
-    assert abs(datetime.fromisoformat(line[when]) - expected) < timedelta(minutes=1)
-
-
-def test_a_certificate_whose_time_it_is_is_not_warned_of(authority: Authority) -> None:
-    server = authority.issue("localhost")
-    with capture_logs() as told:
-        server_context(server.cert, server.key, None)
-    assert not told
-
-
-def test_bad_files_are_named(authority: Authority, tmp_path: Path) -> None:
-    server, other = authority.issue("localhost"), authority.issue("other")
-    missing, empty = tmp_path / "missing.crt", tmp_path / "empty.crt"
-    empty.touch()
-    with pytest.raises(CertificateError, match=r"tls_cert .*missing\.crt.*: No such file"):
-        server_context(missing, server.key, None)
-    with pytest.raises(CertificateError, match=r"tls_cert .*, tls_key .*other\.key: KEY_VALUES_MISMATCH"):
-        server_context(server.cert, other.key, None)
-    with pytest.raises(CertificateError, match=r"ca_cert .*missing\.crt: No such file"):
-        server_context(server.cert, server.key, missing)
-    with pytest.raises(CertificateError, match=r"ca_cert .*empty\.crt: "):
-        server_context(server.cert, server.key, empty)
-
-
-def test_nobody_is_asked_for_a_passphrase(authority: Authority) -> None:
-    server = authority.issue("localhost")
-    locked = with_passphrase(server.key)
-    with pytest.raises(CertificateError, match=r"tls_key .*\.locked: must be a key without a passphrase"):
-        server_context(server.cert, locked, None)
