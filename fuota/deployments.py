@@ -92,12 +92,13 @@ class Deployments(Actor[Message]):
 
     async def resume(self) -> None:
         """Start the actors of all that was left, and return when every device has its own."""
+        self.ownership.resuming()
         unfinished = await patiently(self.services.journal.unfinished)
         async with trio.open_nursery() as nursery:
             for deployment_id in unfinished:
                 if (child := await self.child(deployment_id)) is not None:
                     nursery.start_soon(self.me.start, child)
-        self.ownership.at_work = self.ownership.epoch is not None
+        self.ownership.resumed()
         if unfinished:
             log.info("resumed", deployments=len(unfinished))
 

@@ -25,7 +25,8 @@ class Ownership:
     holder: str = attrs.field(default="nobody yet", init=False)
     """Who runs them, in words for people."""
     at_work: bool = attrs.field(default=False, init=False)
-    """Whether every deployment has its actors: only then is an uplink of no device's actor nobody's."""
+    """Whether every deployment has its actors: only then is an uplink of no device's actor nobody's, and
+    until then all are refused."""
     _until: float = attrs.field(default=-math.inf, init=False)
     _vacant: bool = attrs.field(default=True, init=False)
     _turn: trio.Event = attrs.field(factory=trio.Event, init=False)
@@ -48,6 +49,11 @@ class Ownership:
         while not self.certain:
             await self._change()
 
+    async def attended(self) -> None:
+        """Return when every deployment has its actors."""
+        while not self.at_work:
+            await self._change()
+
     async def gained(self) -> int:
         """Return the epoch when there is one."""
         while self.epoch is None:
@@ -67,6 +73,15 @@ class Ownership:
     def vacate(self) -> None:
         """The actors of the epoch that is over have ended."""
         self._vacant = True
+        self._changed()
+
+    def resuming(self) -> None:
+        """Not every deployment has its actors."""
+        self.at_work = False
+
+    def resumed(self) -> None:
+        """Every deployment has its actors, if they are not another server's by now."""
+        self.at_work = self.epoch is not None
         self._changed()
 
     # What the journal says
@@ -95,3 +110,28 @@ class Ownership:
     def _changed(self) -> None:
         self._turn.set()
         self._turn = trio.Event()
+
+
+@attrs.frozen(eq=False)
+class Attendance:
+    """The permit of those who ask devices: they may act, and whatever is answered will be heard.
+
+    A deployment of which all have resumed would else ask while uplinks are still refused because of another,
+    and take its devices for silent.
+    """
+
+    _ownership: Ownership
+    listening: trio.Event = attrs.field(factory=trio.Event)
+    """There is a port for the events of the network."""
+
+    @property
+    def certain(self) -> bool:
+        """Whether that is so, at this moment."""
+        return self.listening.is_set() and self._ownership.at_work and self._ownership.certain
+
+    async def assured(self) -> None:
+        """Return when it is so."""
+        while not self.certain:
+            await self.listening.wait()
+            await self._ownership.attended()
+            await self._ownership.assured()

@@ -43,6 +43,7 @@ from fuota.journal.port import JournalError
 from fuota.journal.postgres_dsn import BadDsn
 from fuota.journal.retry import keep_trying_keys, try_keys
 from fuota.network.port import Network
+from fuota.ownership import Attendance
 from fuota.places import CONNECTIONS, room
 from fuota.postgresql import EmbeddedPostgresqlError
 from fuota.rpc.health import HealthService
@@ -172,24 +173,31 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[Addresses]) 
         await try_keys(journal)
         await stack.enter_async_context(bridge.open_loop())
         network = await stack.enter_async_context(generation.connected(settings.network.api, health))
-        owned = network.if_permitted(journal.ownership)
-        services = Services(journal, owned, clock, Alarms(clock), Registry(), health)
+        attendance = Attendance(journal.ownership)
+        attended = network.if_permitted(attendance)
+        services = Services(journal, attended, clock, Alarms(clock), Registry(), health)
         nursery = await stack.enter_async_context(trio.open_nursery())
         nursery.start_soon(services.alarms.run)
         nursery.start_soon(keep_trying_keys, journal)
         nursery.start_soon(garbage.sweep)
         async with open_tree() as tree:
-            addresses = await grow(tree, services, network, settings, tls)
+            addresses = await grow(tree, services, network, attendance, settings, tls)
             task_status.started(addresses)
             await trio.sleep_forever()
 
 
 async def grow(
-    tree: Tree, services: Services, network: Network, settings: Settings, tls: ssl.SSLContext | None
+    tree: Tree,
+    services: Services,
+    network: Network,
+    attendance: Attendance,
+    settings: Settings,
+    tls: ssl.SSLContext | None,
 ) -> Addresses:
     """Start the children of the root, each when the one before it is up: the ports open last.
 
-    `network` is for the dispatcher, whose answers to clock requests ask nothing of the database.
+    `network` is for the dispatcher, whose answers to clock requests ask nothing of anybody. `attendance` is
+    told when there is a port for events.
     """
     addresses = Addresses()
 
@@ -220,6 +228,7 @@ async def grow(
     )
     crowded = services.health.disturbed
     await listen("integration", partial(http.serve, app, events.http.bind, crowded=crowded))
+    attendance.listening.set()
     grpc = _grpc_services(generation, services, deployments)
     await listen("api", partial(serve_grpc, grpc, api.bind, tls=tls, answer=answer))
     page = debug_app(tree.snapshot, services.health, addresses.complete, token=settings.debug.token)

@@ -25,6 +25,7 @@ from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import DeploymentStatus, Journal
 from fuota.lorawan.eui import EUI64
 from fuota.network.simulated import SimulatedNetwork
+from fuota.ownership import Attendance
 from fuota.services import Services
 from fuota.simulation.behaviour import Behaviour
 from fuota.simulation.device import Device
@@ -147,7 +148,14 @@ def surroundings(
 ) -> Surroundings:
     clock, memory = TrioClock(START), journal or MemoryJournal()
     world = World(devices, clock=clock, radio=radio, chatty=False, timeline=timeline)
-    return Surroundings(clock, world, SimulatedNetwork(world, permit=memory.ownership), memory)
+    return Surroundings(clock, world, SimulatedNetwork(world, permit=attended(memory)), memory)
+
+
+def attended(journal: Journal) -> Attendance:
+    """The permit of a server that has no ports."""
+    attendance = Attendance(journal.ownership)
+    attendance.listening.set()
+    return attendance
 
 
 @asynccontextmanager

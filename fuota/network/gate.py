@@ -27,7 +27,7 @@ PART = "chirpstack"
 
 
 class Permit(Protocol):
-    """Whether calls may be made; `fuota.ownership.Ownership` is one."""
+    """Whether calls may be made; `fuota.ownership.Attendance` is one."""
 
     @property
     def certain(self) -> bool: ...

@@ -27,6 +27,7 @@ from fuota.config import Bind, Settings
 from fuota.health import Health
 from fuota.journal.memory import MemoryJournal
 from fuota.network.simulated import SimulatedNetwork
+from fuota.ownership import Attendance
 from fuota.places import Places
 from fuota.rpc.tls import server_context
 from fuota.server import grow
@@ -127,12 +128,13 @@ async def main(generation: Literal[3, 4], issued: Issued | None) -> None:
     log.set_up(settings.general)
     clock, health = SystemClock(), Health()
     network = SimulatedNetwork(World([], clock=clock))
-    services = Services(MemoryJournal(), network, clock, Alarms(clock), Registry(), health)
+    journal = MemoryJournal()
+    services = Services(journal, network, clock, Alarms(clock), Registry(), health)
     with trio.open_signal_receiver(signal.SIGTERM) as signals:
         async with open_loop(), trio.open_nursery() as nursery:
             nursery.start_soon(services.alarms.run)
             async with open_tree() as tree:
-                addresses = await grow(tree, services, network, settings, tls)
+                addresses = await grow(tree, services, network, Attendance(journal.ownership), settings, tls)
                 print(json.dumps(attrs.asdict(addresses)), flush=True)
                 await anext(signals)
                 await _all_have_left()

@@ -15,7 +15,7 @@ from fuota.deployment.plan import MulticastClass, StatusRequest
 from fuota.journal.port import Conflict, Fenced, Unavailable
 from fuota.simulation.device import Device
 from fuota.simulation.fleet import fleet
-from tests.campaign import Server, Surroundings, order, serving, surroundings
+from tests.campaign import Server, Surroundings, attended, order, serving, surroundings
 from tests.soak.air import Air, behaviour
 from tests.soak.clock import LeapingClock
 from tests.soak.faults import Faults
@@ -116,7 +116,7 @@ def campaign(seed: int, deployments: int, devices: int, clock: LeapingClock) -> 
     journal = FickleJournal(witness.committed)
     around = surroundings(fleets, radio=air.radio, journal=journal, timeline=clock)
     around.random = Random(f"{seed} keys")
-    around.network = network = WitnessedNetwork(around.world, permit=journal.ownership)
+    around.network = network = WitnessedNetwork(around.world, permit=attended(journal))
     network.witness = witness
     network.conditions.failing = random.choice([0, 0.1])
     network.conditions.random = Random(f"{seed} calls")
