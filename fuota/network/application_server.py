@@ -37,11 +37,13 @@ class ApplicationServer(ChirpStack):
     _groups: MulticastGroupServiceStub
     _queues: DeviceQueueServiceStub
 
-    async def _page(self, group: Group | KnownGroup, offset: int) -> Page:
+    async def _page(self, group: Group | KnownGroup, offset: int, *, of_group: bool) -> Page:
         request = pb.ListMulticastGroupRequest(
             limit=PAGE, offset=offset, search=group.name, application_id=int(group.application_id)
         )
-        page = await self._calls(self._groups.List, request, good=self._good(), proves=False)
+        page = await self._calls(
+            self._groups.List, request, good=self._good(), about_group=of_group, proves=False
+        )
         return Page([(item.id, item.name) for item in page.result], page.total_count)
 
     async def _glance(self, application_id: str) -> None:
@@ -62,7 +64,7 @@ class ApplicationServer(ChirpStack):
             f_cnt=group.f_cnt,
         )
         request = pb.CreateMulticastGroupRequest(multicast_group=message)
-        return (await self._calls(self._groups.Create, request, good=self._good())).id
+        return (await self._of_group(self._groups.Create, request)).id
 
     async def _see_to_ping_slots(self, group_id: str, group: Group) -> None:
         """They are those that the group was made with."""
@@ -94,20 +96,20 @@ class ApplicationServer(ChirpStack):
     async def _send(self, group_id: str, f_port: int, data: bytes) -> None:
         item = pb.MulticastQueueItem(multicast_group_id=group_id, f_port=f_port, data=data)
         request = pb.EnqueueMulticastQueueItemRequest(multicast_queue_item=item)
-        await self._calls(self._groups.Enqueue, request, good=self._good())
+        await self._of_group(self._groups.Enqueue, request)
 
     async def _queued(self, group_id: str) -> Collection[tuple[int, bytes]]:
         request = pb.ListMulticastGroupQueueItemsRequest(multicast_group_id=group_id)
-        waiting = await self._calls(self._groups.ListQueue, request, good=self._good())
+        waiting = await self._of_group(self._groups.ListQueue, request)
         return [(item.f_cnt, item.data) for item in waiting.multicast_queue_items]
 
     async def _flush(self, group_id: str) -> None:
         request = pb.FlushMulticastGroupQueueItemsRequest(multicast_group_id=group_id)
-        await self._calls(self._groups.FlushQueue, request, fine=(Status.NOT_FOUND,), good=self._good())
+        await self._of_group(self._groups.FlushQueue, request, fine=(Status.NOT_FOUND,))
 
     async def _delete(self, group_id: str) -> None:
         request = pb.DeleteMulticastGroupRequest(id=group_id)
-        await self._calls(self._groups.Delete, request, fine=(Status.NOT_FOUND,), good=self._good())
+        await self._of_group(self._groups.Delete, request, fine=(Status.NOT_FOUND,))
 
 
 @asynccontextmanager

@@ -72,15 +72,16 @@ class Calls:
         *,
         fine: tuple[Status, ...] = (),
         good: Callable[[], Awaitable[bool]],
+        about_group: bool = False,
         proves: bool = True,
         inactive: re.Pattern[str] | None = None,
     ) -> Res:
         """`fine`: statuses that say that what is asked for is so already. `good` finds out whether a token
-        that is refused is good for something else. `proves`: see `Gate.passage`; what only reads ChirpStack's
-        own database does not. `inactive`: what INTERNAL says where it means `NotActivated`. Raises
-        `NetworkError`.
+        that is refused is good for something else. `about_group`, `proves`: see `Gate.passage`; what only
+        reads ChirpStack's own database proves nothing. `inactive`: what INTERNAL says where it means
+        `NotActivated`. Raises `NetworkError`.
         """
-        async with self._gate.passage(self._permit, proves=proves):
+        async with self._gate.passage(self._permit, about_group=about_group, proves=proves):
             try:
                 return await self.bare(method, request)
             except RpcError as error:

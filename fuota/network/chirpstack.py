@@ -3,15 +3,20 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Self
+from typing import Self, TypeVar
 
 import attrs
+from grpclib.client import UnaryUnaryMethod
+from grpclib.const import Status
 
 from fuota.lorawan.eui import EUI64
 from fuota.network.calls import Calls
 from fuota.network.gate import Permit
 from fuota.network.port import Group, GroupGone, KnownGroup, NotFound, Trouble
 from fuota.rpc.errors import RpcError
+
+Req = TypeVar("Req")
+Res = TypeVar("Res")
 
 PAGE = 100
 """Groups asked for at a time when one is looked for by its name."""
@@ -48,7 +53,7 @@ class ChirpStack:
         return group.id in await self._ids(group)
 
     async def add_device(self, group: KnownGroup, dev_eui: EUI64) -> None:
-        async with self._about(group):
+        async with self._about(group, of_group=False):  # as many as there are devices may look for it
             await self._join(group, dev_eui)
 
     async def downlink(
@@ -87,7 +92,7 @@ class ChirpStack:
             await self._delete(group_id)
 
     @asynccontextmanager
-    async def _about(self, group: KnownGroup) -> AsyncIterator[None]:
+    async def _about(self, group: KnownGroup, *, of_group: bool = True) -> AsyncIterator[None]:
         """Around a call that names the group by its id, for it is not said plainly that it is gone.
 
         It is NOT_FOUND, INTERNAL for a fragment, and UNAUTHENTICATED for a token of an organization.
@@ -95,16 +100,16 @@ class ChirpStack:
         try:
             yield
         except (NotFound, Trouble) as error:
-            if not await self.has_group(group):
+            if group.id not in await self._ids(group, of_group=of_group):
                 raise GroupGone("NOT_FOUND", f"multicast group {group.id}") from error
             raise
 
-    async def _ids(self, group: Group | KnownGroup) -> list[str]:
+    async def _ids(self, group: Group | KnownGroup, *, of_group: bool = True) -> list[str]:
         """Of the groups with this name; the search finds parts of names, page by page."""
         ids: list[str] = []
         offset, total = 0, 1
         while offset < total:
-            page = await self._page(group, offset)
+            page = await self._page(group, offset, of_group=of_group)
             ids += [group_id for group_id, name in page.groups if name == group.name]
             offset, total = offset + PAGE, page.total
         return ids
@@ -119,13 +124,21 @@ class ChirpStack:
             return False
         return True
 
+    async def _of_group(
+        self, method: UnaryUnaryMethod[Req, Res], request: Req, *, fine: tuple[Status, ...] = ()
+    ) -> Res:
+        """A call about the group alone, and no device; see `Calls`."""
+        return await self._calls(method, request, fine=fine, good=self._good(), about_group=True)
+
     def _good(self, application_id: str = "") -> Callable[[], Awaitable[bool]]:
         return partial(self._is_good, application_id)
 
     # What each generation spells its own way
 
-    async def _page(self, group: Group | KnownGroup, offset: int) -> Page:
-        """Up to PAGE groups of the application whose names hold that of the group."""
+    async def _page(self, group: Group | KnownGroup, offset: int, *, of_group: bool) -> Page:
+        """Up to PAGE groups of the application whose names hold that of the group. `of_group`: whether it is
+        not for a device that they are looked for.
+        """
         raise NotImplementedError
 
     async def _glance(self, application_id: str) -> None:

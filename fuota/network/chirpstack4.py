@@ -40,11 +40,13 @@ class ChirpStack4(ChirpStack):
     _devices: DeviceServiceStub
     _profiles: DeviceProfileServiceStub
 
-    async def _page(self, group: Group | KnownGroup, offset: int) -> Page:
+    async def _page(self, group: Group | KnownGroup, offset: int, *, of_group: bool) -> Page:
         request = pb.ListMulticastGroupsRequest(
             limit=PAGE, offset=offset, search=group.name, application_id=group.application_id
         )
-        page = await self._calls(self._groups.List, request, good=self._good(), proves=False)
+        page = await self._calls(
+            self._groups.List, request, good=self._good(), about_group=of_group, proves=False
+        )
         return Page([(item.id, item.name) for item in page.result], page.total_count)
 
     async def _is_good(self, application_id: str) -> bool:
@@ -61,7 +63,7 @@ class ChirpStack4(ChirpStack):
 
     async def _create(self, group: Group) -> str:
         request = pb.CreateMulticastGroupRequest(multicast_group=_message(group, group.periodicity))
-        return (await self._calls(self._groups.Create, request, good=self._good())).id
+        return (await self._of_group(self._groups.Create, request)).id
 
     async def _see_to_ping_slots(self, group_id: str, group: Group) -> None:
         """From 4.8 to 4.12 ChirpStack takes the periodicity for the exponent of the number of ping slots.
@@ -71,16 +73,16 @@ class ChirpStack4(ChirpStack):
         if group.mc_class is not MulticastClass.B:
             return
         get = pb.GetMulticastGroupRequest(id=group_id)
-        answer = await self._calls(self._groups.Get, get, fine=(Status.UNIMPLEMENTED,), good=self._good())
+        answer = await self._of_group(self._groups.Get, get, fine=(Status.UNIMPLEMENTED,))
         made, exponent = answer.multicast_group, 7 - group.periodicity
         if made.class_b_ping_slot_period and made.class_b_ping_slot_periodicity != exponent:
             update = pb.UpdateMulticastGroupRequest(multicast_group=_message(group, exponent, group_id))
-            await self._calls(self._groups.Update, update, good=self._good())
+            await self._of_group(self._groups.Update, update)
 
     async def _add_gateway(self, group_id: str, gateway: str) -> None:
         request = pb.AddGatewayToMulticastGroupRequest(multicast_group_id=group_id, gateway_id=gateway)
         fine = (Status.ALREADY_EXISTS,)
-        await self._calls(self._groups.AddGateway, request, fine=fine, good=self._good())
+        await self._of_group(self._groups.AddGateway, request, fine=fine)
 
     async def _join(self, group: KnownGroup, dev_eui: EUI64) -> None:
         request = pb.AddDeviceToMulticastGroupRequest(multicast_group_id=group.id, dev_eui=str(dev_eui))
@@ -104,20 +106,20 @@ class ChirpStack4(ChirpStack):
     async def _send(self, group_id: str, f_port: int, data: bytes) -> None:
         item = pb.MulticastGroupQueueItem(multicast_group_id=group_id, f_port=f_port, data=data)
         request = pb.EnqueueMulticastGroupQueueItemRequest(queue_item=item)
-        await self._calls(self._groups.Enqueue, request, good=self._good())
+        await self._of_group(self._groups.Enqueue, request)
 
     async def _queued(self, group_id: str) -> Collection[tuple[int, bytes]]:
         request = pb.ListMulticastGroupQueueRequest(multicast_group_id=group_id)
-        waiting = await self._calls(self._groups.ListQueue, request, good=self._good())
+        waiting = await self._of_group(self._groups.ListQueue, request)
         return [(item.f_cnt, item.data) for item in waiting.items]
 
     async def _flush(self, group_id: str) -> None:
         request = pb.FlushMulticastGroupQueueRequest(multicast_group_id=group_id)
-        await self._calls(self._groups.FlushQueue, request, fine=(Status.NOT_FOUND,), good=self._good())
+        await self._of_group(self._groups.FlushQueue, request, fine=(Status.NOT_FOUND,))
 
     async def _delete(self, group_id: str) -> None:
         request = pb.DeleteMulticastGroupRequest(id=group_id)
-        await self._calls(self._groups.Delete, request, fine=(Status.NOT_FOUND,), good=self._good())
+        await self._of_group(self._groups.Delete, request, fine=(Status.NOT_FOUND,))
 
 
 @asynccontextmanager

@@ -14,7 +14,10 @@ from fuota.network.port import GroupGone, NetworkError, NotActivated, Refused, T
 log = structlog.get_logger(__name__)
 
 AT_ONCE = 32
-"""Calls under way at the same time."""
+"""Calls about devices under way at the same time."""
+
+OF_GROUPS = 8
+"""The same about groups, of which a deployment makes one after the other."""
 
 AILING = 3
 """Failures in a row after which the network is said to ail."""
@@ -51,50 +54,58 @@ class Gate:
     """Lets `AT_ONCE` calls through; after `AILING` failures in a row one at a time, and that seldom.
 
     A hundred thousand actors may want to know whether the network is back: one of them finds out for all.
+
+    Fragments come too late for their window if they wait behind the requests to as many devices: calls about
+    groups have a lane of their own. While the network ails, there is one turn for both lanes; since no more
+    wait for it than have a place in a lane, either gets its turn.
     """
 
     _health: Health
-    _limiter: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(AT_ONCE))
+    _devices: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(AT_ONCE))
+    _groups: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(OF_GROUPS))
+    _both: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(AT_ONCE + OF_GROUPS))
     _failures: int = 0
     """In a row."""
     _refused: bool = False
     """The token, at the last call that said anything of it."""
 
     @asynccontextmanager
-    async def passage(self, permit: Permit, *, proves: bool = True) -> AsyncIterator[None]:
+    async def passage(
+        self, permit: Permit, *, about_group: bool = False, proves: bool = True
+    ) -> AsyncIterator[None]:
         """Around one call, which may raise `NetworkError`; it waits until `permit` says so.
 
-        `proves`: that it is answered means that the network works, and not only a part of it.
+        `about_group`: it is one of those that a deployment makes one after the other. `proves`: that it is
+        answered means that the network works, and not only a part of it.
         """
-        await self._acquire(permit)
-        try:
-            yield
-        except NetworkError as error:
-            own = isinstance(error, TokenRefused) and error.own
-            if own or isinstance(error, Refused | GroupGone | NotActivated):
-                self._answered(proves)
+        async with self._place(permit, self._groups if about_group else self._devices):
+            try:
+                yield
+            except NetworkError as error:
+                own = isinstance(error, TokenRefused) and error.own
+                if own or isinstance(error, Refused | GroupGone | NotActivated):
+                    self._answered(proves)
+                else:
+                    await self._failed(error)
+                raise
             else:
-                await self._failed(error)
-            raise
-        else:
-            self._answered(proves)
-        finally:
-            self._limiter.release()
+                self._answered(proves)
 
-    async def _acquire(self, permit: Permit) -> None:
-        """A place among those that may call at a time, if the permit still says so when one is free."""
+    @asynccontextmanager
+    async def _place(self, permit: Permit, lane: trio.CapacityLimiter) -> AsyncIterator[None]:
+        """Among those that may call at a time, if the permit still says so when one is free."""
         while True:
             await permit.assured()
-            await self._limiter.acquire()
-            if permit.certain:
-                return
-            self._limiter.release()
+            async with lane, self._both:
+                if permit.certain:
+                    yield
+                    return
 
     def _answered(self, proves: bool) -> None:
         if self._failures and proves:
             self._failures = 0
             self._refused = False
-            self._limiter.total_tokens = AT_ONCE
+            self._both.total_tokens = AT_ONCE + OF_GROUPS
             self._health.well(PART)
 
     async def _failed(self, error: NetworkError) -> None:
@@ -111,5 +122,5 @@ class Gate:
         elif self._failures >= AILING:
             self._health.ill(PART, str(error))
         if self._failures >= AILING:
-            self._limiter.total_tokens = 1
+            self._both.total_tokens = 1
             await trio.sleep(PROBE)

@@ -46,7 +46,7 @@ class SimulatedNetwork:
         """Devices that have to join before they can be sent anything."""
 
     async def ensure_group(self, group: Group) -> str:
-        async with self._call():
+        async with self._call(of_group=True):
             if known := self._ids(group):
                 return self._with_gateways(known[0], group.gateways)
             channel = Channel(group.mc_class, group.frequency, group.dr, group.periodicity)
@@ -65,7 +65,7 @@ class SimulatedNetwork:
             return self._with_gateways(made.id, group.gateways)
 
     async def has_group(self, group: KnownGroup) -> bool:
-        async with self._call():
+        async with self._call(of_group=True):
             return group.id in self._ids(group)
 
     async def add_device(self, group: KnownGroup, dev_eui: EUI64) -> None:
@@ -95,20 +95,20 @@ class SimulatedNetwork:
             return True
 
     async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
-        async with self._call(group):
+        async with self._call(group, of_group=True):
             self._chirpstack.multicast(group.id, f_port, data)
 
     async def waiting(self, group: KnownGroup) -> frozenset[tuple[int, bytes]]:
-        async with self._call(group):
+        async with self._call(group, of_group=True):
             return frozenset((item.f_cnt, item.data) for item in self._chirpstack.group(group.id).queue.items)
 
     async def flush(self, group: KnownGroup) -> None:
-        async with self._call():
+        async with self._call(of_group=True):
             if group.id in self._chirpstack.groups:
                 self._chirpstack.group(group.id).queue.items.clear()
 
     async def delete_group(self, group: Group) -> None:
-        async with self._call():
+        async with self._call(of_group=True):
             for group_id in self._ids(group):
                 self._chirpstack.group(group_id).queue.items.clear()
                 self._chirpstack.delete_group(group_id)
@@ -125,8 +125,8 @@ class SimulatedNetwork:
         return [one.id for one in found if one.settings.name == group.name]
 
     @asynccontextmanager
-    async def _call(self, about: KnownGroup | None = None) -> AsyncIterator[None]:
-        async with self._gate.passage(self._permit):
+    async def _call(self, about: KnownGroup | None = None, *, of_group: bool = False) -> AsyncIterator[None]:
+        async with self._gate.passage(self._permit, about_group=of_group):
             try:
                 await self.conditions.meet()
                 if about is not None and about.id not in self._chirpstack.groups:

@@ -6,7 +6,7 @@ import trio
 from trio.testing import MockClock
 
 from fuota.health import Health
-from fuota.network.gate import AILING, AT_ONCE, PROBE, Always, Gate
+from fuota.network.gate import AILING, AT_ONCE, OF_GROUPS, PROBE, Always, Gate
 from fuota.network.port import NetworkError, NotActivated, NotFound, TokenRefused, Trouble, Unreachable
 from fuota.ownership import Ownership
 
@@ -119,6 +119,61 @@ async def test_a_part_of_the_network_that_answers_does_not_prove_that_it_works(
     assert health.ailments()
     await through(gate)
     assert not health.ailments()
+
+
+async def test_calls_about_groups_do_not_wait_for_those_about_devices(autojump_clock: MockClock) -> None:
+    """Nor the other way round: each kind has its places, however many of the other wait."""
+    gate = Gate(Health())
+    done: dict[bool, list[float]] = {True: [], False: []}
+
+    async def call(about_group: bool) -> None:
+        async with gate.passage(Always(), about_group=about_group):
+            await trio.sleep(1)
+        done[about_group].append(trio.current_time())
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(100 * AT_ONCE):
+            nursery.start_soon(call, False)
+        await trio.testing.wait_all_tasks_blocked()
+        for _ in range(2 * OF_GROUPS):
+            nursery.start_soon(call, True)
+    assert done[True] == [1.0] * OF_GROUPS + [2.0] * OF_GROUPS
+    assert done[False] == [float(1 + number // AT_ONCE) for number in range(100 * AT_ONCE)]
+
+
+async def test_one_call_of_either_kind_finds_out_whether_the_network_is_back(
+    autojump_clock: MockClock,
+) -> None:
+    """Those about devices are as many as ever, and those about groups get their turn."""
+    gate = Gate(Health())
+    away = True
+    calls, under_way, most = {True: 0, False: 0}, 0, 0
+
+    async def insist(about_group: bool) -> None:
+        nonlocal under_way, most
+        while away:
+            try:
+                async with gate.passage(Always(), about_group=about_group):
+                    calls[about_group] += 1
+                    under_way += 1
+                    most = max(most, under_way)
+                    await trio.sleep(0.001)
+                    under_way -= 1
+                    if away:
+                        raise Unreachable("UNAVAILABLE", "connection refused")
+            except Unreachable:
+                await trio.sleep(1)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(1000):
+            nursery.start_soon(insist, number == 0)
+        await trio.sleep(20)
+        calls, most = {True: 0, False: 0}, 0
+        await trio.sleep(120)
+        assert most == 1
+        assert sum(calls.values()) <= 120 / PROBE + 1
+        assert calls[True] >= 120 / (PROBE * (AT_ONCE + OF_GROUPS)) - 1
+        away = False
 
 
 async def test_who_has_waited_for_a_place_asks_again_whether_it_may(autojump_clock: MockClock) -> None:

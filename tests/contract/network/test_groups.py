@@ -1,16 +1,23 @@
 """Multicast groups in every implementation of the network port: made, joined and deleted."""
 
+from collections.abc import Awaitable, Callable
+from functools import partial
+
 import attrs
 import pytest
+import trio
 
 from fuota.deployment.plan import ClassCScheduling, MulticastClass
 from fuota.lorawan.region import Region
+from fuota.network.gate import AT_ONCE
 from fuota.network.port import (
     GroupGone,
     NotFound,
     Refused,
 )
 from tests.contract.network.opened import UNKNOWN_DEVICE, Opened, chirpstack_v4, open_one
+
+Call = Callable[[], Awaitable[object]]
 
 
 async def test_a_group_is_made_as_it_is_described(opened: Opened) -> None:
@@ -161,3 +168,34 @@ async def test_a_group_made_twice_by_a_lost_answer_is_deleted_twice(opened: Open
     opened.world.chirpstack.create_group(opened.world.chirpstack.group(group_id).settings)
     await opened.network.delete_group(opened.group)
     assert opened.group_ids == []
+
+
+async def test_what_is_about_groups_goes_past_what_is_about_devices(opened: Opened) -> None:
+    group = await opened.make()
+    opened.conditions.latency = 3600
+    before = opened.conditions.calls
+
+    async def under_way(calls: int) -> None:
+        while opened.conditions.calls < before + calls:
+            await trio.lowlevel.checkpoint()
+
+    about_devices: list[Call] = [
+        partial(opened.network.downlink, opened.device, 200, b"\x01", unless_pending=False),
+        partial(opened.network.add_device, group, opened.device),
+    ]
+    about_the_group: list[Call] = [
+        partial(opened.network.ensure_group, opened.group),
+        partial(opened.network.multicast, group, 201, b"\x02"),
+        partial(opened.network.waiting, group),
+        partial(opened.network.flush, group),
+        partial(opened.network.delete_group, opened.group),
+    ]
+    with trio.fail_after(4):
+        async with trio.open_nursery() as nursery:
+            for call in about_devices * AT_ONCE:
+                nursery.start_soon(call)
+            await under_way(AT_ONCE)
+            for number, each in enumerate(about_the_group, start=1):
+                nursery.start_soon(each)
+                await under_way(AT_ONCE + number)
+            nursery.cancel_scope.cancel()
