@@ -25,7 +25,7 @@ from fuota.journal.port import Journal
 from fuota.journal.postgres import PostgresJournal
 from fuota.journal.sealing import Keyring
 from fuota.lorawan.eui import EUI64
-from fuota.network.port import Group, KnownGroup, Network
+from fuota.network.port import Group, KnownGroup, Network, Queued
 from fuota.postgresql import open_postgresql
 from fuota.server import TURN
 from fuota.services import Services
@@ -50,9 +50,9 @@ class Accepting:
 
     async def downlink(
         self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
-    ) -> str | None:
+    ) -> Queued:
         await trio.lowlevel.checkpoint()
-        return "0"
+        return Queued("0")
 
     async def withdraw(
         self, dev_eui: EUI64, ours: Callable[[int, bytes], bool], *, application_id: str = ""

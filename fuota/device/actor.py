@@ -129,7 +129,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         self.wake_at(self.clock.now() + message.ask.patience, Expired())
         if message.item is None:
             return
-        if rows:
+        if rows and message.anew:
             await self.services.journal.record(rows)
         if (fate := self.outstanding.handed_over(message.ask.command, message.item)) is not None:
             await self.learn(fate)

@@ -123,8 +123,9 @@ class HandedOver:
 
     ask: Ask
     item: str | None
-    """What the network calls it; None: the same of an earlier attempt still waits in the device's queue, or
-    there is nothing that could be sent to the device at present."""
+    """What the network calls it; None: there is nothing that could be sent to the device at present."""
+    anew: bool
+    """Whether it is another; or the same of an earlier attempt still waits in the device's queue."""
 
 
 @attrs.frozen(eq=False)

@@ -22,9 +22,6 @@ log = structlog.get_logger(__name__)
 WITHDRAWAL = 60.0
 """Seconds for which it is tried to take a request back: a deployment that is given up waits for it."""
 
-UNNAMED = ""
-"""The name of a downlink whose call failed, and which was found waiting: nobody was told its name."""
-
 SPOKEN: Mapping[int, Package] = {
     package.port: package for package in (multicast.package, fragmentation.package, clocksync.package)
 }
@@ -56,7 +53,7 @@ class Outside:
         """A device that has to join first may do so meanwhile: then the next attempt succeeds."""
         look = ask.again
 
-        async def enqueue() -> str | None:
+        async def enqueue() -> network.Queued:
             nonlocal look
             unless_pending, look = look, True  # whether a call that fails is carried out nobody knows
             return await self._network.downlink(
@@ -68,13 +65,14 @@ class Outside:
             )
 
         try:
-            item = await persistently(enqueue, trouble=self._troubled)
+            queued = await persistently(enqueue, trouble=self._troubled)
         except network.NotActivated as error:
             self._troubled(error)
-            return HandedOver(ask, None)
+            return HandedOver(ask, None, anew=False)
         except network.Refused as error:
             return _refused(error)
-        return HandedOver(ask, UNNAMED if item is None and not ask.again else item)
+        # what waits already when it is asked for the first time is of a call that was not answered
+        return HandedOver(ask, queued.item, anew=not (queued.already and ask.again))
 
     async def look(self, ask: Ask) -> Looked:
         """Find out whether the network works, which is not to be seen while nothing is asked of it."""

@@ -1,7 +1,7 @@
 """The network port on the ChirpStack Application Server v3."""
 
 import re
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 
 import attrs
@@ -77,10 +77,10 @@ class ApplicationServer(ChirpStack):
         good = self._good(group.application_id)
         await self._calls(self._groups.AddDevice, request, fine=(Status.ALREADY_EXISTS,), good=good)
 
-    async def _pending(self, dev_eui: EUI64, application_id: str) -> Collection[tuple[int, bytes]]:
+    async def _pending(self, dev_eui: EUI64, application_id: str) -> Mapping[tuple[int, bytes], str]:
         request = queue.ListDeviceQueueItemsRequest(dev_eui=str(dev_eui))
         pending = await self._calls(self._queues.List, request, good=self._good(application_id))
-        return {(item.f_port, item.data) for item in pending.device_queue_items}
+        return {(item.f_port, item.data): str(item.f_cnt) for item in pending.device_queue_items}
 
     async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, application_id: str) -> str:
         item = queue.DeviceQueueItem(dev_eui=str(dev_eui), f_port=f_port, data=data)

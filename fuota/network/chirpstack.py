@@ -1,6 +1,6 @@
 """The network port on ChirpStack, as far as both generations are alike; what differs is how they spell it."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Self, TypeVar
@@ -12,7 +12,7 @@ from grpclib.const import Status
 from fuota.lorawan.eui import EUI64
 from fuota.network.calls import Calls
 from fuota.network.gate import Permit
-from fuota.network.port import Group, GroupGone, KnownGroup, NotFound, Trouble
+from fuota.network.port import Group, GroupGone, KnownGroup, NotFound, Queued, Trouble
 from fuota.rpc.errors import RpcError
 
 Req = TypeVar("Req")
@@ -58,10 +58,11 @@ class ChirpStack:
 
     async def downlink(
         self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
-    ) -> str | None:
-        if unless_pending and (f_port, data) in await self._pending(dev_eui, application_id):
-            return None
-        return await self._push(dev_eui, f_port, data, application_id)
+    ) -> Queued:
+        pending = await self._pending(dev_eui, application_id) if unless_pending else {}
+        if (item := pending.get((f_port, data))) is not None:
+            return Queued(item, already=True)
+        return Queued(await self._push(dev_eui, f_port, data, application_id))
 
     async def withdraw(
         self, dev_eui: EUI64, ours: Callable[[int, bytes], bool], *, application_id: str = ""
@@ -161,8 +162,8 @@ class ChirpStack:
         """Make the device a member; that it is one already is fine."""
         raise NotImplementedError
 
-    async def _pending(self, dev_eui: EUI64, application_id: str) -> Collection[tuple[int, bytes]]:
-        """Port and payload of what waits in the device's queue."""
+    async def _pending(self, dev_eui: EUI64, application_id: str) -> Mapping[tuple[int, bytes], str]:
+        """Port and payload of what waits in the device's queue -> by what its events name it."""
         raise NotImplementedError
 
     async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, application_id: str) -> str:

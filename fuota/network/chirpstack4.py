@@ -1,6 +1,6 @@
 """The network port on ChirpStack 4."""
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 
 import attrs
@@ -89,10 +89,10 @@ class ChirpStack4(ChirpStack):
         good = self._good(group.application_id)
         await self._calls(self._groups.AddDevice, request, fine=(Status.ALREADY_EXISTS,), good=good)
 
-    async def _pending(self, dev_eui: EUI64, application_id: str) -> Collection[tuple[int, bytes]]:
+    async def _pending(self, dev_eui: EUI64, application_id: str) -> Mapping[tuple[int, bytes], str]:
         request = queue.GetDeviceQueueItemsRequest(dev_eui=str(dev_eui))
         pending = await self._calls(self._devices.GetQueue, request, good=self._good(application_id))
-        return {(item.f_port, item.data) for item in pending.result}
+        return {(item.f_port, item.data): item.id for item in pending.result}
 
     async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, application_id: str) -> str:
         item = queue.DeviceQueueItem(dev_eui=str(dev_eui), f_port=f_port, data=data)

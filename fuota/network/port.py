@@ -88,6 +88,16 @@ class KnownGroup:
     application_id: str
 
 
+@attrs.frozen
+class Queued:
+    """A unicast downlink that waits in its device's queue."""
+
+    item: str
+    """By which a `Fate` names it."""
+    already: bool = False
+    """It was there before."""
+
+
 def group_name(deployment_id: UUID) -> str:
     """By which the group of a deployment is found again."""
     return f"fuota-{deployment_id}"
@@ -111,13 +121,14 @@ class Network(Protocol):
 
     async def downlink(
         self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
-    ) -> str | None:
-        """Put a unicast downlink into the device's queue; what is returned names it in a `Fate`.
+    ) -> Queued:
+        """Put a unicast downlink into the device's queue.
 
         `application_id`: of the device, where it is known; see `TokenRefused.own`.
 
         `unless_pending`: not if the same payload still waits there, as it does when a request is
-        repeated to a device that has not been heard since. None: that was so.
+        repeated to a device that has not been heard since. Then that is what is returned, the last
+        of several.
 
         Raises `NotActivated` where the network says so.
         """

@@ -13,6 +13,7 @@ from fuota.network.port import (
     NetworkError,
     NotActivated,
     NotFound,
+    Queued,
     Refused,
     TokenRefused,
     Trouble,
@@ -75,14 +76,15 @@ class SimulatedNetwork:
 
     async def downlink(
         self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
-    ) -> str | None:
+    ) -> Queued:
         async with self._call():
             queue = self._chirpstack.queue(dev_eui)
             if dev_eui in self.inactive:
                 raise NotActivated("INTERNAL", "rpc error: code = NotFound desc = object does not exist")
-            if unless_pending and any((item.f_port, item.data) == (f_port, data) for item in queue.items):
-                return None
-            return str(queue.push(f_port, data).f_cnt)
+            same = [item for item in queue.items if (item.f_port, item.data) == (f_port, data)]
+            if unless_pending and same:
+                return Queued(str(same[-1].f_cnt), already=True)
+            return Queued(str(queue.push(f_port, data).f_cnt))
 
     async def withdraw(
         self, dev_eui: EUI64, ours: Callable[[int, bytes], bool], *, application_id: str = ""

@@ -14,7 +14,7 @@ from fuota.dispatcher import Dispatcher, Outcome, Route
 from fuota.lorawan import clocksync, gpstime
 from fuota.lorawan.clocksync import AppTimeAns, AppTimeReq
 from fuota.lorawan.eui import EUI64
-from fuota.network.port import Group, KnownGroup, NetworkError
+from fuota.network.port import Group, KnownGroup, NetworkError, Queued
 from fuota.ownership import Ownership
 from fuota.uplink import Uplink
 
@@ -35,14 +35,14 @@ class Queues:
 
     async def downlink(
         self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
-    ) -> str | None:
+    ) -> Queued:
         self.attempts += 1
         await self.works.wait()
         if self.errors:
             raise self.errors.pop(0)
         assert unless_pending
         self.downlinks.append((dev_eui, f_port, data))
-        return str(len(self.downlinks))
+        return Queued(str(len(self.downlinks)))
 
     async def ensure_group(self, group: Group) -> str:
         raise NotImplementedError

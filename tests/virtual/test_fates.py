@@ -1,7 +1,11 @@
 """Devices whose downlinks are dropped, or are on air late; and a network that tells of it or does not."""
 
+from collections import Counter
 from datetime import timedelta
+from typing import Any
 
+import attrs
+import trio
 from trio.testing import MockClock
 
 from fuota.device.outstanding import REMEMBERED, Outstanding
@@ -9,9 +13,10 @@ from fuota.device.states import Complete, Failed, Reason
 from fuota.fate import OnAir
 from fuota.lorawan.eui import EUI64
 from fuota.lorawan.multicast import McGroupStatusReq
+from fuota.network.port import Queued, Unreachable
 from fuota.simulation.behaviour import Behaviour
 from fuota.simulation.radio import Radio
-from tests.campaign import IMAGE, Result, order, server, simulated
+from tests.campaign import IMAGE, Result, order, server, serving, simulated, surroundings
 
 OFTEN = Radio(uplink_interval=timedelta(seconds=5))
 SELDOM = Radio(uplink_interval=timedelta(seconds=9))
@@ -59,6 +64,49 @@ async def test_without_word_of_it_when_the_network_has_the_request(autojump_cloc
     failed = [device.state for device in result.status.devices if isinstance(device.state, Failed)]
     assert failed
     assert {state.reason for state in failed} == {Reason.NO_ANSWER}
+
+
+async def test_though_the_call_that_put_it_into_the_queue_was_not_answered(autojump_clock: MockClock) -> None:
+    """It is found there when the call is made again."""
+    devices = simulated(3, lambda _: LATE)
+    async with server(devices, radio=SELDOM) as running:
+        downlink, unsaid = running.network.downlink, Counter[EUI64]()
+
+        async def once_unsaid(dev_eui: EUI64, f_port: int, data: bytes, **how: Any) -> Queued:
+            queued = await downlink(dev_eui, f_port, data, **how)
+            unsaid[dev_eui] += 1
+            if unsaid[dev_eui] % 2:
+                raise Unreachable("UNAVAILABLE", "connection reset by peer")
+            assert queued.already
+            return queued
+
+        running.network.downlink = once_unsaid  # type: ignore[method-assign]
+        result = await running.carry_out(
+            order(devices, unicast_timeout=timedelta(seconds=10), unicast_attempt_count=1)
+        )
+    assert result.states() == {Complete}
+    assert set(unsaid) == {device.dev_eui for device in devices}
+
+
+async def test_though_the_process_that_put_it_into_the_queue_has_died(autojump_clock: MockClock) -> None:
+    """It waits there still when it is asked for again, and patience begins with that."""
+    devices = simulated(3, lambda _: LATE)
+    around = surroundings(devices, radio=attrs.evolve(SELDOM, loss=1.0))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(around.run)
+        async with serving(around) as running:
+            deployment_id = await running.orders.take(
+                order(devices, unicast_timeout=timedelta(seconds=10), unicast_attempt_count=1)
+            )
+            await trio.sleep(1)
+        async with serving(around) as running:
+            await trio.sleep(10)
+            waiting = [len(around.world.chirpstack.queue(device.dev_eui).items) for device in devices]
+            assert waiting == [1, 1, 1]
+            around.world.radio = SELDOM
+            result = await running.end_of(deployment_id)
+        nursery.cancel_scope.cancel()
+    assert result.states() == {Complete}
 
 
 def test_an_event_may_be_quicker_than_the_answer_to_the_call_and_counts_once() -> None:

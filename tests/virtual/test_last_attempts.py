@@ -19,6 +19,7 @@ from fuota.lorawan import multicast
 from fuota.lorawan.eui import EUI64
 from fuota.lorawan.gpstime import gps_seconds
 from fuota.lorawan.multicast import McClassCSessionReq
+from fuota.network.port import Queued
 from fuota.simulation.behaviour import Behaviour
 from fuota.simulation.radio import Radio
 from fuota.uplink import Uplink
@@ -54,7 +55,7 @@ def starts_asked_for_too_late(around: Surroundings) -> list[McClassCSessionReq]:
     """The requests, while they are made, for sessions that have begun already."""
     downlink, late = around.network.downlink, list[McClassCSessionReq]()
 
-    async def watched(dev_eui: EUI64, f_port: int, data: bytes, **how: Any) -> str | None:
+    async def watched(dev_eui: EUI64, f_port: int, data: bytes, **how: Any) -> Queued:
         if f_port == multicast.package.port:
             for command in multicast.package.read("down", data, 1).commands:
                 if isinstance(command, McClassCSessionReq):
@@ -70,12 +71,12 @@ def lose_the_first_session_request(network: Any, unlucky: EUI64) -> trio.Event:
     """Have it lost on the air. The event is set then."""
     downlink, lost = network.downlink, trio.Event()
 
-    async def losing(dev_eui: EUI64, f_port: int, data: bytes, **how: Any) -> str | None:
+    async def losing(dev_eui: EUI64, f_port: int, data: bytes, **how: Any) -> Queued:
         asked = f_port == multicast.package.port and data[0] == SESSION_REQUEST
         if dev_eui == unlucky and asked and not lost.is_set():
             lost.set()
-            return "lost on the air"
-        said: str | None = await downlink(dev_eui, f_port, data, **how)
+            return Queued("lost on the air")
+        said: Queued = await downlink(dev_eui, f_port, data, **how)
         return said
 
     network.downlink = losing

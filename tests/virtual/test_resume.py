@@ -16,7 +16,7 @@ from fuota.device.states import Complete, Listening, SettingUpSession
 from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import Transition
 from fuota.lorawan.eui import EUI64
-from fuota.network.port import Group, KnownGroup
+from fuota.network.port import Group, KnownGroup, Queued
 from fuota.network.simulated import SimulatedNetwork
 from fuota.simulation.radio import Radio
 from fuota.simulation.world import World
@@ -80,7 +80,7 @@ class WitnessNetwork(SimulatedNetwork):
 
     async def downlink(
         self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
-    ) -> str | None:
+    ) -> Queued:
         states = [each.state for each in self.journal.history if each.actor.dev_eui == dev_eui]
         assert states, "nothing is sent for a state that is not written"
         return await super().downlink(dev_eui, f_port, data, unless_pending=unless_pending)

@@ -14,6 +14,7 @@ from fuota.device.states import Complete
 from fuota.lorawan import fragmentation
 from fuota.lorawan.eui import EUI64
 from fuota.lorawan.fragmentation import FragSessionStatusAns
+from fuota.network.port import Queued
 from fuota.simulation.behaviour import Behaviour
 from fuota.simulation.radio import Radio
 from fuota.uplink import Uplink
@@ -82,7 +83,7 @@ async def test_they_are_quicker_than_the_word_that_the_request_was_taken(
     async with server(devices, uplinks=with_one_that_is_late) as running:
         downlink = running.network.downlink
 
-        async def slow(dev_eui: EUI64, f_port: int, data: bytes, **options: Any) -> str | None:
+        async def slow(dev_eui: EUI64, f_port: int, data: bytes, **options: Any) -> Queued:
             item = await downlink(dev_eui, f_port, data, **options)
             if (f_port, data[:1]) != (202, b"\x01"):  # AppTimeAns is worth nothing after such a while
                 await trio.sleep(40)

@@ -7,6 +7,7 @@ import trio
 
 from fuota.network.port import (
     NotFound,
+    Queued,
     Refused,
 )
 from tests.contract.network.opened import UNKNOWN_DEVICE, Opened
@@ -19,12 +20,18 @@ async def test_downlinks_wait_in_their_order(opened: Opened) -> None:
 
 
 async def test_a_downlink_that_waits_already_is_not_put_in_again_if_so_asked(opened: Opened) -> None:
-    for unless_pending in (False, True, True):
-        await opened.network.downlink(opened.device, 200, b"\x01\x0f", unless_pending=unless_pending)
-    await opened.network.downlink(opened.device, 201, b"\x01\x0f", unless_pending=True)
+    downlink = partial(opened.network.downlink, opened.device)
+    first = await downlink(200, b"\x01\x0f", unless_pending=False)
+    assert not first.already
+    for _ in range(2):
+        assert await downlink(200, b"\x01\x0f", unless_pending=True) == Queued(first.item, already=True)
+    other = await downlink(201, b"\x01\x0f", unless_pending=True)
     assert opened.waiting() == [(200, b"\x01\x0f"), (201, b"\x01\x0f")]
-    await opened.network.downlink(opened.device, 200, b"\x01\x0f", unless_pending=False)
+    again = await downlink(200, b"\x01\x0f", unless_pending=False)
     assert len(opened.waiting()) == 3
+    assert len({each.item for each in (first, other, again)}) == 3
+    assert {other.already, again.already} == {False}
+    assert await downlink(200, b"\x01\x0f", unless_pending=True) == Queued(again.item, already=True)
 
 
 @pytest.mark.parametrize("unless_pending", [False, True])
