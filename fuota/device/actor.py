@@ -11,7 +11,7 @@ import trio
 
 from fuota.actor import Me, Ref, Stopped
 from fuota.actor.durable import Durable, Position
-from fuota.deployment.messages import Announced, GroupLost
+from fuota.deployment.messages import Announced
 from fuota.deployment.messages import Message as DeploymentMessage
 from fuota.device.effects import Ask, Assignment, Effect, Join, WakeAt, Withdraw, effects
 from fuota.device.hearing import Hearing
@@ -23,10 +23,8 @@ from fuota.device.messages import (
     Fact,
     HandedOver,
     Heard,
-    Joined,
     Looked,
     Message,
-    Refused,
     Unattended,
     Verify,
 )
@@ -38,7 +36,6 @@ from fuota.device.states import Failed, State, Unconfirmed, Unheard
 from fuota.fate import Dropped, Fate, OnAir
 from fuota.journal.port import ActorId, LogRow, Transition
 from fuota.lorawan.package import Command, Package
-from fuota.network.port import GroupGone
 from fuota.services import Services
 from fuota.uplink import Uplink
 
@@ -93,8 +90,8 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
                 pass  # of a state that was being left
             case Expired() if self.asking and self.gives_up():
                 self.call(self.outside.look, self.asking[0])
-            case Looked(ask):
-                await self.looked(ask)
+            case Looked():
+                await self.looked(message)
             case Unattended(ask):
                 self.ask_again(ask)
             case OnAir() | Dropped():
@@ -150,12 +147,15 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         after = self.step(self.position.state, Expired(), self.clock.now())
         return isinstance(after, Failed | Unconfirmed | Unheard)
 
-    async def looked(self, ask: Ask) -> None:
+    async def looked(self, message: Looked) -> None:
         """An answer may be lost because something was away: that costs no attempt."""
+        ask = message.ask
         if not any(ask is asked for asked in self.asking):
             return
         if self.services.health.ailed(self.since):
             self.ask_again(ask)
+        elif message.troubled and not ask.spared:
+            self.ask_again(attrs.evolve(ask, spared=True))
         else:
             await self.advance(Expired())
 
@@ -222,7 +222,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
     def perform(self, effect: Effect, *, resumed: bool) -> None:
         match effect:
             case Join(group_id):
-                self.call(self.join, group_id)
+                self.call(self.outside.join, group_id, self.tell)
             case Ask(until=until) if resumed:
                 self.wake_at(until, Unattended(effect))  # it may have been sent
             case Ask():
@@ -241,10 +241,3 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
     def ask_again(self, ask: Ask) -> None:
         """The same attempt once more, for it is not the device that was away."""
         self.ask(attrs.evolve(ask, again=True))
-
-    async def join(self, group_id: str) -> Joined | Refused:
-        try:
-            return await self.outside.join(group_id)
-        except GroupGone as error:
-            await self.tell(GroupLost(group_id, str(error)))
-            await trio.sleep_forever()  # the deployment makes another, of which it tells

@@ -63,6 +63,9 @@ class Ask:
 
     `again`: it was sent before, and may still be in the device's queue. `until`: when one that an earlier
     incarnation may have sent has had its time. `useful_until`: nobody needs an answer after it.
+
+    `spared`: it is made again for no more than that a look at the network has failed. That counts once: where
+    connections are cut while they are idle, every look fails at first.
     """
 
     package: Package
@@ -71,6 +74,7 @@ class Ask:
     until: datetime
     patience: timedelta
     useful_until: datetime | None = None
+    spared: bool = False
 
     @property
     def payload(self) -> bytes:

@@ -133,6 +133,8 @@ class Looked:
     """The wait for an answer is over, and the network works."""
 
     ask: Ask
+    troubled: bool
+    """It did not at first."""
 
 
 Message = Fact | Heard | Unattended | HandedOver | Looked | OnAir

@@ -1,6 +1,6 @@
 """What a device's actor asks of the network: each call ends with the fact that the machine waits for."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from uuid import UUID
@@ -9,6 +9,7 @@ import attrs
 import structlog
 import trio
 
+from fuota.deployment.messages import GroupLost
 from fuota.device.effects import VERSION, Ask, Assignment
 from fuota.device.messages import HandedOver, Joined, Looked, Refused, Withdrawn
 from fuota.device.record import concerns
@@ -38,8 +39,8 @@ class Outside:
     trouble: str = ""
     """What the network said last, if it did not do what was asked."""
 
-    async def join(self, group_id: str) -> Joined | Refused:
-        """Raises `GroupGone`."""
+    async def join(self, group_id: str, tell: Callable[[GroupLost], Awaitable[None]]) -> Joined | Refused:
+        """`tell` the deployment if the group is gone: it makes another, and of that it tells."""
         plan, name = self._assignment.plan, network.group_name(self._deployment_id)
         group = network.KnownGroup(group_id, name, plan.application_id)
         add = partial(self._network.add_device, group, self._assignment.dev_eui)
@@ -47,6 +48,9 @@ class Outside:
             await persistently(add, trouble=self._troubled)
         except network.Refused as error:
             return _refused(error)
+        except network.GroupGone as error:
+            await tell(GroupLost(group_id, str(error)))
+            await trio.sleep_forever()
         return Joined()
 
     async def ask(self, ask: Ask) -> HandedOver | Refused:
@@ -82,9 +86,16 @@ class Outside:
             lambda f_port, data: False,
             application_id=self._assignment.plan.application_id,
         )
+        troubled = False
+
+        def trouble(error: network.NetworkError) -> None:
+            nonlocal troubled
+            troubled = True
+            self._troubled(error)
+
         with suppress(network.Refused):
-            await persistently(look, trouble=self._troubled)
-        return Looked(ask)
+            await persistently(look, trouble=trouble)
+        return Looked(ask, troubled)
 
     async def withdraw(self) -> Withdrawn:
         """As well as it can be done in `WITHDRAWAL`; what is not taken back will be sent."""

@@ -19,7 +19,7 @@ from fuota.lorawan import multicast
 from fuota.lorawan.eui import EUI64
 from fuota.lorawan.gpstime import gps_seconds
 from fuota.lorawan.multicast import McClassCSessionReq
-from fuota.network.port import Queued
+from fuota.network.port import Queued, Unreachable
 from fuota.simulation.behaviour import Behaviour
 from fuota.simulation.radio import Radio
 from fuota.uplink import Uplink
@@ -151,6 +151,45 @@ async def test_an_outage_of_the_network_costs_no_attempt(
         await trio.sleep(60)
         running.world.radio = well
         check(await running.end_of(deployment_id), {device.image for device in devices})
+
+
+@pytest.mark.parametrize("seconds", [15.1, 15.2])
+async def test_nor_does_one_that_is_over_before_many_calls_have_failed(
+    seconds: float, autojump_clock: MockClock
+) -> None:
+    """The look at the network, 15 s after the hand-over, fails once or twice: that is no illness."""
+    devices = simulated(1)
+    async with server(devices, told=False) as running:
+        deployment_id = await running.orders.take(order(devices, unicast_attempt_count=1))
+        await _until(running, deployment_id, device.SettingUpGroup)
+        await trio.sleep(0.05)
+        well, running.world.radio = running.world.radio, attrs.evolve(running.world.radio, loss=1.0)
+        running.network.conditions.outage(timedelta(seconds=seconds))
+        await trio.sleep(seconds)
+        running.world.radio = well
+        check(await running.end_of(deployment_id), {device.image for device in devices})
+        assert not running.network.health.ailed(0)
+
+
+async def test_a_look_that_fails_every_time_spares_a_silent_device_once(autojump_clock: MockClock) -> None:
+    """As where connections are cut while they are idle: the first call fails, and the next does not."""
+    devices = simulated(1, lambda _: Behaviour(silent=True))
+    async with server(devices) as running:
+        withdraw, looks = running.network.withdraw, 0
+
+        async def at_the_second_call(*args: Any, **how: Any) -> bool:
+            nonlocal looks
+            looks += 1
+            if looks % 2:
+                raise Unreachable("DEADLINE_EXCEEDED", "no answer within 5 s")
+            return await withdraw(*args, **how)
+
+        running.network.withdraw = at_the_second_call  # type: ignore[method-assign]
+        result = await running.carry_out(order(devices, unicast_attempt_count=1))
+    [state] = [each.state for each in result.status.devices]
+    assert isinstance(state, device.Failed)
+    assert state.reason is device.Reason.NO_ANSWER
+    assert looks == 4
 
 
 @pytest.mark.parametrize("attempts", [1, 3])
