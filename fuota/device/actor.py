@@ -225,6 +225,9 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
                 self.call(self.outside.join, group_id, self.tell)
             case Ask(until=until) if resumed:
                 self.wake_at(until, Unattended(effect))  # it may have been sent
+            case Ask(until=until, dropped=True):
+                self.asking = (effect,)
+                self.wake_at(until, Expired())
             case Ask():
                 self.ask(effect)
             case Withdraw():
@@ -240,4 +243,4 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
 
     def ask_again(self, ask: Ask) -> None:
         """The same attempt once more, for it is not the device that was away."""
-        self.ask(attrs.evolve(ask, again=True))
+        self.ask(attrs.evolve(ask, again=True, dropped=False))

@@ -64,6 +64,9 @@ class Ask:
     `again`: it was sent before, and may still be in the device's queue. `until`: when one that an earlier
     incarnation may have sent has had its time. `useful_until`: nobody needs an answer after it.
 
+    `dropped`: the network has not sent it, and it is not sent again unless something was away; at `until` an
+    answer to an earlier attempt has had its time.
+
     `spared`: it is made again for no more than that a look at the network has failed. That counts once: where
     connections are cut while they are idle, every look fails at first.
     """
@@ -74,6 +77,7 @@ class Ask:
     until: datetime
     patience: timedelta
     useful_until: datetime | None = None
+    dropped: bool = False
     spared: bool = False
 
     @property
@@ -103,27 +107,23 @@ def effects(assignment: Assignment, state: State) -> tuple[Effect, ...]:
     match state:
         case JoiningGroup(group_id):
             return (Join(group_id),)
-        case (
-            SettingUpGroup(deadline=deadline, dropped=why)
-            | SettingUpFragments(deadline=deadline, dropped=why)
-            | SettingUpSession(deadline=deadline, dropped=why)
-            | AskingStatus(deadline=deadline, dropped=why)
-        ) if why:
-            return (WakeAt(deadline),)
-        case SettingUpGroup(attempt, deadline):
-            return (Ask(multicast.package, _group_setup(assignment), attempt > 1, deadline, patience),)
-        case SettingUpFragments(attempt, deadline):
-            return (Ask(fragmentation.package, _fragment_setup(plan), attempt > 1, deadline, patience),)
-        case SettingUpSession(session, attempt, deadline):
-            request = _session_request(plan, session)
-            return (Ask(multicast.package, request, attempt > 1, deadline, patience, session.start),)
+        case SettingUpGroup(attempt, deadline, dropped=why):
+            request: Command = _group_setup(assignment)
+            return (Ask(multicast.package, request, attempt > 1, deadline, patience, dropped=bool(why)),)
+        case SettingUpFragments(attempt, deadline, why):
+            request = _fragment_setup(plan)
+            return (Ask(fragmentation.package, request, attempt > 1, deadline, patience, dropped=bool(why)),)
+        case SettingUpSession(session, attempt, deadline, dropped=why):
+            request, again = _session_request(plan, session), attempt > 1
+            useful = session.start
+            return (Ask(multicast.package, request, again, deadline, patience, useful, dropped=bool(why)),)
         case CorrectingClock(deadline=deadline):
             resync = clocksync.ForceDeviceResyncReq(nb_transmissions=RESYNC_TRANSMISSIONS)
             return (Ask(clocksync.package, resync, True, deadline, patience),)
-        case AskingStatus(_, attempt, deadline):
+        case AskingStatus(_, attempt, deadline, why):
             request = fragmentation.FragSessionStatusReq(frag_index=plan.frag_index, participants=True)
             patience = status_patience(plan, attempt)
-            return (Ask(fragmentation.package, request, attempt > 1, deadline, patience),)
+            return (Ask(fragmentation.package, request, attempt > 1, deadline, patience, dropped=bool(why)),)
         case StillListening(_, deadline):
             return (WakeAt(deadline),)
         case Withdrawing():

@@ -2,8 +2,8 @@
 
 `deadline` is the UTC instant at which the wait is over. It says when a request is sent again after a
 restart; while the process lives, patience counts from the moment the network has taken the request.
-`dropped` says why the network has not sent the last attempt: nothing more is sent, but an earlier one may
-still be answered.
+`dropped` says why the network has not sent the last attempt: nothing more is sent unless something was away,
+but an earlier one may still be answered.
 """
 
 from datetime import datetime

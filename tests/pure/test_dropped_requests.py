@@ -7,7 +7,7 @@ import pytest
 
 from fuota.deployment.plan import Plan
 from fuota.deployment.states import Session
-from fuota.device.effects import Assignment, WakeAt, effects
+from fuota.device.effects import Ask, Assignment, effects
 from fuota.device.machine import step
 from fuota.device.messages import Answered, Close, Expired
 from fuota.device.states import (
@@ -93,10 +93,14 @@ def test_an_earlier_attempt_may_still_be_answered(
     assert isinstance(step(plan, dropped, Answered(answered, at), at), then)
 
 
-def test_until_then_nothing_is_sent(last: Asking, plan: Plan, session: Session, now: datetime) -> None:
+def test_until_then_nothing_is_sent_unless_something_was_away(
+    last: Asking, plan: Plan, session: Session, now: datetime
+) -> None:
     assignment = Assignment(plan, EUI64(bytes(8)), bytes(16), now)
     dropped = step(plan, last, DROPPED, instant(last, session, now))
-    assert effects(assignment, dropped) == (WakeAt(now + timedelta(seconds=10)),)
+    (asked,), (left,) = effects(assignment, last), effects(assignment, dropped)
+    assert isinstance(asked, Ask)
+    assert left == attrs.evolve(asked, dropped=True)
 
 
 def failure(state: State) -> Failed:

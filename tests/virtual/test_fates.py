@@ -5,17 +5,29 @@ from datetime import timedelta
 from typing import Any
 
 import attrs
+import pytest
 import trio
 from trio.testing import MockClock
 
 from fuota.device.outstanding import REMEMBERED, Outstanding
-from fuota.device.states import Complete, Failed, Reason
-from fuota.fate import OnAir
+from fuota.device.states import (
+    AskingStatus,
+    Complete,
+    Failed,
+    Reason,
+    SettingUpFragments,
+    SettingUpGroup,
+    SettingUpSession,
+    State,
+)
+from fuota.fate import Dropped, OnAir
 from fuota.lorawan.eui import EUI64
-from fuota.lorawan.multicast import McGroupStatusReq
+from fuota.lorawan.fragmentation import FragSessionSetupReq, FragSessionStatusReq
+from fuota.lorawan.multicast import McClassCSessionReq, McGroupSetupReq, McGroupStatusReq
 from fuota.network.port import Queued, Unreachable
 from fuota.simulation.behaviour import Behaviour
 from fuota.simulation.radio import Radio
+from fuota.uplink import Uplink
 from tests.campaign import IMAGE, Result, order, server, serving, simulated, surroundings
 
 OFTEN = Radio(uplink_interval=timedelta(seconds=5))
@@ -106,6 +118,56 @@ async def test_though_the_process_that_put_it_into_the_queue_has_died(autojump_c
             around.world.radio = SELDOM
             result = await running.end_of(deployment_id)
         nursery.cancel_scope.cancel()
+    assert result.states() == {Complete}
+
+
+REQUESTS: dict[type[State], tuple[int, int]] = {
+    SettingUpGroup: (200, McGroupSetupReq.cid),
+    SettingUpFragments: (201, FragSessionSetupReq.cid),
+    SettingUpSession: (200, McClassCSessionReq.cid),
+    AskingStatus: (201, FragSessionStatusReq.cid),
+}
+"""What each state asks: port and CID."""
+
+
+@pytest.mark.parametrize("away", ["process", "network"])
+@pytest.mark.parametrize("state", REQUESTS, ids=lambda state: state.__name__)
+async def test_the_last_one_that_is_dropped_may_be_asked_again_when_something_was_away(
+    state: type[State], away: str, autojump_clock: MockClock
+) -> None:
+    """The answer to the one before it may have come just then."""
+    devices = simulated(1)
+    around = surroundings(devices)
+    downlink, asked = around.network.downlink, 0
+
+    async def dropping(dev_eui: EUI64, f_port: int, data: bytes, **how: Any) -> Queued:
+        nonlocal asked
+        queued = await downlink(dev_eui, f_port, data, **how)
+        asked += (f_port, data[0]) == REQUESTS[state]
+        if asked == 2 and (f_port, data[0]) == REQUESTS[state]:
+            around.world.chirpstack.queue(dev_eui).items.clear()
+            await around.tell_of(Dropped(dev_eui=dev_eui, item=queued.item, reason="too large"))
+        return queued
+
+    def lost(uplink: Uplink) -> list[Uplink]:
+        return [] if asked in (1, 2) else [uplink]
+
+    around.network.downlink = dropping  # type: ignore[method-assign]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(around.run)
+        async with serving(around, lost) as running:
+            deployment_id = await running.orders.take(order(devices, unicast_attempt_count=2))
+            while not any(getattr(each.state, "dropped", "") for each in around.journal.history):  # noqa: ASYNC110
+                await trio.sleep(0.1)
+            if away == "network":
+                around.network.conditions.outage(timedelta(seconds=40))
+                result = await running.end_of(deployment_id)
+        if away == "process":
+            await trio.sleep(5)
+            async with serving(around, lost) as running:
+                result = await running.end_of(deployment_id)
+        nursery.cancel_scope.cancel()
+    assert asked >= 3
     assert result.states() == {Complete}
 
 
