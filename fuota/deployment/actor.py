@@ -23,6 +23,8 @@ from fuota.deployment.effects import (
     Watch,
     effects,
     instruction,
+    made_again,
+    may_wait,
 )
 from fuota.deployment.machine import step
 from fuota.deployment.messages import (
@@ -38,9 +40,9 @@ from fuota.deployment.messages import (
     Waiting,
 )
 from fuota.deployment.outside import Outside
-from fuota.deployment.record import ended, milestones
+from fuota.deployment.record import ended, log_line, milestones
 from fuota.deployment.roster import Roster
-from fuota.deployment.states import ArrangingSession, Ended, State, Transmitting
+from fuota.deployment.states import ArrangingSession, State, Transmitting
 from fuota.device import messages as device
 from fuota.device.actor import DeviceActor
 from fuota.device.effects import Assignment
@@ -60,9 +62,6 @@ AT_ONCE = 50
 OFFER_AGAIN = 0.5
 """Seconds until an instruction is offered again to devices whose mailboxes were full."""
 
-WAITING = frozenset({Stage.GROUP, Stage.PREPARED, Stage.ASKED, Stage.READY, Stage.UNHEARD})
-"""Stages in which a device whose actor has begun anew may wait to be told what the others know."""
-
 
 class DeploymentActor(Durable[Message, State, Fact, Effect]):
     """Counts its devices, tells them all alike what to do, and sends the fragments."""
@@ -80,6 +79,8 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
         self.told: device.Instruction | None = None
         self.since = -math.inf
         """When the present session was arranged, by Trio's clock: -inf if that was in another life."""
+        self.joining = False
+        """Whether devices are made members again, which the start waits for."""
 
     async def started(self, me: Me[Message]) -> None:
         self.me = me
@@ -114,7 +115,7 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
         match message:
             case Announced(dev_eui, stands):
                 self.roster.note(dev_eui, stands)
-                if self.told is not None and _may_wait(stands.stage, self.told):
+                if self.told is not None and may_wait(stands.stage, self.told):
                     self.devices[dev_eui].offer(self.told)
                 await self.count()
             case Cancellation(answer):
@@ -129,6 +130,9 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
                 if health.ailed(self.since):
                     tally = tally.undisturbed()
                 await self.advance(Expired(tally, PART in health.ailments()))
+            case Counted():
+                self.joining = False
+                await self.count()
             case Waiting():
                 await self.advance(attrs.evolve(message, listening=self.tally().listening))
             case _:
@@ -141,7 +145,7 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
 
     async def count(self) -> None:
         """Go on for as long as the devices are further than the deployment."""
-        while await self.take(Counted(self.tally())):
+        while not self.joining and await self.take(Counted(self.tally())):
             pass
 
     def tally(self) -> Tally:
@@ -162,14 +166,8 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
 
     def report(self, state: State) -> None:
         """Tell the operator what the deployment goes on to, and how it has ended."""
-        said: dict[str, object] = {"id": str(self.id.deployment_id), "state": type(state).__name__}
-        match state:
-            case ArrangingSession(session=session):
-                said |= {"session": session.number, "start": f"{session.start:%Y-%m-%dT%H:%M:%SZ}"}
-            case Ended(why, detail):
-                said |= {"why": why.value, "devices": len(self.devices), "complete": self.tally().complete}
-                said |= {"detail": detail} if detail else {}
-        log.info("deployment", **said)
+        said = log_line(state, len(self.devices), self.tally().complete)
+        log.info("deployment", id=str(self.id.deployment_id), **said)
 
     # What the shell asks for
 
@@ -201,6 +199,9 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
         if not resumed and isinstance(self.position.state, ArrangingSession):
             self.since = trio.current_time()
         super().enter(resumed=resumed)
+        if joining := made_again(self.position.state, self.position.version):
+            self.call(self.join_again, joining)
+        self.joining = bool(joining)
         told = instruction(self.plan, self.position.state)
         if told != self.told:
             self.told = told
@@ -227,6 +228,11 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
             case Leave():
                 self.me.stop()
 
+    async def join_again(self, group_id: str) -> Counted:
+        """One that was a member of the lost group may have answered before it was told of the next."""
+        await self.outside.add_again(group_id, self.roster.beyond(Stage.GROUP))
+        return Counted(self.tally())
+
     async def instruct(self, told: device.Instruction) -> None:
         """Tell every device, those with full mailboxes later, until something else is to be told."""
         waiting = list(self.devices.values())
@@ -241,8 +247,3 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
                     await trio.lowlevel.checkpoint()
             waiting = full
             await trio.sleep(OFFER_AGAIN)
-
-
-def _may_wait(stage: Stage, told: device.Instruction) -> bool:
-    """Whether a device that says where it stands may not have heard what it was told."""
-    return stage in WAITING or (isinstance(told, device.Abandon) and stage < Stage.LEAVING)

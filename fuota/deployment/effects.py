@@ -25,6 +25,13 @@ from fuota.deployment.states import (
     Transmitting,
 )
 from fuota.device import messages as device
+from fuota.device.standing import Stage
+
+ONE_GROUP = 3
+"""Version of `SettingUpFragments` where no group was lost, for it is the third state."""
+
+WAITING = frozenset({Stage.GROUP, Stage.PREPARED, Stage.ASKED, Stage.READY, Stage.UNHEARD})
+"""Stages in which a device whose actor has begun anew may wait to be told what the others know."""
 
 
 @attrs.frozen
@@ -157,3 +164,16 @@ def instruction(plan: Plan, state: State) -> device.Instruction | None:
             return None
         case _:
             assert_never(state)
+
+
+def made_again(state: State, version: int) -> str:
+    """The group, if another was lost before devices had agreed to it; all are made its members once more."""
+    match state:
+        case SettingUpFragments(group_id) if version > ONE_GROUP:
+            return group_id
+    return ""
+
+
+def may_wait(stage: Stage, told: device.Instruction) -> bool:
+    """Whether a device that says where it stands may not have heard what it was told."""
+    return stage in WAITING or (isinstance(told, device.Abandon) and stage < Stage.LEAVING)

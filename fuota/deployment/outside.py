@@ -74,11 +74,15 @@ class Outside:
             return GroupRefused(str(error))
         added = set[EUI64]()
         while new := set(members()) - added:
-            async with trio.open_nursery() as nursery:
-                for dev_eui in new:
-                    nursery.start_soon(self._add_again, self._known(group_id), dev_eui)
+            await self.add_again(group_id, new)
             added |= new
         return GroupCreated(group_id, len(added))
+
+    async def add_again(self, group_id: str, devices: Collection[EUI64]) -> None:
+        """Make members of the devices that have the key of the group; those that are already remain so."""
+        async with trio.open_nursery() as nursery:
+            for dev_eui in devices:
+                nursery.start_soon(self._add_again, self._known(group_id), dev_eui)
 
     async def _add_again(self, group: KnownGroup, dev_eui: EUI64) -> None:
         add = partial(self._network.add_device, group, dev_eui)

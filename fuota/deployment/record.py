@@ -35,3 +35,15 @@ def milestones(plan: Plan, state: State) -> tuple[Milestone, ...]:
 def ended(state: State) -> bool:
     """Whether `state` never changes again."""
     return isinstance(state, Ended)
+
+
+def log_line(state: State, devices: int, complete: int) -> dict[str, object]:
+    """What the log says of `state`; of so many devices so many are complete."""
+    said: dict[str, object] = {"state": type(state).__name__}
+    match state:
+        case ArrangingSession(session=session):
+            said |= {"session": session.number, "start": f"{session.start:%Y-%m-%dT%H:%M:%SZ}"}
+        case Ended(why, detail):
+            said |= {"why": why.value, "devices": devices, "complete": complete}
+            said |= {"detail": detail} if detail else {}
+    return said

@@ -7,14 +7,16 @@ import trio
 from trio.testing import MockClock
 
 from fuota.deployment.plan import MulticastClass, StatusRequest
-from fuota.deployment.states import Why
+from fuota.deployment.states import SettingUpGroups, Why
 from fuota.device.states import Complete, Failed, Reason
+from fuota.journal.memory import MemoryJournal
+from fuota.journal.port import Transition
 from fuota.lorawan.eui import EUI64
 from fuota.network.port import Group as OrderedGroup
 from fuota.network.port import KnownGroup
 from fuota.simulation.behaviour import Behaviour
 from fuota.simulation.radio import Radio
-from tests.campaign import IMAGE, order, server, simulated
+from tests.campaign import IMAGE, order, server, serving, simulated, surroundings
 from tests.virtual.test_chirpstack_faults import FRAGMENTS, until_enqueued
 
 
@@ -87,6 +89,75 @@ async def test_a_device_that_has_yet_to_answer_is_a_member_of_the_next_group_too
         result = await running.end_of(deployment_id)
     assert result.states() == {Complete}
     assert {device.image for device in devices} == {IMAGE}
+
+
+class SlowJournal(MemoryJournal):
+    """Takes long to write that there is a second group."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.groups, self.second = 0, trio.Event()
+
+    async def commit(self, transition: Transition) -> None:
+        if isinstance(transition.state, SettingUpGroups):
+            self.groups += 1
+            if self.groups == 2:
+                await trio.sleep(25)
+                await super().commit(transition)
+                self.second.set()
+                return
+        await super().commit(transition)
+
+
+@pytest.mark.parametrize("dies", [False, True], ids=["lives", "dies"])
+async def test_a_device_that_answers_while_the_next_group_is_written_down_is_a_member_of_it(
+    dies: bool, autojump_clock: MockClock
+) -> None:
+    """`dies`: so does the process, as soon as it is written."""
+    slow = Behaviour(answer_delay=timedelta(seconds=15))
+    devices = simulated(3, lambda number: slow if number == 0 else Behaviour())
+    journal = SlowJournal()
+    around = surroundings(devices, journal=journal)
+    add_device, late = around.network.add_device, trio.Event()
+
+    async def delayed(group: KnownGroup, dev_eui: EUI64) -> None:
+        if dev_eui == devices[1].dev_eui:
+            await late.wait()
+        await add_device(group, dev_eui)
+
+    around.network.add_device = delayed  # type: ignore[method-assign]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(around.run)
+        async with serving(around) as running:
+            asked = order(devices, unicast_timeout=timedelta(seconds=60))
+            deployment_id = await running.orders.take(asked)
+            await trio.sleep(10)
+            [group_id] = around.world.chirpstack.groups
+            around.world.chirpstack.delete_group(group_id)
+            late.set()
+            await journal.second.wait()
+            if not dies:
+                result = await running.end_of(deployment_id)
+        if dies:
+            async with serving(around) as running:
+                result = await running.end_of(deployment_id)
+        nursery.cancel_scope.cancel()
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
+
+
+async def test_a_device_is_made_a_member_once_where_no_group_is_lost(autojump_clock: MockClock) -> None:
+    devices = simulated(3)
+    async with server(devices) as running:
+        add_device, added = running.network.add_device, list[EUI64]()
+
+        async def counted(group: KnownGroup, dev_eui: EUI64) -> None:
+            added.append(dev_eui)
+            await add_device(group, dev_eui)
+
+        running.network.add_device = counted  # type: ignore[method-assign]
+        assert (await running.carry_out(order(devices))).states() == {Complete}
+    assert sorted(map(str, added)) == sorted(str(device.dev_eui) for device in devices)
 
 
 @pytest.mark.parametrize("asked", [StatusRequest.AFTER_FRAGMENT_ENQUEUE, StatusRequest.AFTER_SESSION_TIMEOUT])
