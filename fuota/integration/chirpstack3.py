@@ -4,6 +4,7 @@ JSON comes from its marshaler `json` (the protobuf JSON mapping, octets in base6
 `json_v3` (DevEUI in hexadecimal).
 """
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -12,7 +13,8 @@ from google.protobuf.message import DecodeError
 from fuota.fate import Dropped, Fate, OnAir
 from fuota.generated.chirpstack3.integration_pb2 import ErrorEvent, ErrorType, TxAckEvent, UplinkEvent
 from fuota.integration import protojson
-from fuota.integration.event import LONGEST_REASON, Malformed, from_gps, from_unix, received_at
+from fuota.integration.event import LONGEST_REASON, Malformed, from_gps, from_unix
+from fuota.integration.gateway_clocks import GatewayClocks, Reception
 from fuota.lorawan.eui import EUI64
 from fuota.uplink import Uplink
 
@@ -26,37 +28,43 @@ DROPS: Final = frozenset(
 """Errors that are about a downlink; its FCntDown names it."""
 
 
-def from_protobuf(body: bytes, now: datetime) -> Uplink:
+def from_protobuf(body: bytes, now: datetime, clocks: GatewayClocks) -> Uplink:
     """Read an `integration.UplinkEvent`; raises `Malformed`."""
     try:
         event = UplinkEvent.FromString(body)
     except DecodeError as error:
         raise Malformed("not an integration.UplinkEvent in protobuf") from error
     # What is not set reads as 1970 or 1980, which no instant worth something is.
-    gps = [info.time_since_gps_epoch for info in event.rx_info]
-    unix = [*(info.time for info in event.rx_info), event.published_at]
-    times = [
-        *(from_gps(time.seconds, time.nanos, now) for time in gps),
-        *(from_unix(time.seconds, time.nanos) for time in unix),
+    receptions = [
+        Reception(
+            info.gateway_id.hex() if len(info.gateway_id) == 8 else "",
+            from_gps(info.time_since_gps_epoch.seconds, info.time_since_gps_epoch.nanos, now),
+            from_unix(info.time.seconds, info.time.nanos),
+        )
+        for info in event.rx_info
     ]
-    return _uplink(event.dev_eui, event.f_port, event.f_cnt, event.data, received_at(times, now))
+    published_at = from_unix(event.published_at.seconds, event.published_at.nanos)
+    at = clocks.received_at(receptions, published_at, now)
+    return _uplink(event.dev_eui, event.f_port, event.f_cnt, event.data, at)
 
 
-def from_json(body: bytes, now: datetime) -> Uplink:
+def from_json(body: bytes, now: datetime, clocks: GatewayClocks) -> Uplink:
     """Read the JSON of an `integration.UplinkEvent`; raises `Malformed`."""
     event = protojson.read(body)
-    rx_info = protojson.objects(event, "rxInfo")
-    times = [
-        *(from_gps(*protojson.duration(info, "timeSinceGPSEpoch"), now) for info in rx_info),
-        *(protojson.timestamp(info, "time") for info in rx_info),
-        protojson.timestamp(event, "publishedAt"),
+    receptions = [
+        Reception(
+            _gateway(info),
+            from_gps(*protojson.duration(info, "timeSinceGPSEpoch"), now),
+            protojson.timestamp(info, "time"),
+        )
+        for info in protojson.objects(event, "rxInfo")
     ]
     return _uplink(
         _dev_eui(event),
         protojson.unsigned(event, "fPort", 32),
         protojson.unsigned(event, "fCnt", 32),
         protojson.octets(event, "data"),
-        received_at(times, now),
+        clocks.received_at(receptions, protojson.timestamp(event, "publishedAt"), now),
     )
 
 
@@ -98,12 +106,25 @@ def _uplink(dev_eui: bytes, f_port: int, f_cnt: int, data: bytes, at: datetime) 
     return Uplink(dev_eui=_eui(dev_eui), f_port=f_port, f_cnt=f_cnt, data=data, received_at=at)
 
 
+def _gateway(info: dict[str, Any]) -> str:
+    """Its EUI64; empty if that can not be read, for no event is refused for its times."""
+    with suppress(Malformed):
+        octets = _octets(info, "gatewayID")
+        return octets.hex() if len(octets) == 8 else ""
+    return ""
+
+
 def _dev_eui(event: dict[str, Any]) -> bytes:
+    return _octets(event, "devEUI")
+
+
+def _octets(object_: dict[str, Any], name: str) -> bytes:
+    """An EUI64, in hexadecimal or base64."""
     # 16 characters of base64 would be 12 octets: there is nothing to mistake one for the other.
-    text = protojson.given(event, "devEUI")
+    text = protojson.given(object_, name)
     if isinstance(text, str) and len(text) == 16:
         try:
             return bytes.fromhex(text)
         except ValueError as error:
-            raise Malformed(f"devEUI: wanted 16 hexadecimal digits or base64, got {text!r}") from error
-    return protojson.octets(event, "devEUI")
+            raise Malformed(f"{name}: wanted 16 hexadecimal digits or base64, got {text!r}") from error
+    return protojson.octets(object_, name)

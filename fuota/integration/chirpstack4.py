@@ -1,5 +1,6 @@
 """Events of ChirpStack 4, as protobuf and as JSON."""
 
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -8,7 +9,8 @@ from google.protobuf.message import DecodeError
 from fuota.fate import Dropped, Fate, OnAir
 from fuota.generated.chirpstack4.integration_pb2 import LogCode, LogEvent, TxAckEvent, UplinkEvent
 from fuota.integration import protojson
-from fuota.integration.event import LONGEST_REASON, Malformed, from_gps, from_unix, received_at
+from fuota.integration.event import LONGEST_REASON, Malformed, from_gps, from_unix
+from fuota.integration.gateway_clocks import GatewayClocks, Reception
 from fuota.lorawan.eui import EUI64
 from fuota.uplink import Uplink
 
@@ -23,37 +25,44 @@ One that a gateway could not send (DOWNLINK_GATEWAY) is not named, and stays: Ch
 """
 
 
-def from_protobuf(body: bytes, now: datetime) -> Uplink:
+def from_protobuf(body: bytes, now: datetime, clocks: GatewayClocks) -> Uplink:
     """Read an `integration.UplinkEvent`; raises `Malformed`."""
     try:
         event = UplinkEvent.FromString(body)
     except DecodeError as error:
         raise Malformed("not an integration.UplinkEvent in protobuf") from error
     # What is not set reads as 1970 or 1980, which no instant worth something is.
-    gps = [info.time_since_gps_epoch for info in event.rx_info]
-    unix = [time for info in event.rx_info for time in (info.gw_time, info.ns_time)]
-    times = [
-        *(from_gps(time.seconds, time.nanos, now) for time in gps),
-        *(from_unix(time.seconds, time.nanos) for time in (*unix, event.time)),
+    receptions = [
+        Reception(
+            _gateway(info.gateway_id),
+            from_gps(info.time_since_gps_epoch.seconds, info.time_since_gps_epoch.nanos, now),
+            from_unix(info.gw_time.seconds, info.gw_time.nanos),
+            from_unix(info.ns_time.seconds, info.ns_time.nanos),
+        )
+        for info in event.rx_info
     ]
-    return _uplink(event.device_info.dev_eui, event.f_port, event.f_cnt, event.data, received_at(times, now))
+    at = clocks.received_at(receptions, from_unix(event.time.seconds, event.time.nanos), now)
+    return _uplink(event.device_info.dev_eui, event.f_port, event.f_cnt, event.data, at)
 
 
-def from_json(body: bytes, now: datetime) -> Uplink:
+def from_json(body: bytes, now: datetime, clocks: GatewayClocks) -> Uplink:
     """Read the JSON of an `integration.UplinkEvent`; raises `Malformed`."""
     event = protojson.read(body)
-    rx_info = protojson.objects(event, "rxInfo")
-    times = [
-        *(from_gps(*protojson.duration(info, "timeSinceGpsEpoch"), now) for info in rx_info),
-        *(protojson.timestamp(info, name) for info in rx_info for name in ("gwTime", "nsTime")),
-        protojson.timestamp(event, "time"),
+    receptions = [
+        Reception(
+            _gateway(protojson.given(info, "gatewayId")),
+            from_gps(*protojson.duration(info, "timeSinceGpsEpoch"), now),
+            protojson.timestamp(info, "gwTime"),
+            protojson.timestamp(info, "nsTime"),
+        )
+        for info in protojson.objects(event, "rxInfo")
     ]
     return _uplink(
         _dev_eui(event),
         protojson.unsigned(event, "fPort", 32),
         protojson.unsigned(event, "fCnt", 32),
         protojson.octets(event, "data"),
-        received_at(times, now),
+        clocks.received_at(receptions, protojson.timestamp(event, "time"), now),
     )
 
 
@@ -78,6 +87,13 @@ def fate_from_json(kind: str, body: bytes) -> Fate | None:
         return _on_air(dev_eui, protojson.given(event, "queueItemId"))
     item = protojson.member(event, "context").get("queue_item_id")
     return _dropped(dev_eui, item, protojson.enum(event, "code", CODES), str(event.get("description") or ""))
+
+
+def _gateway(text: object) -> str:
+    """Its EUI64; empty if that can not be read, for no event is refused for its times."""
+    with suppress(ValueError):
+        return str(EUI64.parse(text)) if isinstance(text, str) else ""
+    return ""
 
 
 def _on_air(dev_eui: object, item: object) -> OnAir | None:

@@ -19,6 +19,7 @@ from fuota.clock import Clock
 from fuota.dispatcher import Outcome, Route
 from fuota.fate import Fate
 from fuota.integration.event import Generation, Malformed
+from fuota.integration.gateway_clocks import GatewayClocks
 from fuota.lorawan import clocksync, firmware, fragmentation, multicast
 from fuota.places import room
 from fuota.uplink import Uplink
@@ -68,7 +69,7 @@ def endpoint(
     app = QuartTrio(__name__, static_folder=None)
     app.config.update(MAX_CONTENT_LENGTH=MAX_BODY, BODY_TIMEOUT=BODY_TIMEOUT)
     app.url_map.merge_slashes = False
-    large = trio.CapacityLimiter(LARGE_AT_ONCE)
+    large, clocks = trio.CapacityLimiter(LARGE_AT_ONCE), GatewayClocks()
     waiting, patient = 0, PATIENT * room()
 
     @app.route("/", defaults={"path": ""}, methods=["POST"], provide_automatic_options=False)
@@ -103,7 +104,7 @@ def endpoint(
 
     async def hear(form: Marshaler, body: bytes) -> Response:
         read = generation.from_protobuf if form == "protobuf" else generation.from_json
-        uplink = read(body, clock.now())
+        uplink = read(body, clock.now(), clocks)
         if uplink.f_port not in PORTS:
             return said(200, "not of interest")
         told = log.bind(dev_eui=str(uplink.dev_eui), f_cnt=uplink.f_cnt)

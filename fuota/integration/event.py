@@ -1,17 +1,12 @@
 """What the events of every ChirpStack generation have in common."""
 
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from fuota.fate import Fate
+from fuota.integration.gateway_clocks import BEHIND, GatewayClocks
 from fuota.lorawan import gpstime
 from fuota.uplink import Uplink
-
-AHEAD = timedelta(seconds=5)
-"""How far a gateway's clock may be ahead of ours."""
-BEHIND = timedelta(days=1)
-"""How old an uplink may be that a gateway has kept through an outage."""
 
 LONGEST_REASON = 200
 """Characters of what a network says of a downlink that it has dropped."""
@@ -27,7 +22,7 @@ class Malformed(ValueError):
 class Generation(Protocol):
     """How one generation of ChirpStack writes its events; a module of this package.
 
-    All raise `Malformed`. `now` is when the event reached us, in UTC.
+    All raise `Malformed`. `now` is when the event reached us, in UTC; `clocks` are those of the gateways.
     """
 
     @property
@@ -38,25 +33,13 @@ class Generation(Protocol):
     def WITHIN(self) -> float:
         """Seconds in which an uplink has to be safe: less than ChirpStack waits for the answer."""
 
-    def from_protobuf(self, body: bytes, now: datetime) -> Uplink: ...
+    def from_protobuf(self, body: bytes, now: datetime, clocks: GatewayClocks) -> Uplink: ...
 
-    def from_json(self, body: bytes, now: datetime) -> Uplink: ...
+    def from_json(self, body: bytes, now: datetime, clocks: GatewayClocks) -> Uplink: ...
 
     def fate_from_protobuf(self, kind: str, body: bytes) -> Fate | None: ...
 
     def fate_from_json(self, kind: str, body: bytes) -> Fate | None: ...
-
-
-def received_at(candidates: Iterable[datetime | None], now: datetime) -> datetime:
-    """The first plausible of the candidates, best known first; `now` when there is none.
-
-    The clock answer to a device and the check of its TimeToStart rest on this instant, and gateways
-    without a time source send 1970 or worse.
-    """
-    for candidate in candidates:
-        if candidate is not None and now - BEHIND <= candidate <= now + AHEAD:
-            return candidate
-    return now
 
 
 def from_gps(seconds: int, nanoseconds: int, now: datetime) -> datetime | None:

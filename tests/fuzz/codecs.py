@@ -19,6 +19,7 @@ from fuota.generated.chirpstack3 import fuota_pb2
 from fuota.generated.chirpstack4 import fuota_pb2 as fuota4_pb2
 from fuota.integration import chirpstack3, chirpstack4
 from fuota.integration.event import Malformed
+from fuota.integration.gateway_clocks import GatewayClocks
 from fuota.lorawan import clocksync, firmware, fragmentation, multicast
 from fuota.lorawan.eui import EUI64
 from fuota.lorawan.package import Command
@@ -122,9 +123,9 @@ def _ambiguous(command: Command) -> bool:
     )
 
 
-def _uplink(read: Callable[[bytes, datetime], Uplink], octets: bytes) -> None:
+def _uplink(read: Callable[[bytes, datetime, GatewayClocks], Uplink], octets: bytes) -> None:
     try:
-        uplink = read(octets, NOW)
+        uplink = read(octets, NOW, GatewayClocks())
     except Malformed as malformed:
         assert len(str(malformed)) < 500, "what is told of it is bounded"
     else:

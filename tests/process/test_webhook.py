@@ -12,6 +12,7 @@ import trio
 
 from fuota.clock import SystemClock
 from fuota.integration import chirpstack3
+from fuota.integration.gateway_clocks import GatewayClocks
 from fuota.lorawan.eui import EUI64
 from fuota.simulation.fleet import fleet
 from fuota.simulation.post import Poster
@@ -82,7 +83,7 @@ async def serving(endpoint: Endpoint) -> AsyncIterator[str]:
     ],
 )
 async def test_an_uplink_is_posted_as_chirpstack_posts_it(
-    marshaler: Marshaler, content_type: bytes, read: Callable[[bytes, datetime], Uplink]
+    marshaler: Marshaler, content_type: bytes, read: Callable[[bytes, datetime, GatewayClocks], Uplink]
 ) -> None:
     endpoint = Endpoint()
     async with serving(endpoint) as url, open_webhook(url, marshaler=marshaler, token="secret") as webhook:
@@ -91,7 +92,7 @@ async def test_an_uplink_is_posted_as_chirpstack_posts_it(
     headers = dict(request.headers)
     assert (request.method, request.target) == (b"POST", b"/chirpstack?event=up")
     assert (headers[b"content-type"], headers[b"authorization"]) == (content_type, b"Bearer secret")
-    assert read(body, NOON + timedelta(seconds=1)) == UPLINK
+    assert read(body, NOON + timedelta(seconds=1), GatewayClocks()) == UPLINK
     assert (webhook.taken, webhook.lost) == (1, 0)
 
 
@@ -152,7 +153,9 @@ async def test_a_world_posts_every_uplink_once_with_its_own_counter() -> None:
             while webhook.taken < 30:
                 await trio.lowlevel.checkpoint()
             nursery.cancel_scope.cancel()
-    uplinks = [chirpstack3.from_protobuf(body, datetime.now(UTC)) for _, body in endpoint.received]
+    uplinks = [
+        chirpstack3.from_protobuf(body, datetime.now(UTC), GatewayClocks()) for _, body in endpoint.received
+    ]
     counted = [(uplink.dev_eui, uplink.f_cnt) for uplink in uplinks]
     assert len(set(counted)) == len(counted)
     assert {dev_eui for dev_eui, _ in counted} == {device.dev_eui for device in world.devices}

@@ -10,6 +10,7 @@ from google.protobuf.json_format import MessageToJson
 from fuota.generated.chirpstack4.integration_pb2 import DeviceInfo, UplinkEvent
 from fuota.integration import chirpstack4
 from fuota.integration.event import Malformed
+from fuota.integration.gateway_clocks import GatewayClocks
 from fuota.lorawan.eui import EUI64
 from fuota.lorawan.gpstime import EPOCH, gps_seconds
 from fuota.simulation.webhook import event4
@@ -35,13 +36,13 @@ def event(**fields: Any) -> UplinkEvent:
 
 def read_both(made: UplinkEvent) -> Uplink:
     """The same from both encodings."""
-    uplink = chirpstack4.from_protobuf(made.SerializeToString(), NOW)
+    uplink = chirpstack4.from_protobuf(made.SerializeToString(), NOW, GatewayClocks())
     for written in (
         MessageToJson(made),
         MessageToJson(made, always_print_fields_with_no_presence=True),
         MessageToJson(made, preserving_proto_field_name=True),
     ):
-        assert chirpstack4.from_json(written.encode(), NOW) == uplink
+        assert chirpstack4.from_json(written.encode(), NOW, GatewayClocks()) == uplink
     return uplink
 
 
@@ -66,6 +67,22 @@ def test_the_best_known_time_counts() -> None:
     assert read_both(made).received_at == SEEN.replace(microsecond=0) + timedelta(milliseconds=10)
 
 
+@pytest.mark.parametrize("off", [-3600, -60, -4, 4, 60])
+def test_a_gateways_time_that_the_network_servers_contradicts_does_not_count(off: int) -> None:
+    made, by_server = event(), SEEN + timedelta(milliseconds=30)
+    reception = made.rx_info.add(gateway_id="0016C001ff10a235")
+    reception.gw_time.FromDatetime(SEEN + timedelta(seconds=off))
+    reception.ns_time.FromDatetime(by_server)
+    assert read_both(made).received_at == by_server
+
+
+@pytest.mark.parametrize("gateway_id", ["0016C001ff10a235", "", "another", "☃" * 16])
+def test_no_event_is_refused_for_its_gateway(gateway_id: str) -> None:
+    made = event()
+    made.rx_info.add(gateway_id=gateway_id).gw_time.FromDatetime(SEEN)
+    assert read_both(made) == UPLINK
+
+
 @pytest.mark.parametrize("wrong", [datetime(1970, 1, 1, tzinfo=UTC), EPOCH, NOW + timedelta(days=1)])
 def test_a_gateway_that_does_not_know_the_time_is_not_believed(wrong: datetime) -> None:
     made = event()
@@ -82,9 +99,9 @@ def test_a_deveui_in_either_case(dev_eui: str) -> None:
 def test_an_event_without_a_deveui_is_malformed(dev_eui: str) -> None:
     made = event(device_info=DeviceInfo(dev_eui=dev_eui))
     with pytest.raises(Malformed, match=r"deviceInfo\.devEui: wanted 16 hexadecimal digits"):
-        chirpstack4.from_protobuf(made.SerializeToString(), NOW)
+        chirpstack4.from_protobuf(made.SerializeToString(), NOW, GatewayClocks())
     with pytest.raises(Malformed, match=r"deviceInfo\.devEui: wanted 16 hexadecimal digits"):
-        chirpstack4.from_json(MessageToJson(made).encode(), NOW)
+        chirpstack4.from_json(MessageToJson(made).encode(), NOW, GatewayClocks())
 
 
 @pytest.mark.parametrize(
@@ -101,9 +118,9 @@ def test_an_event_without_a_deveui_is_malformed(dev_eui: str) -> None:
 )
 def test_what_is_wrong_is_named(body: bytes, told: str) -> None:
     with pytest.raises(Malformed, match=told):
-        chirpstack4.from_json(body, NOW)
+        chirpstack4.from_json(body, NOW, GatewayClocks())
 
 
 def test_what_is_no_protobuf_is_malformed() -> None:
     with pytest.raises(Malformed, match=r"not an integration\.UplinkEvent"):
-        chirpstack4.from_protobuf(b"\xff\xff", NOW)
+        chirpstack4.from_protobuf(b"\xff\xff", NOW, GatewayClocks())
