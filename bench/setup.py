@@ -23,6 +23,7 @@ import trio
 from bench import kit, prompt
 from bench.ordering import dev_euis, order, request
 from fuota import bridge
+from fuota.children import Addresses
 from fuota.config import (
     ApplicationServer,
     Bind,
@@ -43,7 +44,7 @@ from fuota.health import Health
 from fuota.network.application_server import connected
 from fuota.network.port import Group, KnownGroup
 from fuota.rpc.client import call, connect
-from fuota.server import Addresses, serve
+from fuota.server import serve
 
 LOOPBACK = Bind("127.0.0.1", 0)
 

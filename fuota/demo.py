@@ -20,6 +20,7 @@ from rich.progress import Progress as Bars
 from rich.table import Table
 
 from fuota import bridge, log
+from fuota.children import Addresses
 from fuota.clock import SystemClock
 from fuota.config import (
     ApplicationServer,
@@ -39,7 +40,7 @@ from fuota.config import (
 )
 from fuota.customer import CUSTOMERS, Customer, Progress, Step
 from fuota.rpc.client import connect
-from fuota.server import Addresses, serve
+from fuota.server import serve
 from fuota.simulation import chirpstack3, chirpstack4
 from fuota.simulation.behaviour import Behaviour
 from fuota.simulation.conditions import ApiConditions

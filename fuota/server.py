@@ -12,50 +12,31 @@ import resource
 import signal
 import ssl
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
-from functools import partial
 from importlib import metadata
-from typing import TYPE_CHECKING, TypeVar
 
-import attrs
 import structlog
 import trio
 
-from fuota import bridge, ending, garbage, http
-from fuota.actor import Actor, Alarms, Child, Policy, Ref, Registry, Tree, open_tree
-from fuota.api.errors import answer
-from fuota.api.orders import Orders
-from fuota.api.running import Running
-from fuota.api.service import DeploymentService
+from fuota import bridge, ending, garbage
+from fuota.actor import Alarms, Registry, open_tree
+from fuota.children import Addresses, grow
 from fuota.clock import SystemClock
 from fuota.config import FuotaServerApi, Settings
 from fuota.configfile import TABLES, ConfigError
 from fuota.database import database_in_turn, journal_in
-from fuota.debug.app import debug_app
-from fuota.deployments import Deployments, Message
-from fuota.dispatcher import Dispatcher, Route, tell
-from fuota.endpoint import Endpoint, Serve, check
-from fuota.generations import GENERATIONS, Generation
+from fuota.endpoint import check
+from fuota.generations import GENERATIONS
 from fuota.health import Health
-from fuota.integration.endpoint import endpoint
 from fuota.journal.port import JournalError
 from fuota.journal.postgres_dsn import BadDsn
 from fuota.journal.retry import keep_trying_keys, try_keys
-from fuota.network.port import Network
 from fuota.ownership import Attendance
 from fuota.places import CONNECTIONS, room
 from fuota.postgresql import EmbeddedPostgresqlError
-from fuota.rpc.health import HealthService
-from fuota.rpc.reflection import with_reflection
-from fuota.rpc.server import serve as serve_grpc
 from fuota.rpc.tls import CertificateError, server_context
 from fuota.services import Services
-
-if TYPE_CHECKING:
-    from grpclib._typing import IServable
-
-M = TypeVar("M")
 
 log = structlog.get_logger(__name__)
 
@@ -71,19 +52,6 @@ MISCONFIGURED = (ConfigError, BadDsn)
 
 MISTAKES = (*MISCONFIGURED, JournalError, EmbeddedPostgresqlError, CertificateError, OSError)
 """What the operator has to mend; everything else that ends the server is a bug."""
-
-
-@attrs.define
-class Addresses:
-    """Where the server listens, each as `host:port`; empty until it does."""
-
-    api: str = ""
-    integration: str = ""
-    debug: str = ""
-
-    def complete(self) -> bool:
-        """Whether the server has started."""
-        return all(attrs.astuple(self))
 
 
 def run(settings: Settings) -> int:
@@ -186,71 +154,8 @@ async def serve(settings: Settings, *, task_status: trio.TaskStatus[Addresses]) 
             await trio.sleep_forever()
 
 
-async def grow(
-    tree: Tree,
-    services: Services,
-    network: Network,
-    attendance: Attendance,
-    settings: Settings,
-    tls: ssl.SSLContext | None,
-) -> Addresses:
-    """Start the children of the root, each when the one before it is up: the ports open last.
-
-    `network` is for the dispatcher, whose answers to clock requests ask nothing of anybody. `attendance` is
-    told when there is a port for events.
-    """
-    addresses = Addresses()
-
-    async def start(name: str, factory: Callable[[], Actor[M]], room: int = 64) -> Ref[M]:
-        return await tree.start(Child(name, factory, Policy.PERMANENT, room))
-
-    async def listen(name: str, serve: Serve) -> None:
-        await start(name, lambda: Endpoint(serve, partial(setattr, addresses, name)))
-
-    dispatcher: Ref[Route] = await start(
-        "dispatcher",
-        lambda: Dispatcher(
-            services.devices, network, services.journal.ownership, clock_sync=settings.clock_sync
-        ),
-        room=1024,
-    )
-    deployments: Ref[Message] = await start("deployments", lambda: Deployments(services), room=1024)
-    events, api = settings.network.event_handler, settings.fuota_server.api
-    generation = GENERATIONS[settings.generation]
-    app = endpoint(
-        generation.events,
-        dispatcher,
-        services.clock,
-        tell=partial(tell, services.devices),
-        late=services.health.disturbed,
-        marshaler=events.marshaler,
-        token=events.http.token,
-    )
-    crowded = services.health.disturbed
-    await listen("integration", partial(http.serve, app, events.http.bind, crowded=crowded))
-    attendance.listening.set()
-    grpc = _grpc_services(generation, services, deployments)
-    await listen("api", partial(serve_grpc, grpc, api.bind, tls=tls, answer=answer))
-    page = debug_app(tree.snapshot, services.health, addresses.complete, token=settings.debug.token)
-    await listen("debug", partial(http.serve, page, settings.debug.bind))
-    return addresses
-
-
 def _tls(api: FuotaServerApi) -> ssl.SSLContext | None:
     return server_context(api.tls_cert, api.tls_key, api.ca_cert) if api.tls_cert and api.tls_key else None
-
-
-def _grpc_services(
-    generation: Generation, services: Services, deployments: Ref[Message]
-) -> list["IServable"]:
-    running = Running(deployments)
-    orders = Orders(services.journal, services.clock, running.begin)
-    ours = [
-        generation.service(orders, services.journal),
-        DeploymentService(orders, services.journal, running, generation.terms),
-    ]
-    health = HealthService(ours, lambda: not services.health.ailments())
-    return with_reflection([*ours, health])
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

@@ -22,6 +22,7 @@ import trio
 from fuota import log
 from fuota.actor import Alarms, Registry, open_tree
 from fuota.bridge import open_loop
+from fuota.children import grow
 from fuota.clock import SystemClock
 from fuota.config import Bind, Settings
 from fuota.health import Health
@@ -30,7 +31,6 @@ from fuota.network.simulated import SimulatedNetwork
 from fuota.ownership import Attendance
 from fuota.places import Places
 from fuota.rpc.tls import server_context
-from fuota.server import grow
 from fuota.services import Services
 from fuota.simulation.world import World
 from tests.process.certificates import Issued

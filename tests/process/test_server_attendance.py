@@ -6,13 +6,13 @@ import trio.testing
 
 from fuota.actor import Alarms, Registry, open_tree
 from fuota.bridge import open_loop
+from fuota.children import grow
 from fuota.clock import SystemClock
 from fuota.config import Bind, Settings
 from fuota.health import Health
 from fuota.journal.memory import MemoryJournal
 from fuota.network.simulated import SimulatedNetwork
 from fuota.ownership import Attendance
-from fuota.server import grow
 from fuota.services import Services
 from fuota.simulation.world import World
 
