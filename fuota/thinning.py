@@ -10,6 +10,7 @@ PEERS = (
     "asyncio",
     "fuota.bridge",
     "fuota.clock_answers",
+    "fuota.device.hearing",
     "fuota.http",
     "fuota.integration",
     "fuota.places",

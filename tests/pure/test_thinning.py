@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
-from fuota import log
+from fuota import log, places
 from fuota.config import General
+from fuota.device import actor as device_actor
+from fuota.device import hearing
+from fuota.integration import endpoint
 from fuota.thinning import BURST, EVERY, Thinning
 
 
@@ -59,6 +62,20 @@ def test_kinds_do_not_keep_each_other_out() -> None:
         told({"event": "malformed event"})
     assert told({"event": "connection failed"})
     assert told({"event": "malformed event"}, name="fuota.integration.endpoint")
+
+
+@pytest.mark.parametrize(
+    ("name", "level"),
+    [
+        (hearing.__name__, logging.WARNING),
+        (device_actor.__name__, logging.WARNING),
+        (endpoint.__name__, logging.WARNING),
+        (places.__name__, logging.WARNING),
+    ],
+)
+def test_what_peers_bring_about_is_not_all_told(name: str, level: int) -> None:
+    told = Told()
+    assert sum(told({"event": "x"}, name=name, level=level) is not None for _ in range(BURST * 3)) == BURST
 
 
 @pytest.mark.parametrize(
