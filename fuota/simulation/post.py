@@ -77,9 +77,10 @@ class Poster:
                     await trio.aclose_forcefully(connection.stream)
 
     async def aclose(self) -> None:
-        """Close what is kept."""
-        while self._idle:
-            await trio.aclose_forcefully(self._idle.pop().stream)
+        """Close what is kept, also where all is cancelled already: the first would be all that is closed."""
+        with trio.CancelScope(shield=True):
+            while self._idle:
+                await trio.aclose_forcefully(self._idle.pop().stream)
 
     async def _connect(self) -> _Connection:
         try:

@@ -35,11 +35,13 @@ class Endpoint:
     close_after: int | None = None
     """Requests on one connection after which it is closed without a word."""
     connections: int = 0
+    ended: int = 0
     received: list[tuple[h11.Request, bytes]] = attrs.field(factory=list)
 
     async def serve(self, stream: trio.SocketStream) -> None:
         with suppress(trio.BrokenResourceError):  # a webhook that is cancelled hangs up, answered or not
             await self._serve(stream)
+        self.ended += 1
 
     async def _serve(self, stream: trio.SocketStream) -> None:
         self.connections += 1
@@ -142,6 +144,22 @@ async def test_an_endpoint_that_is_not_there_is_a_lost_event() -> None:
 def test_another_kind_of_url_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="wanted http://"):
         Poster(url)
+
+
+async def test_all_that_is_kept_is_closed_also_when_all_is_cancelled() -> None:
+    endpoint = Endpoint()
+    with trio.fail_after(5):
+        async with serving(endpoint) as url:
+            with trio.CancelScope() as scope:
+                async with open_webhook(url) as webhook:
+                    async with trio.open_nursery() as nursery:
+                        for _ in range(3):
+                            nursery.start_soon(webhook.deliver, UPLINK)
+                    scope.cancel()
+                    await trio.lowlevel.checkpoint()
+            while endpoint.ended < 3:
+                await trio.lowlevel.checkpoint()
+    assert webhook.taken == endpoint.connections == 3
 
 
 async def test_a_world_posts_every_uplink_once_with_its_own_counter() -> None:
