@@ -12,7 +12,8 @@ M = TypeVar("M")
 
 
 IN_A_ROW = 16
-"""Messages that an actor may take before others get a turn: where many tasks are at work a turn is long."""
+"""Messages that an actor takes before others get a turn, if more than that wait: where many tasks are at work
+a turn is long. Otherwise they get one after each message."""
 
 
 @attrs.define(eq=False, repr=False)
@@ -26,7 +27,7 @@ class Mailbox(Ref[M]):
 
     async def __anext__(self) -> M:
         self._in_a_row = (self._in_a_row + 1) % IN_A_ROW
-        if self._in_a_row and self._queue:
+        if self._in_a_row and self.used > IN_A_ROW:
             await trio.lowlevel.checkpoint_if_cancelled()
         elif self._queue or self.stopped:
             await trio.lowlevel.checkpoint()  # to wait is one, too
