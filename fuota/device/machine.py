@@ -115,10 +115,11 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case SettingUpSession(session, _, _, otherwise, why), Expired() | Close() | Verify() | Release() \
                 if otherwise.reason is Reason.NO_ANSWER:
             return Unheard(session, _unanswered("the session request", why))
-        case (SettingUpSession(session, otherwise=otherwise) | CorrectingClock(session, otherwise=otherwise)), \
-                Expired() | Close() | Verify() | Release() if otherwise.reason is Reason.START_MISSED:
+        case SettingUpSession(session, otherwise=otherwise), Expired() | Close() | Verify() | Release(): return Unheard(session, otherwise)
+        case CorrectingClock(session, otherwise=otherwise), Expired() | Close() | Verify() | Release() \
+                if otherwise.reason is Reason.START_MISSED:
             return Unheard(session, otherwise)
-        case (SettingUpSession() | CorrectingClock()), Expired() | Close() | Verify() | Release(): return state.otherwise
+        case CorrectingClock(), Expired() | Close() | Verify() | Release(): return state.otherwise
         case Unheard(), Answered(McClassCSessionAns() | McClassBSessionAns() as answer, at) if answer.mc_group_id == plan.mc_group_id:
             return _heard_late(state, answer, at)
         case Unheard(session, otherwise), Verify():

@@ -189,8 +189,11 @@ def test_whoever_has_not_agreed_when_the_session_begins_is_not_part_of_it(
     assert isinstance(late, Failed)
     assert late.reason is Reason.START_MISSED
     silent = asked(session, 1, now)
-    heard = attrs.evolve(silent, otherwise=Failed(Reason.CLOCK_OFF, ""))
-    assert step(plan, heard, Close(session), session.start) is heard.otherwise
+    off = Failed(Reason.CLOCK_OFF, "")
+    not_put_right = CorrectingClock(session, 1, silent.deadline, off)
+    assert step(plan, not_put_right, Close(session), session.start) is off
+    put_right = attrs.evolve(silent, otherwise=off)
+    assert step(plan, put_right, Close(session), session.start) == Unheard(session, off)
     assert step(plan, silent, Close(session), session.start) == Unheard(session, silent.otherwise)
     assert step(plan, silent, Expired(), now) != Unheard(session, silent.otherwise), "it has attempts left"
     last = attrs.evolve(silent, attempt=3)

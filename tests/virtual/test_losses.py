@@ -1,5 +1,6 @@
 """What is lost, late or repeated on the way, and what becomes of it."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -10,12 +11,12 @@ from fuota.deployment.plan import MulticastClass, StatusRequest
 from fuota.deployment.states import Draining, Why
 from fuota.device.states import Complete
 from fuota.journal.memory import MemoryJournal
-from fuota.lorawan.multicast import (
-    McClassCSessionAns,
-)
+from fuota.lorawan import multicast
+from fuota.lorawan.multicast import McClassCSessionAns
 from fuota.network.port import KnownGroup
 from fuota.simulation.behaviour import Behaviour
 from fuota.simulation.radio import Radio
+from fuota.uplink import Uplink
 from tests.campaign import IMAGE, order, server, simulated
 
 
@@ -131,6 +132,31 @@ async def test_a_device_whose_answer_to_the_session_request_is_lost_gets_the_ima
     devices = simulated(3, lambda number: lossy if number == 1 else Behaviour())
     async with server(devices) as running:
         result = await running.carry_out(order(devices, request_fragmentation_session_status=asked))
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+async def test_so_does_one_whose_clock_was_put_right_before_that(
+    attempts: int, autojump_clock: MockClock
+) -> None:
+    """Its first answer counts to another start, and all that follow are lost."""
+    devices = simulated(2, lambda number: Behaviour(clock_offset=timedelta(seconds=-20 * number)))
+    heard = 0
+
+    def first_alone(uplink: Uplink) -> Sequence[Uplink]:
+        nonlocal heard
+        commands = multicast.package.read("up", uplink.data, 1).commands if uplink.f_port == 200 else ()
+        if uplink.dev_eui == devices[1].dev_eui and any(
+            isinstance(each, McClassCSessionAns) for each in commands
+        ):
+            heard += 1
+            return (uplink,) if heard == 1 else ()
+        return (uplink,)
+
+    async with server(devices, uplinks=first_alone) as running:
+        result = await running.carry_out(order(devices, unicast_attempt_count=attempts))
+    assert heard > 1
     assert result.states() == {Complete}
     assert {device.image for device in devices} == {IMAGE}
 
