@@ -137,6 +137,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
             return
         match fate:
             case OnAir():
+                self.asking = (attrs.evolve(self.asking[0]),)  # whoever looks already looks too early
                 self.wake_at(self.clock.now() + self.asking[0].patience, Expired())
             case Dropped(reason=reason):
                 log.warning("downlink dropped", dev_eui=str(fate.dev_eui), reason=reason)
@@ -239,6 +240,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         """When a session has begun nobody is asked: its deployment says what comes next."""
         if ask.useful_until is None or self.clock.now() < ask.useful_until:
             self.asking = self.unwritten = (ask,)
+            self.outstanding.asked()
             self.call(self.outside.ask, ask)
 
     def ask_again(self, ask: Ask) -> None:

@@ -16,6 +16,11 @@ class Outstanding:
     _request: tuple[Command, str] | None = None
     _early: tuple[Fate, ...] = ()
 
+    def asked(self) -> None:
+        """The network is asked to take a request: what became of others before says nothing about it, though
+        ChirpStack 3 gives the frame counter of what it has dropped to what comes next."""
+        self._early = ()
+
     def handed_over(self, command: Command, item: str) -> Fate | None:
         """The network has taken it; its fate, if that is known already."""
         self._request = (command, item)

@@ -171,6 +171,29 @@ async def test_the_last_one_that_is_dropped_may_be_asked_again_when_something_wa
     assert result.states() == {Complete}
 
 
+async def test_a_frame_counter_that_is_given_again_is_not_dropped_again(autojump_clock: MockClock) -> None:
+    """ChirpStack 3 gives that of what it has dropped to what comes next."""
+    devices, asked = simulated(1), 0
+    async with server(devices, told=False) as running:
+        downlink = running.network.downlink
+
+        async def dropped_once(dev_eui: EUI64, f_port: int, data: bytes, **how: Any) -> Queued:
+            nonlocal asked
+            asked += 1
+            if asked == 1:  # and the event is quicker than the answer to the call
+                for ref in running.services.devices[dev_eui]:
+                    ref.offer(Dropped(dev_eui=dev_eui, item="7", reason="too large"))
+                await trio.sleep(0.1)
+            else:
+                await downlink(dev_eui, f_port, data, **how)
+            return Queued("7")
+
+        running.network.downlink = dropped_once  # type: ignore[method-assign]
+        result = await running.carry_out(order(devices))
+    assert result.states() == {Complete}
+    assert asked == 5
+
+
 def test_an_event_may_be_quicker_than_the_answer_to_the_call_and_counts_once() -> None:
     command, dev_eui = McGroupStatusReq(req_group_mask=1), EUI64(bytes(8))
     outstanding, early = Outstanding(), OnAir(dev_eui=dev_eui, item="7")

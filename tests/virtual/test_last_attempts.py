@@ -12,6 +12,7 @@ from trio.testing import MockClock
 from fuota.deployment.states import ArrangingSession
 from fuota.device import states as device
 from fuota.device.states import Complete, CorrectingClock, SettingUpSession
+from fuota.fate import OnAir
 from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import Transition
 from fuota.lorawan import multicast
@@ -188,6 +189,36 @@ async def test_a_look_that_fails_every_time_spares_a_silent_device_once(autojump
     assert isinstance(state, device.Failed)
     assert state.reason is device.Reason.NO_ANSWER
     assert looks == 4
+
+
+async def test_a_request_that_goes_on_air_while_the_network_is_looked_at_has_its_time(
+    autojump_clock: MockClock,
+) -> None:
+    """The device is heard first when patience is over, and answers within its patience of then."""
+    devices = simulated(1, lambda _: Behaviour(answer_delay=timedelta(seconds=5)))
+    around = surroundings(devices, radio=Radio(loss=1.0))
+    withdraw, downlink, items = around.network.withdraw, around.network.downlink, list[str]()
+
+    async def on_air_meanwhile(dev_eui: EUI64, *args: Any, **how: Any) -> bool:
+        around.world.radio = Radio(uplink_interval=timedelta(seconds=3))
+        await around.tell_of(OnAir(dev_eui=dev_eui, item=items[-1]))
+        await trio.sleep(0.1)
+        return await withdraw(dev_eui, *args, **how)
+
+    async def noted(*args: Any, **how: Any) -> Queued:
+        queued = await downlink(*args, **how)
+        items.append(queued.item)
+        return queued
+
+    around.network.withdraw = on_air_meanwhile  # type: ignore[method-assign]
+    around.network.downlink = noted  # type: ignore[method-assign]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(around.run)
+        async with serving(around) as running:
+            result = await running.carry_out(order(devices, unicast_attempt_count=1))
+        nursery.cancel_scope.cancel()
+    assert len(items) == 4, "nothing was asked again"
+    check(result, {device.image for device in devices})
 
 
 class StallingJournal(MemoryJournal):
