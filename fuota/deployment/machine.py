@@ -51,7 +51,7 @@ from fuota.deployment.states import (
 from fuota.lorawan.gpstime import next_beacon
 
 PATIENT = 10
-"""Sessions up to which the start is put off for devices that the network has not been able to ask in time."""
+"""How often the start is put off, while the network works, for devices that it has not been able to ask in time."""
 
 BATCH = 20
 """Fragments between two commits of the cursor: what a crash may repeat."""
@@ -76,15 +76,15 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case SettingUpGroups(group_id), Counted(tally) if not tally.group: return SettingUpFragments(group_id)
         case SettingUpFragments(), Counted(tally) if tally.deserted: return nobody_left(tally)
         case SettingUpFragments(group_id), Counted(tally) if not (tally.group or tally.fragments):
-            return ArrangingSession(group_id, session(plan, 1, tally.prepared, now), 0)
+            return ArrangingSession(group_id, session(plan, tally.prepared, now), 0)
 
         case (ArrangingSession() | AwaitingStart() | Transmitting() | RestoringGroup()), Counted(tally) if tally.deserted:
             return nobody_left(tally)
         case ArrangingSession(group, session_, sent, lost, used), Counted(tally) if tally.ready and not (tally.prepared or tally.asked):
             return AwaitingStart(group, session_, sent, lost, used)
         case (ArrangingSession(group, session_, sent, lost, used) | AwaitingStart(group, session_, sent, lost, used)), Expired(tally, away) \
-                if away or not tally.ready or too_late(plan, session_, now) or (tally.prepared and session_.number < PATIENT):
-            return ArrangingSession(group, session(plan, session_.number + 1, tally.listening, now), sent, lost, used)
+                if away or not tally.ready or too_late(plan, session_, now) or (tally.prepared and session_.put_off < PATIENT):
+            return ArrangingSession(group, following(plan, session_, tally.listening, now, put_off=not away), sent, lost, used)
         case (ArrangingSession(group, session_, sent, lost, used) | AwaitingStart(group, session_, sent, lost, used)), Expired():
             return _transmitting(plan, AwaitingStart(group, session_, sent, lost, used), now)
 
@@ -97,16 +97,16 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case Transmitting(), GroupLost(_, detail): return Abandoning(Why.GROUP_LOST, detail)
         case Transmitting(), GroupRefused(detail): return Abandoning(Why.GROUP_REFUSED, detail)
         case RestoringGroup(session_, lost, used), GroupCreated(group, members):
-            return ArrangingSession(group, session(plan, session_.number + 1, members, now), 0, lost, used)
+            return ArrangingSession(group, following(plan, session_, members, now), 0, lost, used)
         case RestoringGroup(), GroupRefused(detail): return Abandoning(Why.GROUP_LOST, detail)
 
         case AwaitingEnd(group, session_, sent, lost, used), Emptied(): return AwaitingEnd(group, session_, sent, lost, used, True)
         case Settling(group, session_, sent, lost, used), Emptied(): return Settling(group, session_, sent, lost, used, True)
         case AwaitingEnd(group, session_, sent, lost, used, True), Expired(tally) if used + 1 < SESSIONS and sent < plan.fragments:
-            return ArrangingSession(group, session(plan, session_.number + 1, tally.listening, now), sent, lost, used + 1)
+            return ArrangingSession(group, following(plan, session_, tally.listening, now), sent, lost, used + 1)
         case (AwaitingEnd(group, session_, sent, lost, used) | Settling(group, session_, sent, lost, used)), Waiting(listening=listening) \
                 if used + 1 < SESSIONS and (sent < plan.fragments or _worth_another(plan, sent, message)):
-            return ArrangingSession(group, session(plan, session_.number + 1, listening, now), _heard(plan, sent, message), lost, used + 1)
+            return ArrangingSession(group, following(plan, session_, listening, now), _heard(plan, sent, message), lost, used + 1)
         case (AwaitingEnd(group, session_, sent, lost, used) | Settling(group, session_, sent, lost, used, False)), Waiting() | GroupLost():
             return Settling(group, session_, sent, lost, used, True)
         case AwaitingEnd(group, session_, sent, lost, used, True), Expired(): return Settling(group, session_, sent, lost, used, True)
@@ -120,21 +120,26 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
     # fmt: on
 
 
-def session(plan: Plan, number: int, devices: int, now: datetime) -> Session:
+def session(plan: Plan, devices: int, now: datetime, number: int = 1, put_off: int = 0) -> Session:
     """The next window: late enough that every device can use all its attempts to agree to it, with some more
-    time each time for a network that is slow to ask them, or that says when a request is on air: an attempt
-    lasts up to twice as long then.
+    time each time it is put off for a network that is slow to ask them, or that says when a request is on air:
+    an attempt lasts up to twice as long then.
 
     It starts on a whole GPS second; class B at the start of a beacon period, which begins no sooner than a
     device that agrees last can have found the beacon (TS005 section 3.4).
     """
-    slack = timedelta(seconds=number * (2 + devices / 1000))
-    lead = plan.unicast_attempts * plan.unicast_timeout * (1 + (number - 1) / PATIENT) + slack
+    slack = timedelta(seconds=(1 + put_off) * (2 + devices / 1000))
+    lead = plan.unicast_attempts * plan.unicast_timeout * (1 + put_off / PATIENT) + slack
     if plan.mc_class is MulticastClass.B:
         start = next_beacon(now + lead + BEACON_ACQUISITION)
     else:
         start = (now + lead).replace(microsecond=0) + timedelta(seconds=1)
-    return Session(number, start, start + plan.window)
+    return Session(number, start, start + plan.window, put_off)
+
+
+def following(plan: Plan, last: Session, devices: int, now: datetime, *, put_off: bool = False) -> Session:
+    """The window after `last`, because of which or of whom it was `put_off`."""
+    return session(plan, devices, now, last.number + 1, last.put_off + put_off)
 
 
 def opening(plan: Plan, session: Session) -> datetime:

@@ -21,7 +21,6 @@ from fuota.deployment.messages import (
     GroupRefused,
     Waiting,
 )
-from fuota.deployment.pace import LATE
 from fuota.journal.port import StoredDeployment
 from fuota.journal.retry import patiently
 from fuota.lorawan import fragmentation, keys
@@ -136,7 +135,7 @@ class Outside:
         if left := len({payload for _, payload in queue}):
             log.warning("downlinks still wait, and the window has closed", group=group.name, left=left)
         moved = first is not None and queue != first
-        return Waiting(left, moved=moved, late=late if late > LATE else timedelta(0))
+        return Waiting(left, moved=moved, late=late)
 
     async def drain(self, group_id: str, until: datetime) -> Drained | GroupLost:
         """Look at the queue now and then, until it is empty or the window has closed."""

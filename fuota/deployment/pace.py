@@ -47,7 +47,12 @@ def first(plan: Plan, session: Session, opening: datetime, now: datetime) -> dat
 
 
 def unheard(plan: Plan, late: timedelta) -> int:
-    """Fragments that may have left the queue in this time, in which nobody listened any more."""
+    """Fragments that may have left the queue in this time, in which nobody listened any more.
+
+    Where there is redundancy it has room for one that left while the queue was being looked at.
+    """
+    if late <= LATE and plan.redundancy:
+        return 0
     each = pace(plan)
     return ceil(late / each) if each else plan.fragments * bool(late)
 

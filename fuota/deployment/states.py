@@ -28,6 +28,8 @@ class Session:
     """Counts from 1; a deployment may need more than one."""
     start: datetime
     end: datetime
+    put_off: int = 0
+    """How often the start was put off before, while the network worked, for those not asked in time."""
 
 
 @attrs.frozen

@@ -29,7 +29,7 @@ from tests.pure.states import tally, transmitting
 
 
 def test_class_c_starts_when_every_attempt_can_have_been_answered(plan: Plan, now: datetime) -> None:
-    planned = session(plan, 1, 1000, now)
+    planned = session(plan, 1000, now)
     attempts = plan.unicast_attempts * plan.unicast_timeout
     assert attempts < planned.start - now < attempts + timedelta(seconds=5)
     assert planned.start.microsecond == 0
@@ -38,7 +38,7 @@ def test_class_c_starts_when_every_attempt_can_have_been_answered(plan: Plan, no
 
 def test_class_b_starts_on_a_beacon_that_every_device_can_have_found(plan: Plan, now: datetime) -> None:
     plan = attrs.evolve(plan, mc_class=MulticastClass.B, time_out=2)
-    planned = session(plan, 1, 10, now)
+    planned = session(plan, 10, now)
     earliest = now + plan.unicast_attempts * plan.unicast_timeout + BEACON_ACQUISITION
     assert gps_seconds(planned.start) % 128 == 0
     assert earliest <= planned.start <= earliest + timedelta(seconds=131)
@@ -120,26 +120,37 @@ def test_there_are_only_so_many_sessions(plan: Plan, session: Session) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fact", "number", "put_off"),
+    ("fact", "before", "put_off"),
     [
-        (Expired(tally(prepared=3)), 40, True),
-        (Expired(tally(ready=3), away=True), 40, True),
-        (Expired(tally(prepared=1, ready=2)), 1, True),
-        (Expired(tally(prepared=1, ready=2)), PATIENT, False),
-        (Expired(tally(asked=1, ready=2)), 1, False),
-        (Expired(tally(ready=3)), 1, False),
+        (Expired(tally(prepared=3)), 40, 41),
+        (Expired(tally(ready=3), away=True), 40, 40),
+        (Expired(tally(prepared=1, ready=2), away=True), 0, 0),
+        (Expired(tally(prepared=1, ready=2)), PATIENT - 1, PATIENT),
+        (Expired(tally(prepared=1, ready=2)), PATIENT, None),
+        (Expired(tally(asked=1, ready=2)), 0, None),
+        (Expired(tally(ready=3)), 0, None),
     ],
-    ids=["nobody", "away", "one not asked in time", "that once more", "one silent", "all"],
+    ids=[
+        "nobody",
+        "away",
+        "not asked because of that",
+        "one not asked in time",
+        "once more",
+        "one silent",
+        "all",
+    ],
 )
 def test_a_start_is_put_off_for_those_whom_the_network_could_not_ask(
-    fact: Expired, number: int, put_off: bool, plan: Plan, session: Session
+    fact: Expired, before: int, put_off: int | None, plan: Plan, session: Session
 ) -> None:
-    due = attrs.evolve(session, number=number)
+    """So often while it works, and for as long as it is away."""
+    due = attrs.evolve(session, number=40, put_off=before)
     for state in (ArrangingSession("g", due, 20, 1, 2), AwaitingStart("g", due, 20, 1, 2)):
         after = step(plan, state, fact, opening(plan, due))
-        if put_off:
+        if put_off is not None:
             assert isinstance(after, ArrangingSession)
-            assert (after.session.number, after.sent, after.lost, after.used) == (number + 1, 20, 1, 2)
+            assert (after.session.number, after.session.put_off) == (41, put_off)
+            assert (after.sent, after.lost, after.used) == (20, 1, 2)
             assert after.session.start > due.start
         else:
             assert transmitting(after, "g", due, 20, lost=1, used=2)

@@ -126,6 +126,6 @@ def test_a_clock_that_is_known_to_be_off_is_the_better_reason(
 ) -> None:
     off = Failed(Reason.CLOCK_OFF, "its clock is off by +60 s")
     dropped = step(plan, SettingUpSession(session, 3, now, off), DROPPED, now)
-    assert step(plan, dropped, Close(session), session.start) == off
+    assert failure(step(plan, dropped, Close(session), session.start)) == off
     correcting = CorrectingClock(session, 3, now, off)
     assert step(plan, correcting, DROPPED, now) is correcting

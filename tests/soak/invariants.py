@@ -99,7 +99,7 @@ def check_deployment(
 def _spared(deployment_id: UUID, asked: Asked, witness: Witness, faults: Faults) -> bool:
     """Whether nothing has happened to the deployment that excuses it."""
     return (
-        witness.sessions[deployment_id] < PATIENT
+        witness.put_off[deployment_id] < PATIENT
         and deployment_id not in faults.cancelled
         and faults.deleted.get(group_name(deployment_id), 0) <= RESTORATIONS
         and asked.order.unicast_attempt_count >= ENOUGH

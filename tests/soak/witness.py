@@ -54,8 +54,8 @@ class Witness:
     """Group id -> the numbers N of the fragments that ChirpStack has taken for it."""
     held: dict[ActorId, bool] = attrs.field(factory=dict)
     """Whether the device had the image at the moment at which it settled with success."""
-    sessions: dict[UUID, int] = attrs.field(factory=lambda: defaultdict(int))
-    """The highest number of a session of each deployment."""
+    put_off: dict[UUID, int] = attrs.field(factory=lambda: defaultdict(int))
+    """How often the start of each deployment was put off although the network worked."""
     wrong: list[str] = attrs.field(factory=list)
     """What was not as it should be; it crashes the actor, too."""
     _stands: dict[ActorId, tuple[int, Any]] = attrs.field(factory=dict)
@@ -84,7 +84,7 @@ class Witness:
         self._stands[actor] = transition.version, after
         self._check_sent(actor, after)
         if isinstance(after, ArrangingSession):
-            self.sessions[actor.deployment_id] = after.session.number
+            self.put_off[actor.deployment_id] = after.session.put_off
         if actor.dev_eui is not None and isinstance(after, Complete | Released):
             self._check_image(actor, actor.dev_eui, after)
 

@@ -65,6 +65,21 @@ async def test_what_leaves_the_queue_after_the_window_is_not_taken_for_heard(
     assert {device.image for device in devices} == {IMAGE}
 
 
+@pytest.mark.parametrize(("interval", "latency"), [(1.6, 0.6), (2.0, 0.3), (2.5, 0.95)])
+async def test_nor_is_what_leaves_it_while_it_is_looked_at(
+    interval: float, latency: float, autojump_clock: MockClock
+) -> None:
+    """A look is two calls of `latency` seconds each; ChirpStack sends once in `interval`."""
+    devices = simulated(2)
+    async with server(devices, radio=Radio(fragment_interval=timedelta(seconds=interval))) as running:
+        deployment_id = await running.orders.take(order(devices, fragmentation_redundancy=0))
+        await until_all_is_enqueued(running, deployment_id)
+        running.network.conditions.latency = latency
+        result = await running.end_of(deployment_id)
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
+
+
 async def test_a_queue_that_was_seen_empty_is_not_looked_at_again(autojump_clock: MockClock) -> None:
     """The process is away when the window closes: there is no second one."""
     devices = simulated(2)
