@@ -1,20 +1,38 @@
 """Whether a plan can work at all: the numbering, the data rate and the window have to carry its fragments."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from fuota.deployment.pace import FRAGMENT_HEADER, pace
 from fuota.deployment.plan import BEACON_PERIOD, MulticastClass, Plan
 from fuota.deployment.problem import Problem
 from fuota.lorawan.airtime import max_payload
 
+DAY = timedelta(days=1)
+
 MAX_FRAGMENTS = 16_383
 """N has 14 bits (TS004 section 5.8)."""
 
 
+MAX_TIME_TO_START = timedelta(seconds=2**24 - 2)
+"""TimeToStart has 24 bits; all of them set say that the device does not know the time (TS005 section 3.5)."""
+
+
 def impossible(plan: Plan) -> Iterator[Problem]:
     """What can not work, with numbers."""
+    yield from _too_far(plan)
     yield from _too_many(plan)
     yield from _too_long(plan)
+
+
+def _too_far(plan: Plan) -> Iterator[Problem]:
+    """A start that no device can count the seconds to."""
+    if plan.unicast_attempts * plan.unicast_timeout > MAX_TIME_TO_START:
+        yield Problem(
+            "unicast_attempt_count",
+            f"{plan.unicast_attempts} attempts of {plan.unicast_timeout / DAY:.1f} days each put the start "
+            f"more than {MAX_TIME_TO_START // DAY} days off, further than a device can tell",
+        )
 
 
 def _too_many(plan: Plan) -> Iterator[Problem]:

@@ -108,6 +108,11 @@ def test_everything_that_is_wrong_is_said_at_once() -> None:
         ),
         ("fragmentation_fragment_size", "48", {"multicast_dr": 0}),
         ("multicast_timeout", "1 s", {"multicast_timeout": 0}),
+        (
+            "unicast_attempt_count",
+            "194 days",
+            {"unicast_attempt_count": 7, "unicast_timeout": timedelta(days=30)},
+        ),
         ("multicast_dr", "0 to 7", {"multicast_region": Region.EU868, "multicast_dr": 8}),
         ("multicast_dr", "8 to 13", {"multicast_region": Region.US915, "multicast_frequency": 923_300_000}),
         ("multicast_frequency", "902 to 928 MHz", {"multicast_region": Region.US915, "multicast_dr": 8}),
