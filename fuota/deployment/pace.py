@@ -16,8 +16,9 @@ LATE = timedelta(seconds=2)
 
 
 def leeway(plan: Plan) -> timedelta:
-    """By how much a device's clock may be ahead or behind and still all be heard that is sent to it."""
-    return min(timedelta(seconds=2), plan.window / 16)
+    """By how much a device's clock may be behind and still all be heard that is sent to it: as far as it is
+    taken for right (`CLOCK_TOLERANCE` of `fuota.device.agreement`), unless that is much of a short window."""
+    return min(timedelta(seconds=5), plan.window / 12)
 
 
 def pace(plan: Plan) -> timedelta:
@@ -46,15 +47,21 @@ def first(plan: Plan, session: Session, opening: datetime, now: datetime) -> dat
     return session.start if now <= opening + LATE else now + pace(plan) + leeway(plan)
 
 
-def unheard(plan: Plan, late: timedelta) -> int:
-    """Fragments that may have left the queue in this time, in which nobody listened any more.
+def unheard(plan: Plan, gone: int, late: timedelta) -> int:
+    """How many of those `gone` from the queue may have left it when nobody listened any more: in this time, or
+    just before it, if a device's clock is ahead. They leave it no sooner than one is on the air after the
+    other, and as quickly as they did in the window.
 
-    Where there is redundancy it has room for one that left while the queue was being looked at.
+    Where there is redundancy it has room for those that left while the queue was being looked at.
     """
-    if late <= LATE and plan.redundancy:
-        return 0
+    if plan.redundancy:
+        if late <= LATE:
+            return 0
+    elif plan.mc_class is MulticastClass.C:
+        late += leeway(plan)
     each = pace(plan)
-    return ceil(late / each) if each else plan.fragments * bool(late)
+    at_most = ceil(late / each) if each else gone
+    return min(at_most, ceil(gone * (late / plan.window)) + 1) if late else 0
 
 
 def drained(plan: Plan, begin: datetime, fragments: int, now: datetime) -> datetime:

@@ -8,7 +8,7 @@ import pytest
 from fuota.deployment.effects import Multicast, effects
 from fuota.deployment.machine import opening, step
 from fuota.deployment.messages import Expired, FragmentsEnqueued, Tally, Waiting
-from fuota.deployment.pace import drained, first, leeway, pace, room
+from fuota.deployment.pace import drained, first, leeway, pace, room, unheard
 from fuota.deployment.plan import SESSIONS, MulticastClass, Plan
 from fuota.deployment.record import milestones
 from fuota.deployment.states import (
@@ -48,16 +48,27 @@ def test_as_many_fragments_have_room_as_slots_are_left(class_b: Plan, now: datet
     assert room(class_b, session, session.end) == 0
 
 
+def test_what_left_the_queue_too_late_is_as_much_as_leaves_it_in_that_time(plan: Plan, class_b: Plan) -> None:
+    """As in the window: 32 fragments in 64 s, or in 256 s; some before, where a clock may be ahead."""
+    none = attrs.evolve(plan, redundancy=0)
+    assert unheard(plan, 32, 2 * SECOND) == 0, "there are coded ones for that"
+    assert unheard(plan, 32, 3 * SECOND) == 3
+    assert unheard(none, 32, SECOND / 10) == 4
+    assert unheard(class_b, 32, SECOND / 10) == 1
+    assert unheard(class_b, 32, 20 * SECOND) == 3, "no more than there were slots"
+    assert unheard(attrs.evolve(none, frequency=100), 0, SECOND) == 0
+
+
 def test_a_session_that_begins_late_begins_with_the_next_slot(class_b: Plan, now: datetime) -> None:
     session = Session(1, now, now + class_b.window)
     begins = [first(class_b, session, now, now + late * SECOND) for late in (0, 2, 3)]
-    assert begins == [now, now, now + (11 + 2) * SECOND]
+    assert begins == [now, now, now + 11 * SECOND + leeway(class_b)]
 
 
 def test_a_batch_that_took_long_may_have_come_just_now(plan: Plan, now: datetime) -> None:
     on_air = 20 * pace(plan)
     assert drained(plan, now, 20, now + SECOND) == now + on_air
-    assert drained(plan, now, 20, now + 10 * SECOND) == now + 12 * SECOND + on_air
+    assert drained(plan, now, 20, now + 10 * SECOND) == now + 10 * SECOND + leeway(plan) + on_air
 
 
 def test_what_comes_when_a_device_may_have_closed_its_window_is_sent_again(
@@ -73,10 +84,10 @@ def test_what_comes_when_a_device_may_have_closed_its_window_is_sent_again(
 
 def test_a_batch_is_no_longer_than_what_can_be_heard(class_b: Plan, now: datetime) -> None:
     session = Session(1, now, now + class_b.window)
-    state = opened(class_b, session, session.end - 50 * SECOND)
+    state = opened(class_b, session, session.end - 53 * SECOND)
     assert isinstance(state, Transmitting)
     assert effects(class_b, state)[0] == Multicast("g", 0, 5)
-    state = step(class_b, state, FragmentsEnqueued(5), session.end - 49 * SECOND)
+    state = step(class_b, state, FragmentsEnqueued(5), session.end - 52 * SECOND)
     assert state == AwaitingEnd("g", session, 5)
     assert milestones(class_b, state) == ()
     state = step(class_b, state, Waiting(0, 3), session.end)

@@ -48,6 +48,16 @@ async def test_one_start_for_all_that_no_retry_moves(autojump_clock: MockClock) 
     assert result.states() == {Complete}
 
 
+@pytest.mark.parametrize("off", [-5, -4, -3, 3, 4, 5])
+async def test_a_clock_that_is_taken_for_right_loses_no_fragment(off: int, autojump_clock: MockClock) -> None:
+    """And no coded one could repair it."""
+    devices = simulated(2, lambda number: Behaviour(clock_offset=timedelta(seconds=off * number)))
+    async with server(devices) as running:
+        result = await running.carry_out(order(devices, multicast_timeout=7, fragmentation_redundancy=0))
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
+
+
 async def test_a_clock_that_is_off_is_corrected(autojump_clock: MockClock) -> None:
     wrong = Behaviour(clock_offset=timedelta(seconds=-90))
     devices = simulated(3, lambda number: wrong if number == 0 else Behaviour())

@@ -26,7 +26,7 @@ from tests.campaign import IMAGE, Surroundings, order, serving, simulated, surro
 DOWN = timedelta(seconds=20)
 """Until the process is started again, or the database goes on: longer than an answer is awaited."""
 QUICK = Radio()
-SLOW = Radio(fragment_interval=timedelta(seconds=3))
+SLOW = Radio(fragment_interval=timedelta(seconds=2.9))
 """21 of 61 fragments in a window."""
 
 
@@ -152,7 +152,7 @@ async def deploy(
 
 COMMITS = 29
 """Of a deployment to two devices in which nothing is lost; the first test says so."""
-MORE_COMMITS = 46
+MORE_COMMITS = 45
 """With three windows, for the network is slow."""
 
 

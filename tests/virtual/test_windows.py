@@ -17,7 +17,7 @@ from fuota.simulation.radio import Radio
 from tests.campaign import IMAGE, Server, order, server, serving, simulated, surroundings
 from tests.virtual.test_resume import MortalJournal, live
 
-SLOW = Radio(fragment_interval=timedelta(seconds=3))
+SLOW = Radio(fragment_interval=timedelta(seconds=2.9))
 """21 fragments in a window."""
 
 ASKING = [StatusRequest.AFTER_SESSION_TIMEOUT, StatusRequest.AFTER_FRAGMENT_ENQUEUE]
@@ -65,12 +65,14 @@ async def test_what_leaves_the_queue_after_the_window_is_not_taken_for_heard(
     assert {device.image for device in devices} == {IMAGE}
 
 
-@pytest.mark.parametrize(("interval", "latency"), [(1.6, 0.6), (2.0, 0.3), (2.5, 0.95)])
+@pytest.mark.parametrize("off", [0, 2])
+@pytest.mark.parametrize(("interval", "latency"), [(1.6, 0.6), (2.0, 0.3), (2.5, 0.95), (3.0, 1.5)])
 async def test_nor_is_what_leaves_it_while_it_is_looked_at(
-    interval: float, latency: float, autojump_clock: MockClock
+    interval: float, latency: float, off: int, autojump_clock: MockClock
 ) -> None:
-    """A look is two calls of `latency` seconds each; ChirpStack sends once in `interval`."""
-    devices = simulated(2)
+    """A look is two calls of `latency` seconds each; ChirpStack sends once in `interval`. One clock is ahead by
+    `off` seconds, which is little."""
+    devices = simulated(2, lambda number: Behaviour(clock_offset=timedelta(seconds=off * number)))
     async with server(devices, radio=Radio(fragment_interval=timedelta(seconds=interval))) as running:
         deployment_id = await running.orders.take(order(devices, fragmentation_redundancy=0))
         await until_all_is_enqueued(running, deployment_id)
