@@ -26,6 +26,9 @@ from fuota.device.states import (
     Withdrawing,
 )
 
+FOR_AN_ONLY = 3
+"""How often the start is put off for a device that has been asked once and may not be asked again."""
+
 COMPLETE = "complete"
 RELEASED = "released"
 
@@ -34,9 +37,9 @@ class Stage(IntEnum):
     """Each stage is the wait for the next. ASKED is the last attempt with the session request, or any but the
     first of one that has answered, and whose clock was asked to be put right: it has had its time to
     agree, whereas one that is PREPARED has attempts left. (An only attempt may not have been made yet, or
-    leave no time to put a clock right: the start is put off once for that.) For one that is UNHEARD nobody
-    waits or sends, but it is asked with the others what it has. Only the end of the deployment waits for one
-    that is LEAVING."""
+    leave no time to put a clock right: the start is put off `FOR_AN_ONLY` times, or once, for that.) For one
+    that is UNHEARD nobody waits or sends, but it is asked with the others what it has. Only the end of the
+    deployment waits for one that is LEAVING."""
 
     GROUP = 0
     FRAGMENTS = 1
@@ -74,9 +77,9 @@ def standing(plan: Plan, state: State) -> Standing:
         ):
             last, again = attempt == plan.unicast_attempts, attempt > 1
             if otherwise.reason is not Reason.NO_ANSWER:
-                asked = again or (last and session.number > 1)
+                asked = again or (last and session.put_off > 0)
             else:
-                asked = again and last
+                asked = last and (again or session.put_off >= FOR_AN_ONLY)
             return Standing(Stage.ASKED if asked else Stage.PREPARED)
         case Listening(session) | AskingStatus(session) | StillListening(session):
             return Standing(Stage.READY, session.number)

@@ -8,7 +8,7 @@ from fuota.deployment.messages import Tally
 from fuota.deployment.plan import Plan
 from fuota.deployment.roster import Roster
 from fuota.deployment.states import Session
-from fuota.device.standing import Stage, Standing, standing
+from fuota.device.standing import FOR_AN_ONLY, Stage, Standing, standing
 from fuota.device.states import (
     Complete,
     CorrectingClock,
@@ -97,12 +97,14 @@ def test_one_whose_clock_stays_wrong_is_asked_whatever_attempts_it_has_left(plan
         stages = [standing(plan, state(session, attempt, START, wrong)).stage for attempt in (1, 2, 3)]
         assert stages == [Stage.PREPARED, Stage.ASKED, Stage.ASKED]
         only = attrs.evolve(plan, unicast_attempts=1)
-        sessions = [attrs.evolve(session, number=number) for number in (1, 2)]
+        sessions = [attrs.evolve(session, put_off=put_off) for put_off in (0, 1)]
         stages = [standing(only, state(each, 1, START, wrong)).stage for each in sessions]
         assert stages == [Stage.PREPARED, Stage.ASKED]
 
 
 def test_one_that_is_asked_only_once_may_not_have_been_asked_yet(plan: Plan) -> None:
     only = attrs.evolve(plan, unicast_attempts=1)
-    asking = SettingUpSession(Session(1, START, START), 1, START, Failed(Reason.NO_ANSWER, ""))
-    assert standing(only, asking).stage is Stage.PREPARED
+    sessions = [Session(9, START, START, put_off) for put_off in range(FOR_AN_ONLY + 1)]
+    silent = Failed(Reason.NO_ANSWER, "")
+    stages = [standing(only, SettingUpSession(each, 1, START, silent)).stage for each in sessions]
+    assert stages == [Stage.PREPARED] * FOR_AN_ONLY + [Stage.ASKED]
