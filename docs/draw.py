@@ -122,6 +122,8 @@ def _successors(module: ModuleType, state: str, returned: ast.expr) -> Iterator[
         case ast.Attribute(ast.Name("state"), field):
             hint = get_type_hints(getattr(module, state))[field]
             yield from (each.__name__ for each in get_args(hint) or (hint,) if each is not NoneType)
+        case ast.Call(ast.Attribute(ast.Name("attrs"), "evolve"), [ast.Name("state")]):
+            yield state
         case ast.Call(ast.Name(name)) if inspect.isclass(getattr(module, name)):
             yield name
         case ast.Call(ast.Name(name)):

@@ -160,7 +160,8 @@ def nobody_left(tally: Tally) -> State:
 
 def _heard(plan: Plan, sent: int, seen: Waiting) -> int:
     """Up to which fragment the devices have heard all, as far as is known."""
-    return max(sent - seen.left - unheard(plan, seen.late), 0)
+    gone = sent - seen.left
+    return max(gone - unheard(plan, gone, seen.late), 0)
 
 
 def _worth_another(plan: Plan, sent: int, seen: Waiting) -> bool:

@@ -48,9 +48,9 @@ def first(plan: Plan, session: Session, opening: datetime, now: datetime) -> dat
 
 
 def unheard(plan: Plan, gone: int, late: timedelta) -> int:
-    """How many of those `gone` from the queue may have left it when nobody listened any more: in this time, or
-    just before it, if a device's clock is ahead. They leave it no sooner than one is on the air after the
-    other, and as quickly as they did in the window.
+    """How many of those `gone` from the queue may have left it when nobody listened any more: in this time,
+    or just before it, if a device's clock is ahead. They leave it no sooner than one is on the air after
+    the other, and as quickly as they did in the window.
 
     Where there is redundancy it has room for those that left while the queue was being looked at.
     """

@@ -92,8 +92,8 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
                 self.call(self.outside.look, self.asking[0])
             case Looked():
                 await self.looked(message)
-            case Unattended(ask):
-                self.ask_again(ask)
+            case Unattended():
+                await self.spare(message)
             case OnAir() | Dropped():
                 await self.learn(message)
             case ClockAnswered():
@@ -149,15 +149,18 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         return isinstance(after, Failed | Unconfirmed | Unheard)
 
     async def looked(self, message: Looked) -> None:
-        """An answer may be lost because something was away: that costs no attempt."""
-        ask = message.ask
-        if not any(ask is asked for asked in self.asking):
+        """Nobody asks any more if nothing was away since the network has taken the request."""
+        if not any(message.ask is asked for asked in self.asking):
             return
-        if self.services.health.ailed(self.since):
-            self.ask_again(ask)
-        elif message.troubled and not ask.spared:
-            self.ask_again(attrs.evolve(ask, spared=True))
+        away = self.services.health.ailed(self.since)
+        if away or message.troubled:
+            await self.spare(Unattended(surely=away))
         else:
+            await self.advance(Expired())
+
+    async def spare(self, unattended: Unattended) -> None:
+        """An answer may be lost because something was away: that costs no attempt, unless it goes on so."""
+        if not await self.advance(unattended):
             await self.advance(Expired())
 
     def rows_of_requests(self) -> list[LogRow]:
@@ -225,7 +228,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
             case Join(group_id):
                 self.call(self.outside.join, group_id, self.tell)
             case Ask(until=until) if resumed:
-                self.wake_at(until, Unattended(effect))  # it may have been sent
+                self.wake_at(until, Unattended())  # it may have been sent
             case Ask(until=until, dropped=True):
                 self.asking = (effect,)
                 self.wake_at(until, Expired())
@@ -242,7 +245,3 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
             self.asking = self.unwritten = (ask,)
             self.outstanding.asked()
             self.call(self.outside.ask, ask)
-
-    def ask_again(self, ask: Ask) -> None:
-        """The same attempt once more, for it is not the device that was away."""
-        self.ask(attrs.evolve(ask, again=True, dropped=False))

@@ -61,14 +61,11 @@ class Join:
 class Ask:
     """Send `command`; `Expired` comes once it has been with the network for as long as `patience`.
 
-    `again`: it was sent before, and may still be in the device's queue. `until`: when one that an earlier
+    `again`: it was asked before, and may still be in the device's queue. `until`: when one that an earlier
     incarnation may have sent has had its time. `useful_until`: nobody needs an answer after it.
 
     `dropped`: the network has not sent it, and it is not sent again unless something was away; at `until` an
     answer to an earlier attempt has had its time.
-
-    `spared`: it is made again for no more than that a look at the network has failed. That counts once: where
-    connections are cut while they are idle, every look fails at first.
     """
 
     package: Package
@@ -78,7 +75,6 @@ class Ask:
     patience: timedelta
     useful_until: datetime | None = None
     dropped: bool = False
-    spared: bool = False
 
     @property
     def payload(self) -> bytes:
@@ -107,14 +103,16 @@ def effects(assignment: Assignment, state: State) -> tuple[Effect, ...]:
     match state:
         case JoiningGroup(group_id):
             return (Join(group_id),)
-        case SettingUpGroup(attempt, deadline, dropped=why):
+        case SettingUpGroup(_, deadline, dropped=why):
             request: Command = _group_setup(assignment)
-            return (Ask(multicast.package, request, attempt > 1, deadline, patience, dropped=bool(why)),)
-        case SettingUpFragments(attempt, deadline, why):
+            return (Ask(multicast.package, request, _again(state), deadline, patience, dropped=bool(why)),)
+        case SettingUpFragments(_, deadline, why):
             request = _fragment_setup(plan)
-            return (Ask(fragmentation.package, request, attempt > 1, deadline, patience, dropped=bool(why)),)
-        case SettingUpSession(session, attempt, deadline, dropped=why):
-            request, again = _session_request(plan, session), attempt > 1
+            return (
+                Ask(fragmentation.package, request, _again(state), deadline, patience, dropped=bool(why)),
+            )
+        case SettingUpSession(session, _, deadline, dropped=why):
+            request, again = _session_request(plan, session), _again(state)
             useful = session.start
             return (Ask(multicast.package, request, again, deadline, patience, useful, dropped=bool(why)),)
         case CorrectingClock(deadline=deadline):
@@ -123,7 +121,9 @@ def effects(assignment: Assignment, state: State) -> tuple[Effect, ...]:
         case AskingStatus(_, attempt, deadline, why):
             request = fragmentation.FragSessionStatusReq(frag_index=plan.frag_index, participants=True)
             patience = status_patience(plan, attempt)
-            return (Ask(fragmentation.package, request, attempt > 1, deadline, patience, dropped=bool(why)),)
+            return (
+                Ask(fragmentation.package, request, _again(state), deadline, patience, dropped=bool(why)),
+            )
         case StillListening(_, deadline):
             return (WakeAt(deadline),)
         case Withdrawing():
@@ -141,6 +141,10 @@ def effects(assignment: Assignment, state: State) -> tuple[Effect, ...]:
             return ()
         case _:
             assert_never(state)
+
+
+def _again(state: SettingUpGroup | SettingUpFragments | SettingUpSession | AskingStatus) -> bool:
+    return state.attempt > 1 or state.spared > 0
 
 
 def _group_setup(assignment: Assignment) -> multicast.McGroupSetupReq:

@@ -6,8 +6,8 @@ from datetime import datetime
 import attrs
 import structlog
 
+from fuota.device.agreement import CLOCK_TOLERANCE
 from fuota.device.effects import VERSION, Assignment
-from fuota.device.machine import CLOCK_TOLERANCE
 from fuota.device.record import concerns
 from fuota.lorawan import fragmentation, multicast
 from fuota.lorawan.package import Command, Package

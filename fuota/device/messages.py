@@ -96,6 +96,14 @@ class Expired:
 
 
 @attrs.frozen
+class Unattended:
+    """The wait for an answer is over, and one may have come and found nobody there."""
+
+    surely: bool = True
+    """Something was away; else no more is known than that a look at the network has failed at first."""
+
+
+@attrs.frozen
 class Heard:
     """An uplink of the device on port 200 or 201; `done` is called when all it holds is safe."""
 
@@ -106,15 +114,8 @@ class Heard:
 Instruction = Begin | Arrange | Close | Verify | Release | Abandon
 """What a deployment tells all its devices alike."""
 
-Fact = Instruction | Joined | Withdrawn | Refused | Answered | ClockAnswered | Expired | Dropped
+Fact = Instruction | Joined | Withdrawn | Refused | Answered | ClockAnswered | Expired | Unattended | Dropped
 """What the machine understands."""
-
-
-@attrs.frozen(eq=False)
-class Unattended:
-    """The present state was resumed, and its wait is over: an answer may have come and found nobody there."""
-
-    ask: Ask
 
 
 @attrs.frozen(eq=False)
@@ -137,5 +138,5 @@ class Looked:
     """It did not at first."""
 
 
-Message = Fact | Heard | Unattended | HandedOver | Looked | OnAir
+Message = Fact | Heard | HandedOver | Looked | OnAir
 """What the actor understands."""

@@ -116,7 +116,7 @@ class Outside:
             "downlinks left in a queue",
             dev_eui=str(self._assignment.dev_eui),
             deployment=str(self._deployment_id),
-            why=self.trouble if limit.cancelled_caught else why,
+            why=self.trouble or "no answer in time" if limit.cancelled_caught else why,
         )
         return Withdrawn()
 

@@ -52,6 +52,8 @@ class SettingUpGroup:
     group_id: str = ""
     """Of which the device was made a member."""
     dropped: str = ""
+    spared: int = 0
+    """How often the attempt was made again, for it may not be the device that was away."""
 
 
 @attrs.frozen
@@ -61,6 +63,7 @@ class SettingUpFragments:
     attempt: int
     deadline: datetime
     dropped: str = ""
+    spared: int = 0
 
 
 @attrs.frozen
@@ -78,6 +81,7 @@ class SettingUpSession:
     otherwise: "Failed"
     """How the device has failed if it never agrees."""
     dropped: str = ""
+    spared: int = 0
 
 
 @attrs.frozen
@@ -92,6 +96,7 @@ class CorrectingClock:
     agreed: bool = False
     """It has told its start of the session, if not rightly: its clock is off, or the answer was long on its
     way."""
+    spared: int = 0
 
 
 @attrs.frozen
@@ -120,6 +125,7 @@ class AskingStatus:
     dropped: str = ""
     otherwise: "Failed | Unconfirmed | None" = None
     """What the device is if nothing is heard of it; None: it has failed to answer."""
+    spared: int = 0
 
 
 @attrs.frozen

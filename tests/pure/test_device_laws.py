@@ -23,6 +23,7 @@ from fuota.device.messages import (
     Joined,
     Refused,
     Release,
+    Unattended,
     Verify,
     Withdrawn,
 )
@@ -54,6 +55,7 @@ facts = st.one_of(
     st.builds(Refused, st.booleans(), st.text(max_size=3)),
     st.builds(ClockAnswered, st.sampled_from([0, 5, 6, -3600])),
     st.just(Expired()),
+    st.builds(Unattended, st.booleans()),
     st.just(Dropped(dev_eui=EUI64(bytes(8)), item="7", reason="too large")),
     st.builds(group_answer, id_error=st.booleans(), mc_group_id=st.integers(0, 3)),
     st.builds(fragments_answer, not_enough_memory=st.booleans()),

@@ -70,7 +70,7 @@ async def test_what_leaves_the_queue_after_the_window_is_not_taken_for_heard(
 async def test_nor_is_what_leaves_it_while_it_is_looked_at(
     interval: float, latency: float, off: int, autojump_clock: MockClock
 ) -> None:
-    """A look is two calls of `latency` seconds each; ChirpStack sends once in `interval`. One clock is ahead by
+    """A look is two calls of `latency` seconds each; ChirpStack sends once in `interval`. A clock is ahead by
     `off` seconds, which is little."""
     devices = simulated(2, lambda number: Behaviour(clock_offset=timedelta(seconds=off * number)))
     async with server(devices, radio=Radio(fragment_interval=timedelta(seconds=interval))) as running:

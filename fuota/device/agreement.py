@@ -1,0 +1,83 @@
+"""Whether a device agrees to a session: it refuses, its clock is off, or it listens (TS005 section 3.5)."""
+
+from datetime import datetime, timedelta
+
+from fuota.deployment.plan import Plan
+from fuota.deployment.states import Session
+from fuota.device.states import (
+    CorrectingClock,
+    Failed,
+    Listening,
+    Reason,
+    SettingUpSession,
+    State,
+    Unheard,
+)
+from fuota.lorawan.multicast import McClassBSessionAns, McClassCSessionAns
+
+CLOCK_TOLERANCE = timedelta(seconds=5)
+"""How far a device's idea of the start may be from ours: the "few seconds" of TS005 section 3.5."""
+
+CLOCK_UNKNOWN = 0xFFFFFF
+"""The TimeToStart of a device that knows its clock to be off (TS005-2.0.0 section 3.5)."""
+
+
+def session_answered(
+    plan: Plan,
+    state: SettingUpSession | CorrectingClock,
+    answer: McClassBSessionAns | McClassCSessionAns,
+    received_at: datetime,
+    now: datetime,
+) -> State:
+    """Whether it agrees, by what it says of its clock."""
+    refusals = {"data rate": answer.dr_error, "frequency": answer.freq_error}
+    if any(refusals.values()):
+        return Failed(Reason.SESSION_REFUSED, named(refusals))
+    off = _clock_error(state.session, answer.time_to_start, received_at)
+    if off is not None and abs(off) <= CLOCK_TOLERANCE:
+        return Listening(state.session)
+    if isinstance(state, CorrectingClock):
+        return state
+    # it answers an earlier request; one that is later than now was made before the clock was set back
+    if received_at < min(state.deadline - plan.unicast_timeout, now) - CLOCK_TOLERANCE:
+        return state
+    # one that counts to a later start may have been long on its way, but not longer than it was asked for
+    asked = state.deadline - (state.attempt + state.spared) * plan.unicast_timeout
+    agreed = off is not None and timedelta(0) < -off <= received_at - asked + CLOCK_TOLERANCE
+    return CorrectingClock(
+        state.session, state.attempt, now + plan.unicast_timeout, _disagreement(answer, off), agreed
+    )
+
+
+def heard_late(
+    state: Unheard, answer: McClassBSessionAns | McClassCSessionAns, received_at: datetime
+) -> State:
+    """An answer that arrives when the session has begun already."""
+    off = _clock_error(state.session, answer.time_to_start, received_at)
+    if off is None or abs(off) > CLOCK_TOLERANCE or answer.dr_error or answer.freq_error:
+        return state
+    return Listening(state.session)
+
+
+def _clock_error(session: Session, time_to_start: int | None, received_at: datetime) -> timedelta | None:
+    """By how much the device's clock is ahead of ours; None if it does not say."""
+    if time_to_start is None or time_to_start == CLOCK_UNKNOWN:
+        return None
+    return (session.start - received_at) - timedelta(seconds=time_to_start)
+
+
+def _disagreement(answer: McClassBSessionAns | McClassCSessionAns, off: timedelta | None) -> Failed:
+    """What is wrong with an answer that refuses nothing but does not agree to the start either."""
+    if off is not None:
+        return Failed(Reason.CLOCK_OFF, f"its clock is off by {off.total_seconds():+.0f} s")
+    if answer.mc_group_undefined:
+        # LoRaMac-node reports a start it has missed so, about a group that it had just accepted
+        return Failed(Reason.SESSION_REFUSED, "group undefined")
+    if answer.time_to_start is None:
+        return Failed(Reason.START_MISSED, "by the device's clock")
+    return Failed(Reason.CLOCK_OFF, "the device does not know the time")
+
+
+def named(bits: dict[str, bool]) -> str:
+    """The bits that are set, in one line."""
+    return ", ".join(name for name, is_set in bits.items() if is_set)
