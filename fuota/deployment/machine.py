@@ -160,7 +160,7 @@ def nobody_left(tally: Tally) -> State:
 
 def _heard(plan: Plan, sent: int, seen: Waiting) -> int:
     """Up to which fragment the devices have heard all, as far as is known."""
-    gone = sent - seen.left
+    gone = max(sent - seen.left, 0)  # what came too late to count may wait there, too
     return max(gone - unheard(plan, gone, seen.late), 0)
 
 

@@ -59,6 +59,15 @@ def test_what_left_the_queue_too_late_is_as_much_as_leaves_it_in_that_time(plan:
     assert unheard(attrs.evolve(none, frequency=100), 0, SECOND) == 0
 
 
+@pytest.mark.parametrize("late", [0, 3, 600])
+def test_where_more_waits_than_counts_nothing_was_heard(late: int, plan: Plan, session: Session) -> None:
+    """A batch that came too late for the window waits there, too."""
+    closed = AwaitingEnd("g", session, 6)
+    after = step(plan, closed, Waiting(8, 3, late=late * SECOND), session.end + late * SECOND)
+    assert isinstance(after, ArrangingSession)
+    assert after.sent == 0
+
+
 def test_a_session_that_begins_late_begins_with_the_next_slot(class_b: Plan, now: datetime) -> None:
     session = Session(1, now, now + class_b.window)
     begins = [first(class_b, session, now, now + late * SECOND) for late in (0, 2, 3)]
