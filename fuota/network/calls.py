@@ -77,9 +77,9 @@ class Calls:
         inactive: re.Pattern[str] | None = None,
     ) -> Res:
         """`fine`: statuses that say that what is asked for is so already. `good` finds out whether a token
-        that is refused is good for something else. `about_group`, `proves`: see `Gate.passage`; what only
-        reads ChirpStack's own database proves nothing. `inactive`: what INTERNAL says where it means
-        `NotActivated`. Raises `NetworkError`.
+        that is refused is known to be good for something else, and may raise `RpcError`. `about_group`,
+        `proves`: see `Gate.passage`; what only reads ChirpStack's own database proves nothing. `inactive`:
+        what INTERNAL says where it means `NotActivated`. Raises `NetworkError`.
         """
         async with self._gate.passage(self._permit, about_group=about_group, proves=proves):
             try:
@@ -91,13 +91,26 @@ class Calls:
                 kind = ERRORS.get(status, Refused)
                 if kind is Trouble and inactive is not None and inactive.search(error.detail):
                     kind = NotActivated
-                own = kind is TokenRefused and await good()
+                own = kind is TokenRefused and await _found_good(good, error)
                 raise _own(error) if own else kind(status.name, error.detail) from error
 
     async def bare(self, method: UnaryUnaryMethod[Req, Res], request: Req) -> Res:
         """Without the gate. Raises `RpcError`."""
         metadata = {"authorization": f"Bearer {self._token}"}
         return await call(method, request, timeout=CALL_TIMEOUT, metadata=metadata)
+
+
+async def _found_good(good: Callable[[], Awaitable[bool]], refusal: RpcError) -> bool:
+    """Raises `Unreachable` or `Trouble` if nothing is found out: that is no word about the token."""
+    try:
+        return await good()
+    except RpcError as error:
+        status = _status(error)
+        kind = ERRORS.get(status, Refused)
+        if kind is TokenRefused:
+            return False
+        undecided = f"{error.detail} (asked whether the token is good, after {refusal.status.name})"
+        raise (kind if kind is Unreachable else Trouble)(status.name, undecided) from error
 
 
 def _own(error: RpcError) -> TokenRefused:

@@ -13,7 +13,6 @@ from fuota.lorawan.eui import EUI64
 from fuota.network.calls import Calls
 from fuota.network.gate import Permit
 from fuota.network.port import Group, GroupGone, KnownGroup, NotFound, Queued, Trouble
-from fuota.rpc.errors import RpcError
 
 Req = TypeVar("Req")
 Res = TypeVar("Res")
@@ -116,13 +115,10 @@ class ChirpStack:
         return ids
 
     async def _is_good(self, application_id: str) -> bool:
-        """Whether it is known that the token is good, for it may see the application."""
+        """Whether it is known that the token is good, for it may see the application. Raises `RpcError`."""
         if not application_id:
             return False
-        try:
-            await self._glance(application_id)
-        except RpcError:
-            return False
+        await self._glance(application_id)
         return True
 
     async def _of_group(

@@ -54,7 +54,9 @@ class ChirpStack4(ChirpStack):
         try:
             await self._calls.bare(self._profiles.ListAdrAlgorithms, Empty())
         except RpcError as error:
-            return error.status is Status.UNIMPLEMENTED and await super()._is_good(application_id)
+            if error.status is not Status.UNIMPLEMENTED:
+                raise
+            return await super()._is_good(application_id)
         return True
 
     async def _glance(self, application_id: str) -> None:

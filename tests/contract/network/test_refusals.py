@@ -5,10 +5,12 @@ from datetime import timedelta
 
 import attrs
 import pytest
+import structlog
 
 from fuota.clock import SystemClock
 from fuota.network.port import (
     KnownGroup,
+    NetworkError,
     NotActivated,
     NotFound,
     TokenRefused,
@@ -27,6 +29,8 @@ from tests.contract.network.opened import (
     chirpstack_v4,
 )
 
+Call = Callable[[Opened, KnownGroup], Awaitable[object]]
+
 NOT_ACTIVATED = (
     "get next downlink fcnt for deveui error: rpc error: code = NotFound desc = object does not exist",
     "create device-queue item error: rpc error: code = InvalidArgument desc = "
@@ -35,34 +39,67 @@ NOT_ACTIVATED = (
 """What the Application Server v3 quotes."""
 
 
-@pytest.mark.parametrize("call", ["downlink", "withdraw", "add_device", "ensure_group", "delete_group"])
+OF_A_STRANGER: dict[str, Call] = {
+    "downlink": lambda opened, group: opened.network.downlink(
+        UNKNOWN_DEVICE, 200, b"\x00", unless_pending=False, application_id=opened.application_id
+    ),
+    "withdraw": lambda opened, group: opened.network.withdraw(
+        UNKNOWN_DEVICE, lambda *_: True, application_id=opened.application_id
+    ),
+    "add_device": lambda opened, group: opened.network.add_device(group, UNKNOWN_DEVICE),
+}
+"""About a device that is not the token's."""
+
+
+@pytest.mark.parametrize("call", [*OF_A_STRANGER, "ensure_group", "delete_group"])
 async def test_what_is_not_the_tokens_is_told_from_a_token_that_is_refused(wired: Opened, call: str) -> None:
     """Both are UNAUTHENTICATED; ChirpStack is asked for something else then.
 
     What any token of version 3 may be asked for is not known: there, only devices are told from the token.
     """
     wired.conditions.limited = True
-    known = call in ("downlink", "withdraw", "add_device")
     network, group = wired.network, attrs.evolve(wired.group, application_id=wired.other)
-    calls: dict[str, Callable[[], Awaitable[object]]] = {
-        "downlink": lambda: network.downlink(
-            UNKNOWN_DEVICE, 200, b"\x00", unless_pending=False, application_id=wired.application_id
-        ),
-        "withdraw": lambda: network.withdraw(
-            UNKNOWN_DEVICE, lambda *_: True, application_id=wired.application_id
-        ),
-        "add_device": lambda: network.add_device(made, UNKNOWN_DEVICE),
-        "ensure_group": lambda: network.ensure_group(group),
-        "delete_group": lambda: network.delete_group(group),
+    calls: dict[str, Call] = {
+        **OF_A_STRANGER,
+        "ensure_group": lambda *_: network.ensure_group(group),
+        "delete_group": lambda *_: network.delete_group(group),
     }
     made = await wired.make()
     with pytest.raises(TokenRefused) as caught:
-        await calls[call]()
-    assert caught.value.own is (known or wired.generation == 4)
+        await calls[call](wired, made)
+    assert caught.value.own is (call in OF_A_STRANGER or wired.generation == 4)
     wired.conditions.outage(timedelta(hours=1), "UNAUTHENTICATED")
     with pytest.raises(TokenRefused) as caught:
-        await calls[call]()
+        await calls[call](wired, made)
     assert not caught.value.own
+
+
+@pytest.mark.parametrize("call", OF_A_STRANGER.values(), ids=OF_A_STRANGER)
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        ("UNAVAILABLE", Unreachable),
+        ("DEADLINE_EXCEEDED", Unreachable),
+        ("RESOURCE_EXHAUSTED", Unreachable),
+        ("INTERNAL", Trouble),
+    ],
+)
+async def test_a_token_is_not_to_blame_while_nobody_says_whether_it_is_good(
+    wired: Opened, call: Call, status: str, kind: type[NetworkError]
+) -> None:
+    """An outage begins after the device was refused, and before the token is asked about."""
+    wired.conditions.limited = True
+    made = await wired.make()
+    wired.conditions.spared = 1
+    wired.conditions.outage(timedelta(hours=1), status)
+    with structlog.testing.capture_logs() as said, pytest.raises(NetworkError) as caught:
+        await call(wired, made)
+    assert type(caught.value) is kind
+    assert not said
+    wired.conditions.outages.clear()
+    with pytest.raises(TokenRefused) as answered:
+        await call(wired, made)
+    assert answered.value.own
 
 
 async def test_a_network_server_that_is_away_is_an_outage_though_it_is_called_internal() -> None:
@@ -117,9 +154,6 @@ async def test_what_chirpstack_4_quotes_of_its_database_is_understood_in_any_lan
             says(said)
             with pytest.raises(kind):
                 await network.downlink(device, 200, b"\x00", unless_pending=False)
-
-
-Call = Callable[[Opened, KnownGroup], Awaitable[object]]
 
 
 CALLS: dict[str, Call] = {
