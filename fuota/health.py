@@ -9,19 +9,30 @@ import trio
 log = structlog.get_logger(__name__)
 
 
+@attrs.frozen
+class Ailment:
+    what: str
+    until: float
+    """By Trio's clock: nobody knows whether it is still so afterwards."""
+
+
 @attrs.define
 class Health:
     """The ailments of the server; empty when all is well."""
 
-    _ailments: dict[str, str] = attrs.field(factory=dict)
+    _ailments: dict[str, Ailment] = attrs.field(factory=dict)
     _disturbed: float = -math.inf
     """When something was not as it should be last, and is again, by Trio's clock."""
 
-    def ill(self, part: str, ailment: str) -> None:
-        """`part` does not work at present. Said again, it replaces what was said before."""
-        if self._ailments.get(part) != ailment:
+    def ill(self, part: str, ailment: str, *, lasts: float = math.inf) -> None:
+        """`part` does not work at present. Said again, it replaces what was said before.
+
+        `lasts`: seconds after which that is forgotten, unless it is said again.
+        """
+        known = self._ailments.get(part)
+        if known is None or known.what != ailment:
             log.warning("ailing", part=part, ailment=ailment)
-        self._ailments[part] = ailment
+        self._ailments[part] = Ailment(ailment, trio.current_time() + lasts)
 
     def well(self, part: str) -> None:
         """`part` works."""
@@ -43,8 +54,18 @@ class Health:
 
     def ailed(self, since: float) -> bool:
         """Whether anything has not worked at some time since then, by Trio's clock, or was kept waiting."""
-        return bool(self._ailments) or self._disturbed >= since
+        return bool(self.ailments()) or self._disturbed >= since
 
     def ailments(self) -> dict[str, str]:
         """Part -> what is wrong with it, now."""
-        return dict(self._ailments)
+        self._forget()
+        return {part: ailment.what for part, ailment in self._ailments.items()}
+
+    def _forget(self) -> None:
+        """What was not said again in time."""
+        now = trio.current_time()
+        for part, ailment in tuple(self._ailments.items()):
+            if ailment.until <= now:
+                del self._ailments[part]
+                self._disturbed = max(self._disturbed, ailment.until)
+                log.info("not known to ail any more: nobody has called it since", part=part)

@@ -25,6 +25,11 @@ AILING = 3
 PROBE = 0.5
 """Seconds between two calls to a network that ails."""
 
+LASTS = 30.0
+"""Seconds for which a failure says that the network ails. Whoever waits for it fails again within 23: two
+pauses, a call that proves nothing, one that fails, two questions about the token. When nobody waits any more,
+nobody finds out that it is back."""
+
 PART = "chirpstack"
 """As which the health of the server has it."""
 
@@ -118,9 +123,9 @@ class Gate:
                     "ChirpStack refuses the token; nothing can be done until it is mended", said=str(error)
                 )
             self._refused = True
-            self._health.ill(PART, f"the token was refused: {error.detail}")
+            self._health.ill(PART, f"the token was refused: {error.detail}", lasts=LASTS)
         elif self._failures >= AILING:
-            self._health.ill(PART, str(error))
+            self._health.ill(PART, str(error), lasts=LASTS)
         if self._failures >= AILING:
             self._both.total_tokens = 1
             await trio.sleep(PROBE)

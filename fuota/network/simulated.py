@@ -37,9 +37,13 @@ class SimulatedNetwork:
     """`Network` on a `World`, which has to run for anything to reach a device."""
 
     def __init__(
-        self, world: World, conditions: ApiConditions | None = None, permit: Permit | None = None
+        self,
+        world: World,
+        conditions: ApiConditions | None = None,
+        permit: Permit | None = None,
+        health: Health | None = None,
     ) -> None:
-        self.health = Health()
+        self.health = health or Health()
         self._gate, self._permit = Gate(self.health), permit or Always()
         self._chirpstack = world.chirpstack
         self.conditions = conditions or ApiConditions(clock=world.clock)

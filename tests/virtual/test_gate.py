@@ -1,13 +1,17 @@
 """How many calls an ailing network gets, and how soon its recovery is noticed."""
 
+from functools import partial
+
 import pytest
 import structlog
 import trio
 from trio.testing import MockClock
 
 from fuota.health import Health
-from fuota.network.gate import AILING, AT_ONCE, OF_GROUPS, PROBE, Always, Gate
+from fuota.network.calls import CALL_TIMEOUT
+from fuota.network.gate import AILING, AT_ONCE, LASTS, OF_GROUPS, PROBE, Always, Gate
 from fuota.network.port import NetworkError, NotActivated, NotFound, TokenRefused, Trouble, Unreachable
+from fuota.network.retry import persistently
 from fuota.ownership import Ownership
 
 
@@ -118,6 +122,45 @@ async def test_a_part_of_the_network_that_answers_does_not_prove_that_it_works(
             await through(gate, away())
     assert health.ailments()
     await through(gate)
+    assert not health.ailments()
+
+
+async def test_an_ailing_network_that_nobody_calls_any_more_is_not_known_to_ail(
+    autojump_clock: MockClock,
+) -> None:
+    """The last call of a server may be one that proves nothing, or be given up."""
+    health = Health()
+    gate = Gate(health)
+    for _ in range(AILING):
+        with pytest.raises(Unreachable):
+            await through(gate, away())
+    async with gate.passage(Always(), proves=False):
+        pass
+    await trio.sleep(LASTS - PROBE - 1)
+    assert health.ailments()
+    await trio.sleep(1)
+    assert not health.ailments()
+
+
+async def test_a_network_ails_for_as_long_as_anybody_waits_for_it(autojump_clock: MockClock) -> None:
+    """Though each call takes as long as it can."""
+    health, over = Health(), trio.current_time() + 3600
+    gate = Gate(health)
+
+    async def call() -> None:
+        async with gate.passage(Always(), proves=False):
+            await trio.sleep(CALL_TIMEOUT)
+        async with gate.passage(Always()):
+            if trio.current_time() < over:
+                await trio.sleep(3 * CALL_TIMEOUT)
+                raise Unreachable("DEADLINE_EXCEEDED", "no answer within 5 s")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(persistently, call, trouble=lambda error: None))
+        await trio.sleep(120)
+        while trio.current_time() < over:
+            assert health.ailments()
+            await trio.sleep(0.1)
     assert not health.ailments()
 
 

@@ -60,6 +60,7 @@ class Opened:
     network: Network
     world: World
     conditions: ApiConditions
+    health: Health
     application_id: str
     generation: int | None
     """Of ChirpStack; None if it is not called over a wire."""
@@ -97,34 +98,38 @@ class Opened:
         return [(item.f_port, item.data) for item in queue.items]
 
 
-Open = Callable[[World, ApiConditions], AbstractAsyncContextManager[Network]]
+Open = Callable[[World, ApiConditions, Health], AbstractAsyncContextManager[Network]]
 
 
 @asynccontextmanager
-async def simulated(world: World, conditions: ApiConditions) -> AsyncIterator[Network]:
-    yield SimulatedNetwork(world, conditions)
+async def simulated(world: World, conditions: ApiConditions, health: Health) -> AsyncIterator[Network]:
+    yield SimulatedNetwork(world, conditions, health=health)
 
 
 @asynccontextmanager
-async def application_server_v3(world: World, conditions: ApiConditions) -> AsyncIterator[Network]:
-    async with over_a_wire(chirpstack3.serve_api, application_server.connected, world, conditions) as network:
+async def application_server_v3(
+    world: World, conditions: ApiConditions, health: Health
+) -> AsyncIterator[Network]:
+    serve_api, connected = chirpstack3.serve_api, application_server.connected
+    async with over_a_wire(serve_api, connected, world, conditions, health) as network:
         yield network
 
 
 @asynccontextmanager
-async def chirpstack_v4(world: World, conditions: ApiConditions) -> AsyncIterator[Network]:
-    async with over_a_wire(chirpstack4.serve_api, network4.connected, world, conditions) as network:
+async def chirpstack_v4(world: World, conditions: ApiConditions, health: Health) -> AsyncIterator[Network]:
+    serve_api, connected = chirpstack4.serve_api, network4.connected
+    async with over_a_wire(serve_api, connected, world, conditions, health) as network:
         yield network
 
 
 @asynccontextmanager
 async def over_a_wire(
-    serve_api: Any, connected: Any, world: World, conditions: ApiConditions
+    serve_api: Any, connected: Any, world: World, conditions: ApiConditions, health: Health
 ) -> AsyncIterator[Network]:
     async with open_loop(), trio.open_nursery() as nursery:
         serve = partial(serve_api, world, Bind("127.0.0.1", 0), token=TOKEN, conditions=conditions)
         address: str = await nursery.start(serve)
-        async with connected(ChirpStackApi(server=Bind.parse(address), token=TOKEN), Health()) as network:
+        async with connected(ChirpStackApi(server=Bind.parse(address), token=TOKEN), health) as network:
             yield network
         nursery.cancel_scope.cancel()
 
@@ -138,5 +143,5 @@ async def open_one(opening: Open) -> AsyncIterator[Opened]:
     clock = SystemClock()
     world = World(fleet(2), clock=clock, application_id=application_id)
     conditions = ApiConditions(clock=clock)
-    async with opening(world, conditions) as network:
-        yield Opened(network, world, conditions, application_id, GENERATION.get(opening))
+    async with opening(world, conditions, health := Health()) as network:
+        yield Opened(network, world, conditions, health, application_id, GENERATION.get(opening))

@@ -8,6 +8,7 @@ import pytest
 import structlog
 
 from fuota.clock import SystemClock
+from fuota.health import Health
 from fuota.network.port import (
     KnownGroup,
     NetworkError,
@@ -105,7 +106,7 @@ async def test_a_token_is_not_to_blame_while_nobody_says_whether_it_is_good(
 async def test_a_network_server_that_is_away_is_an_outage_though_it_is_called_internal() -> None:
     clock = SystemClock()
     world, conditions = World(fleet(1), clock=clock), ApiConditions(clock=clock)
-    async with application_server_v3(world, conditions) as network:
+    async with application_server_v3(world, conditions, Health()) as network:
         for said, kind in (
             ("enqueue downlink payload error: rpc error: code = Unavailable desc = …", Unreachable),
             ("enqueue downlink payload error: rpc error: code = DeadlineExceeded desc = …", Unreachable),
@@ -121,7 +122,7 @@ async def test_the_same_words_about_a_group_do_not_say_that_a_device_has_to_join
     clock = SystemClock()
     world, conditions = World(fleet(1), clock=clock), ApiConditions(clock=clock)
     device, text = world.devices[0].dev_eui, f"enqueue downlink payload error: {said}"
-    async with application_server_v3(world, conditions) as network:
+    async with application_server_v3(world, conditions, Health()) as network:
         group = KnownGroup(await network.ensure_group(GROUP), GROUP.name, GROUP.application_id)
         conditions.outages = [(clock.now(), clock.now() + timedelta(hours=1), "INTERNAL", text)]
         with pytest.raises(NotActivated, match="INTERNAL: enqueue"):
@@ -138,7 +139,7 @@ async def test_what_chirpstack_4_quotes_of_its_database_is_understood_in_any_lan
     def says(text: str) -> None:
         conditions.outages = [(clock.now(), clock.now() + timedelta(hours=1), "INTERNAL", text)]
 
-    async with chirpstack_v4(world, conditions) as network:
+    async with chirpstack_v4(world, conditions, Health()) as network:
         group = KnownGroup("00000000-0000-4000-8000-000000000000", GROUP.name, UUIDS[0])
         for said in (
             "doppelter Schlüsselwert verletzt Unique-Constraint »multicast_group_device_pkey«",
