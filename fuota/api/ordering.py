@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 import attrs
 
 from fuota.api.answers import duration
-from fuota.api.spelling import eui_problems, octets
+from fuota.api.spelling import either, eui_problems, octets
 from fuota.deployment.order import Order, OrderedDevice, Problem
 from fuota.deployment.plan import ClassCScheduling, MulticastClass, StatusRequest
 from fuota.generated.fuota_v1 import deployment_pb2 as pb
@@ -141,7 +141,8 @@ def _multicast_problems(multicast: pb.Multicast) -> Iterator[Problem]:
 
 def _choice_problems(multicast: pb.Multicast, terms: Terms) -> Iterator[Problem]:
     if multicast.region not in REGIONS and (multicast.region or terms.choosing):
-        yield Problem("multicast_region", f"is {multicast.region}; it must be a region")
+        regions = either(pb.Region.Name(number) for number in REGIONS)
+        yield Problem("multicast_region", f"is {multicast.region}; it must be {regions}")
     scheduled = multicast.class_c_scheduling_type
     if scheduled not in SCHEDULING:
         kinds = "CLASS_C_SCHEDULING_TYPE_DELAY or CLASS_C_SCHEDULING_TYPE_GPS_TIME"

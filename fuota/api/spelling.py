@@ -1,6 +1,6 @@
 """Ids and octets as clients spell them in texts, and what is wrong with those that can not be read."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from uuid import UUID
 
 from fuota.deployment.order import Problem
@@ -27,6 +27,12 @@ def number(text: str) -> str | None:
     if len(text) > 19 or not (text.isascii() and text.isdecimal()):
         return None
     return str(int(text)) if 0 < int(text) < 2**63 else None
+
+
+def either(names: Iterable[str]) -> str:
+    """`a, b or c`."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}"
 
 
 def uuid_problems(field: str, text: str) -> Iterator[Problem]:

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
+import attrs
+
 from fuota.deployment.pace import FRAGMENT_HEADER, pace
 from fuota.deployment.plan import BEACON_PERIOD, MulticastClass, Plan
 from fuota.deployment.problem import Problem
@@ -60,19 +62,31 @@ def _too_many(plan: Plan) -> Iterator[Problem]:
 
 def _too_long(plan: Plan) -> Iterator[Problem]:
     """What can not be sent while the devices listen, even if nothing else is on the air."""
-    if plan.mc_class is MulticastClass.B:
-        slots = 2 ** (7 - plan.periodicity) * (plan.window // BEACON_PERIOD)
-        if plan.fragments > slots:
-            yield Problem(
-                "multicast_timeout",
-                f"{plan.time_out} opens {slots} ping slots ({plan.window.total_seconds():.0f} s); "
-                f"{plan.fragments} fragments need as many",
-            )
+    if _in_time(plan):
         return
-    needed = plan.fragments * pace(plan)
-    if needed > plan.window:
-        yield Problem(
-            "multicast_timeout",
-            f"{plan.time_out} opens a window of {plan.window.total_seconds():.0f} s; "
-            f"{plan.fragments} fragments are {needed.total_seconds():.1f} s on air",
-        )
+    longer = (each for each in range(plan.time_out + 1, 16) if _in_time(attrs.evolve(plan, time_out=each)))
+    least = next(longer, None)
+    fragments, window = _counted(plan.fragments, "fragment"), f"{plan.window.total_seconds():.0f} s"
+    if plan.mc_class is MulticastClass.B:
+        opened = f"{_counted(_ping_slots(plan), 'ping slot')} in {window}; {fragments} need one each"
+    else:
+        on_air = f"{(plan.fragments * pace(plan)).total_seconds():.1f} s on air"
+        opened = f"a window of {window}; {fragments} {'is' if plan.fragments == 1 else 'are'} {on_air}"
+    too_much = "not even 15 would do: the image is too large for the data rate"
+    right = too_much if least is None else f"it must be at least {least}"
+    yield Problem("multicast_timeout", f"{plan.time_out} opens {opened}; {right}")
+
+
+def _in_time(plan: Plan) -> bool:
+    if plan.mc_class is MulticastClass.B:
+        return plan.fragments <= _ping_slots(plan)
+    return plan.fragments * pace(plan) <= plan.window
+
+
+def _ping_slots(plan: Plan) -> int:
+    """In the whole window."""
+    return (1 << 7 - plan.periodicity) * (plan.window // BEACON_PERIOD)
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -78,6 +78,11 @@ def test_numbers_that_are_no_region_are_refused(number: int) -> None:
     asked = deployment()
     asked.multicast_region = number  # type: ignore[assignment]
     assert refused(asked) == {"multicast_region"}
+    _, (problem,) = dialect.order(asked)
+    regions = (
+        "EU868, US915, CN779, EU433, AU915, CN470, AS923, AS923_2, AS923_3, AS923_4, KR920, IN865, RU864"
+    )
+    assert problem.text == f"is {number}; it must be {regions} or ISM2400"
 
 
 @pytest.mark.parametrize("spelt", [APPLICATION.upper(), APPLICATION.replace("-", ""), f"{{{APPLICATION}}}"])

@@ -159,8 +159,43 @@ def test_in_class_b_the_channels_may_be_left_to_the_region() -> None:
 def test_class_b_has_so_many_ping_slots() -> None:
     in_b = attrs.evolve(ORDER, multicast_group_type=MulticastClass.B, multicast_frequency=0)
     assert plan(attrs.evolve(in_b, multicast_periodicity=7, multicast_timeout=5), mc_addr=0).fragments <= 32
-    with pytest.raises(InvalidOrder, match="opens 16 ping slots"):
-        plan(attrs.evolve(in_b, multicast_periodicity=7, multicast_timeout=4), mc_addr=0)
+    for time_out, opens in ((4, "16 ping slots in 2048 s"), (0, "1 ping slot in 128 s")):
+        with pytest.raises(InvalidOrder) as caught:
+            plan(attrs.evolve(in_b, multicast_periodicity=7, multicast_timeout=time_out), mc_addr=0)
+        (problem,) = caught.value.problems
+        needed = "26 fragments need one each; it must be at least 5"
+        assert problem == Problem("multicast_timeout", f"{time_out} opens {opens}; {needed}")
+
+
+@pytest.mark.parametrize(
+    ("text", "change"),
+    [
+        ("0 opens a window of 1 s; 26 fragments are 3.1 s on air; it must be at least 2", {}),
+        (
+            "0 opens a window of 1 s; 1 fragment is 2.5 s on air; it must be at least 2",
+            {
+                "payload": bytes(40),
+                "fragmentation_fragment_size": 40,
+                "fragmentation_redundancy": 0,
+                "multicast_dr": 0,
+            },
+        ),
+        (
+            "15 opens a window of 32768 s; 16005 fragments are 39465.0 s on air; "
+            "not even 15 would do: the image is too large for the data rate",
+            {
+                "payload": bytes(640_000),
+                "fragmentation_fragment_size": 40,
+                "multicast_dr": 0,
+                "multicast_timeout": 15,
+            },
+        ),
+    ],
+)
+def test_a_window_that_is_too_short_is_told_which_would_do(text: str, change: dict[str, Any]) -> None:
+    with pytest.raises(InvalidOrder) as caught:
+        plan(attrs.evolve(ORDER, **{"multicast_timeout": 0, **change}), mc_addr=0)
+    assert Problem("multicast_timeout", text) in caught.value.problems
 
 
 def test_keys_and_firmware_are_not_shown() -> None:
