@@ -90,6 +90,9 @@ from unnest(
 ) as given (deployment_id, dev_eui, version, at, cause, live, state)
 join transition using (deployment_id, dev_eui, version, at, cause, live, state)
 
+-- name: select_existing
+select id from deployment where id = any(%b)
+
 -- name: insert_logs
 insert into deployment_log (created_at, deployment_id, dev_eui, f_port, command, fields)
 select

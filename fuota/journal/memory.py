@@ -12,6 +12,7 @@ from fuota.deployment import states as deployment_states
 from fuota.deployment.plan import Plan
 from fuota.device import states as device_states
 from fuota.journal import encoding
+from fuota.journal.fencing import Fences
 from fuota.journal.memory_rows import Deployment, Row
 from fuota.journal.port import (
     ActorId,
@@ -46,6 +47,7 @@ class MemoryJournal:
         self._claims: dict[_Claim, UUID] = {}
         self._firmware: dict[bytes, bytes] = {}
         self._written: dict[tuple[ActorId, int], Transition] = {}
+        self._fences = Fences()
 
     async def create(self, new: NewDeployment) -> None:
         await self._owned()
@@ -72,12 +74,12 @@ class MemoryJournal:
         await self._owned()
         row = self._row(transition.actor)
         if row is None:
-            raise Fenced(f"{transition.actor}: the deployment was deleted")
+            raise self._fences.fenced(transition, deleted=True)
         key = (transition.actor, transition.version)
         if transition.version <= row.version:
             if self._written.get(key) == transition:
                 return
-            raise Fenced(f"{transition.actor}: version {transition.version} was written by another process")
+            raise self._fences.fenced(transition, deleted=False)
         row.advance(transition)
         if not row.live:
             self._release(transition.actor)
@@ -88,6 +90,10 @@ class MemoryJournal:
     async def record(self, rows: Sequence[LogRow]) -> None:
         await self._owned()
         self._log(rows)
+
+    def delete(self, deployment_id: UUID) -> None:
+        """As an operator may in PostgreSQL."""
+        del self._deployments[deployment_id]
 
     async def unfinished(self) -> Sequence[UUID]:
         await trio.lowlevel.checkpoint()

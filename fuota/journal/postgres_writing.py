@@ -9,14 +9,13 @@ import attrs
 import psycopg
 
 from fuota.journal.encoding import storable, storable_fields
+from fuota.journal.fencing import Fences
 from fuota.journal.group_commit import Pending
 from fuota.journal.port import ActorId, Fenced, JournalError, LogRow, Milestone, Transition, Unavailable
 from fuota.journal.postgres_connections import REFUSALS, Connections
 from fuota.journal.postgres_held import Connection
 from fuota.journal.sql import queries
 from fuota.ownership import Ownership
-
-FENCED = "{0.actor}: version {0.version} was written by another process, or the deployment was deleted"
 
 WITHIN = 10.0
 """Seconds that one transaction may take."""
@@ -63,6 +62,7 @@ class Writer:
     def __init__(self, connections: Connections, ownership: Ownership) -> None:
         self._connections = connections
         self._ownership = ownership
+        self._fences = Fences()
         self._doubtful: _Batch | None = None
 
     async def write(self, batch: Sequence[Pending[Entry]]) -> None:
@@ -78,7 +78,7 @@ class Writer:
             await self._write(unsettled)
 
     async def _write(self, batch: Sequence[Pending[Entry]]) -> None:
-        attempt = self._doubtful = _Batch(batch, self._ownership.epoch)
+        attempt = self._doubtful = _Batch(batch, self._ownership.epoch, self._fences)
         try:
             await self._connections.transact(attempt.write, within=WITHIN, writing=True)
         except Fenced as fenced:
@@ -112,17 +112,22 @@ class Writer:
 class _Batch:
     """One transaction: which it was, and what it has done to each entry."""
 
-    def __init__(self, batch: Sequence[Pending[Entry]], epoch: int | None) -> None:
+    def __init__(self, batch: Sequence[Pending[Entry]], epoch: int | None, fences: Fences) -> None:
         self._batch = batch
         self._epoch = epoch
+        self._fences = fences
         self._fenced: set[Version] = set()
+        self._deleted: set[UUID] = set()
+        """Deployments of those that are fenced."""
         self.xid: int | None = None
         """From when on it may be committed."""
 
     def settle(self) -> None:
         for pending in self._batch:
             if isinstance(pending.entry, Step) and _version(pending.entry) in self._fenced:
-                pending.settle(Fenced(FENCED.format(pending.entry.transition)))
+                refused = pending.entry.transition
+                deleted = refused.actor.deployment_id in self._deleted
+                pending.settle(self._fences.fenced(refused, deleted=deleted))
             else:
                 pending.settle()
 
@@ -133,6 +138,7 @@ class _Batch:
         written = _insert(connection, given)
         left = {version: entry for version, entry in given.items() if version not in written}
         self._fenced = left.keys() - _same(connection, left)
+        self._deleted = _deleted(connection, {deployment_id for deployment_id, _, _ in self._fenced})
         logs = [row for entry in entries for row in _logs(entry, written)]
         if logs:
             connection.execute(queries()["insert_logs"], _columns(logs, LOG_COLUMNS))
@@ -181,6 +187,12 @@ def _same(connection: Connection, given: Mapping[Version, Step]) -> set[Version]
         return set()
     columns = _columns(list(given.values()), TRANSITION_COLUMNS)
     return set(connection.execute(queries()["same_transitions"], columns).fetchall())
+
+
+def _deleted(connection: Connection, of: set[UUID]) -> set[UUID]:
+    if not of:
+        return set()
+    return of - {id_ for (id_,) in connection.execute(queries()["select_existing"], [list(of)]).fetchall()}
 
 
 def _logs(entry: Entry, written: set[Version]) -> Sequence[LogRow]:

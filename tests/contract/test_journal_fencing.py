@@ -4,6 +4,7 @@ from uuid import UUID, uuid4
 
 import attrs
 import pytest
+import structlog
 import trio
 
 from fuota.deployment import states as deployment
@@ -79,6 +80,49 @@ async def test_nobody_elses_deployment_is_written_to(journal: Journal) -> None:
     with pytest.raises(Fenced):
         await journal.commit(of_deployment(uuid4(), 2, deployment.CreatingGroup()))
     await journal.record([logged(uuid4(), "McGroupSetupReq")])
+
+
+async def test_of_a_deployment_that_was_deleted_there_is_one_line(journal: Journal) -> None:
+    """Whoever of it writes next, and however many they are."""
+    new, other = ordered(), uuid4()
+    await journal.create(new)
+    with structlog.testing.capture_logs() as said:
+        for dev_eui in DEVICES:
+            with pytest.raises(Fenced, match=f"device {dev_eui} of deployment {other}: the deployment was"):
+                await journal.commit(of_device(other, 2, device.Prepared(), dev_eui=dev_eui))
+        with pytest.raises(Fenced, match=f"^deployment {other}: the deployment was deleted"):
+            await journal.commit(of_deployment(other, 2, deployment.CreatingGroup()))
+        await journal.commit(of_device(new.id, 2, device.Prepared()))
+    (line,) = said
+    assert (line["log_level"], line["id"], line["group"]) == ("error", str(other), f"fuota-{other}")
+    assert line["event"].startswith("a deployment was deleted from the database while it ran")
+
+
+async def test_of_a_deployment_that_somebody_else_has_written_to_there_is_one_line(journal: Journal) -> None:
+    new = ordered()
+    await journal.create(new)
+    for dev_eui in DEVICES:
+        await journal.commit(of_device(new.id, 2, device.Prepared(), dev_eui=dev_eui))
+    with structlog.testing.capture_logs() as said:
+        for dev_eui in DEVICES:
+            with pytest.raises(Fenced):
+                await journal.commit(of_device(new.id, 2, device.Listening(SESSION), dev_eui=dev_eui))
+    (line,) = said
+    assert (line["log_level"], line["id"]) == ("error", str(new.id))
+    assert (
+        line["found"]
+        == f"device {DEVICES[0]} of deployment {new.id}: version 2 was written by another process"
+    )
+
+
+async def test_where_another_server_has_taken_over_no_deployment_has_a_line(journal: Journal) -> None:
+    """There is one for all of them, elsewhere."""
+    new = ordered()
+    await journal.create(new)
+    journal.ownership.lose("another")
+    with structlog.testing.capture_logs() as said, pytest.raises(Fenced):
+        await journal.commit(of_device(new.id, 2, device.Prepared()))
+    assert not [line for line in said if line["log_level"] == "error"]
 
 
 async def test_only_the_fenced_one_of_many_is_refused(journal: Journal) -> None:
