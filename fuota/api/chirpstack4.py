@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from fuota.api.answers import PIECE, duration, fill, rows_of
-from fuota.api.spelling import either, eui_problems, octets, uuid, uuid_problems
+from fuota.api.spelling import either, eui_problems, key_problems, octets, uuid, uuid_problems
 from fuota.deployment.order import Order, OrderedDevice, Problem
 from fuota.deployment.plan import MulticastClass, StatusRequest
 from fuota.generated.chirpstack4 import fuota_pb2 as pb
@@ -56,6 +56,7 @@ def _problems(deployment: pb.Deployment, made: Order) -> Iterable[Problem]:
     yield from uuid_problems("application_id", deployment.application_id)
     for index, device in enumerate(deployment.devices):
         yield from eui_problems(f"devices[{index}].dev_eui", device.dev_eui)
+        yield from key_problems(f"devices[{index}].mc_root_key", device.mc_root_key)
     if made.multicast_region is None:
         regions = either(pb.Region.Name(number) for number in REGIONS)
         yield Problem("multicast_region", f"is {deployment.multicast_region}; it must be {regions}")

@@ -1,6 +1,7 @@
 """Ids and octets as clients spell them in texts, and what is wrong with those that can not be read."""
 
 from collections.abc import Iterable, Iterator
+from string import hexdigits
 from uuid import UUID
 
 from fuota.deployment.order import Problem
@@ -43,3 +44,10 @@ def uuid_problems(field: str, text: str) -> Iterator[Problem]:
 def eui_problems(field: str, text: str) -> Iterator[Problem]:
     if len(octets(text)) != 8:
         yield Problem(field, f"is {text[:64]!r}; it must be 16 hexadecimal digits")
+
+
+def key_problems(field: str, text: str) -> Iterator[Problem]:
+    """Of a key of 16 octets. The text stays out of it: most of it may be right."""
+    if len(octets(text)) != 16:
+        wrong = f"has {len(text)} digits" if set(text) <= set(hexdigits) else "is not hexadecimal"
+        yield Problem(field, f"{wrong}; it must be 32 hexadecimal digits")

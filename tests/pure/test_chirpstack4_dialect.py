@@ -122,6 +122,31 @@ def test_hexadecimal_digits(dev_eui: str, mc_root_key: str, fields: set[str]) ->
         assert (order.devices[0].dev_eui, list(problems)) == (DEV_EUI.octets, [])
 
 
+@pytest.mark.parametrize(
+    ("mc_root_key", "wrong"),
+    [
+        ("", "has 0 digits"),
+        ("0f" * 15 + "0", "has 31 digits"),
+        ("0f" * 15, "has 30 digits"),
+        ("0f" * 15 + "0z", "is not hexadecimal"),
+        ("SECRET", "is not hexadecimal"),
+        ("٠٠" * 16, "is not hexadecimal"),
+        ("0f " * 17, "is not hexadecimal"),
+    ],
+)
+def test_what_is_wrong_with_a_key_is_said_without_the_key(mc_root_key: str, wrong: str) -> None:
+    asked = deployment()
+    asked.devices[0].mc_root_key = mc_root_key
+    order, problems = dialect.order(asked)
+    with pytest.raises(InvalidOrder) as raised:
+        plan(order, mc_addr=7, more=problems)
+    [problem] = raised.value.problems
+    assert (problem.field, problem.text) == (
+        "devices[0].mc_root_key",
+        f"{wrong}; it must be 32 hexadecimal digits",
+    )
+
+
 @pytest.mark.parametrize("periodicity", [*range(8), 8, 32])
 def test_the_ping_slot_period_is_a_periodicity(periodicity: int) -> None:
     asked = deployment()
