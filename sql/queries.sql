@@ -1,13 +1,29 @@
 -- Every statement of the journal, by name. Many rows go in as one array for each column.
 
 -- name: configure
--- Of a new connection: times in UTC, and a transaction whose client has vanished ends soon, with its locks.
+-- Of a new connection, whatever the role, the database, its server or the dsn has set. A name that this version of
+-- PostgreSQL does not know is passed over. What is not here is the operator's, as search_path is, and whether
+-- transactions only read.
 select set_config(name, value, false)
 from (
     values
+        -- what is written and read means what the driver takes it to mean
+        ('client_encoding', 'UTF8'),
+        ('standard_conforming_strings', 'on'),  -- else octets that are copied have a backslash more
+        ('array_nulls', 'on'),  -- else NULL in an array is a text
+        ('DateStyle', 'ISO'),
         ('TimeZone', 'UTC'),
-        ('client_connection_check_interval', '5s'),
+        ('extra_float_digits', '1'),  -- else seconds may be rounded to tens
+        -- each statement sees what was committed before it
+        ('default_transaction_isolation', 'read committed'),
+        -- how long each may take, we see to ourselves
+        ('statement_timeout', '0'),
+        ('transaction_timeout', '0'),
+        ('lock_timeout', '0'),
+        ('idle_session_timeout', '0'),
+        -- a transaction whose client has vanished ends soon, with its locks
         ('idle_in_transaction_session_timeout', '30s'),
+        ('client_connection_check_interval', '5s'),
         ('tcp_keepalives_idle', '10'),
         ('tcp_keepalives_interval', '5'),
         ('tcp_keepalives_count', '3')

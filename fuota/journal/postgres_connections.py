@@ -187,7 +187,8 @@ class Reasons:
         return Made
 
 
-def _configure(connection: Connection) -> None:
+def configure(connection: Connection) -> None:
+    """What other settings would spoil is set, of a connection that was just made."""
     connection.autocommit = True
     connection.execute(queries()["configure"])
     connection.autocommit = False
@@ -205,7 +206,7 @@ async def open_connections(
         min_size=min(idle, most),
         max_size=most,
         open=False,
-        configure=_configure,
+        configure=configure,
         reconnect_timeout=patience,
         num_workers=1,
         name="fuota",

@@ -19,7 +19,7 @@ from fuota.journal import postgres_ownership as ownership
 from fuota.journal.holder import shown, this_process
 from fuota.journal.migrations import migrate
 from fuota.journal.port import JournalError, Unavailable
-from fuota.journal.postgres_connections import one_line
+from fuota.journal.postgres_connections import configure, one_line
 from fuota.journal.postgres_dsn import conninfo
 from fuota.journal.sealing import Keyring, Kind
 from fuota.journal.sql import migrations, queries
@@ -44,6 +44,7 @@ def reseal(dsn: str, keyring: Keyring, told: Callable[[int], None]) -> int:
     done = 0
     try:
         with psycopg.connect(conninfo(dsn)) as connection:
+            configure(connection)
             migrate(connection, migrations(), automigrate=False)
             with _owned(connection) as epoch:
                 for query, sealed in (("mc_keys", _mc_keys), ("mc_root_keys", _mc_root_keys)):
