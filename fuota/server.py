@@ -4,7 +4,8 @@
 
 Everything is stopped in the reverse order: first nothing more is taken in, then the actors end, and the
 connections to the database go last. An embedded PostgreSQL is told to stop at the same time as the server,
-so that all is over within 10 s. What would take longer, with many devices on a busy machine, is cut off.
+so that all is over within 10 s; it waits for those connections to end, for a while. What would take longer,
+with many devices on a busy machine, is cut off.
 """
 
 import os

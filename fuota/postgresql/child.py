@@ -20,7 +20,13 @@ log = structlog.get_logger("postgresql")
 
 READY = "database system is ready to accept connections"
 SERIOUS = {"WARNING", "FATAL", "PANIC"}  # an ERROR is told to the client whose statement it was
-WAYS_TO_STOP = ((signal.SIGINT, 5.0), (signal.SIGQUIT, 2.0), (signal.SIGKILL, math.inf))
+WAYS_TO_STOP = (
+    (signal.SIGTERM, 2.0),  # waits for sessions to end, as ours do meanwhile
+    (signal.SIGINT, 3.5),  # ends them
+    (signal.SIGQUIT, 1.5),
+    (signal.SIGKILL, math.inf),
+)
+"""And how many seconds each of them has: all together less than a server has for its end."""
 
 
 class Child:
@@ -65,7 +71,8 @@ class Child:
             with trio.move_on_after(patience):
                 await self._exited.wait()
                 return
-            log.warning("PostgreSQL is slow to stop", signal=way.name, seconds=patience)
+            if way is not signal.SIGTERM:
+                log.warning("PostgreSQL is slow to stop", signal=way.name, seconds=patience)
 
     async def _watch(self) -> None:
         with trio.CancelScope(shield=True):

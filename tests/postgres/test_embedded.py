@@ -2,16 +2,32 @@
 
 from pathlib import Path
 
+import psycopg
 import pytest
 import trio
+from structlog.testing import capture_logs
 
-from fuota.postgresql import EmbeddedPostgresqlError, PostgresqlStoppedError, binaries, open_postgresql
+from fuota.postgresql import EmbeddedPostgresqlError, PostgresqlStoppedError, binaries, child, open_postgresql
 from tests.postgres.clusters import cluster, execute, mode, value
 
 
 def test_the_fixture_is_an_empty_database_with_hstore_at_hand(dsn: str) -> None:
     execute(dsn, "CREATE EXTENSION hstore")
     assert value(dsn, "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'") == 0
+
+
+async def test_who_stays_connected_is_not_waited_for_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (polite, _), *others = child.WAYS_TO_STOP
+    monkeypatch.setattr(child, "WAYS_TO_STOP", [(polite, 0.1), *others])
+    with capture_logs() as said, trio.fail_after(10):
+        async with open_postgresql(tmp_path, durable=False) as dsn:
+            connection = psycopg.connect(dsn)
+    with connection, pytest.raises(psycopg.OperationalError, match="administrator command"):
+        connection.execute("SELECT 1")
+    worried = [line["event"] for line in said if line["log_level"] == "warning"]
+    assert worried == ["terminating connection due to administrator command"]
 
 
 async def test_data_is_there_at_the_next_start(tmp_path: Path) -> None:

@@ -28,16 +28,15 @@ class Cluster:
     _data_dir: Path
     _nursery: trio.Nursery
     dsn: str = ""
-    _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     _over: trio.Event = attrs.field(factory=trio.Event)
 
     async def start(self) -> None:
-        self._scope, self._over = trio.CancelScope(), trio.Event()
+        self._over = trio.Event()
         self.dsn = await self._nursery.start(self._run)
 
     async def stop(self) -> None:
         """As its operator would: clients are hung up on."""
-        self._scope.cancel()
+        os.kill(self._postmaster(), signal.SIGINT)
         await self._over.wait()
 
     async def kill(self) -> None:
@@ -78,10 +77,9 @@ class Cluster:
 
     async def _run(self, task_status: trio.TaskStatus[str]) -> None:
         try:
-            with self._scope:
-                async with open_postgresql(self._data_dir) as dsn:
-                    task_status.started(dsn)
-                    await trio.sleep_forever()
+            async with open_postgresql(self._data_dir) as dsn:
+                task_status.started(dsn)
+                await trio.sleep_forever()
         except PostgresqlStoppedError:
             pass
         finally:

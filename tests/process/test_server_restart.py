@@ -5,10 +5,14 @@ from collections import defaultdict
 from pathlib import Path
 
 import psycopg
+import pytest
 import trio
 
 from fuota.config import Bind
+from fuota.journal import holder
+from fuota.postgresql import open_postgresql
 from fuota.simulation.behaviour import Behaviour
+from tests.postgres.clusters import value
 from tests.process.generations import Generation
 from tests.process.live import Field, Installation, chirpstack, complete, hold_the_image, quick, site
 
@@ -99,6 +103,25 @@ def assert_gap_free(dsn: str) -> None:
         assert numbers == list(range(first, first + len(numbers)))
         assert first in (1, 2)  # the first is the creation, which may have no row of its own
     assert not any(last.values())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+async def test_the_embedded_postgresql_waits_for_it(
+    number: signal.Signals, tmp_path: Path, generation: Generation
+) -> None:
+    """Nobody is hung up on, and the last word is written: there is no owner any more."""
+    devices = quick([Behaviour()] * 5)
+    async with chirpstack(devices, generation) as field:
+        field.conditions.latency = 0.05
+        installation = Installation.make(tmp_path, field.tables(""))
+        installation.tables["postgresql"] = {"data_dir": str(tmp_path / "data")}
+        async with site(installation, field) as running:
+            await running.create(devices, multicastTimeout=4)
+            await field.until_sent(3)
+            assert await running.server.stop(number) == 0
+    assert "[postgresql]" not in installation.stderr
+    async with open_postgresql(tmp_path / "data") as dsn:
+        assert value(dsn, "select holder from ownership") == holder.NOBODY
 
 
 async def test_asked_to_stop_twice_it_stops_at_once(tmp_path: Path, dsn: str) -> None:
