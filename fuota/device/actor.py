@@ -58,7 +58,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         self.assignment = assignment
         self.parent = parent
         self.services = services
-        self.outside = Outside(deployment_id, assignment, services.network)
+        self.outside = Outside(deployment_id, assignment, services.network, services.health)
         self.asking: tuple[Ask, ...] = ()
         """The request of the present state, if it has one."""
         self.unwritten: tuple[Ask, ...] = ()

@@ -13,15 +13,18 @@ from fuota.deployment.messages import GroupLost
 from fuota.device.effects import VERSION, Ask, Assignment
 from fuota.device.messages import HandedOver, Joined, Looked, Refused, Withdrawn
 from fuota.device.record import concerns
+from fuota.health import Health
 from fuota.lorawan import clocksync, fragmentation, multicast
 from fuota.lorawan.package import Package
 from fuota.network import port as network
+from fuota.network.gate import PART
 from fuota.network.retry import persistently
 
 log = structlog.get_logger(__name__)
 
 WITHDRAWAL = 60.0
-"""Seconds for which it is tried to take a request back: a deployment that is given up waits for it."""
+"""Seconds for which it is tried to take a request back from a network that does not work: a deployment that
+is given up waits for it."""
 
 SPOKEN: Mapping[int, Package] = {
     package.port: package for package in (multicast.package, fragmentation.package, clocksync.package)
@@ -36,6 +39,7 @@ class Outside:
     _deployment_id: UUID
     _assignment: Assignment
     _network: network.Network
+    _health: Health
     trouble: str = ""
     """What the network said last, if it did not do what was asked."""
 
@@ -98,25 +102,30 @@ class Outside:
         return Looked(ask, troubled)
 
     async def withdraw(self) -> Withdrawn:
-        """As well as it can be done in `WITHDRAWAL`; what is not taken back will be sent."""
+        """As well as it can be done in `WITHDRAWAL`, or while the network works, for others have their turns
+        before; what is not taken back will be sent."""
         withdraw = partial(
             self._network.withdraw,
             self._assignment.dev_eui,
             self._is_ours,
             application_id=self._assignment.plan.application_id,
         )
-        why = "something else waits there"
-        with trio.move_on_after(WITHDRAWAL) as limit:
-            try:
-                if await persistently(withdraw, trouble=self._troubled):
-                    return Withdrawn()
-            except network.Refused as error:
-                why = str(error)
+        why = ""
+        while not why:
+            with trio.move_on_after(WITHDRAWAL) as limit:
+                try:
+                    if await persistently(withdraw, trouble=self._troubled):
+                        return Withdrawn()
+                    why = "something else waits there"
+                except network.Refused as error:
+                    why = str(error)
+            if limit.cancelled_caught:
+                why = self.trouble or self._health.ailments().get(PART, "")
         log.warning(
             "downlinks left in a queue",
             dev_eui=str(self._assignment.dev_eui),
             deployment=str(self._deployment_id),
-            why=self.trouble or "no answer in time" if limit.cancelled_caught else why,
+            why=why,
         )
         return Withdrawn()
 

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from uuid import UUID
 
+import attrs
 import pytest
 import trio
 from trio.testing import MockClock
@@ -48,6 +49,22 @@ async def until_they_are(running: Server, deployment_id: UUID, *states: type[Sta
                 await trio.sleep(0.5)  # what that asks for is done
                 return
             await trio.sleep(0.1)
+
+
+async def test_a_network_that_is_slow_is_waited_for(autojump_clock: MockClock) -> None:
+    """32 devices at a time have their turns, of 8 s each."""
+    devices = simulated(300)
+    async with server(devices, radio=attrs.evolve(SELDOM, loss=1.0)) as running:
+        deployment_id = await running.orders.take(order(devices, unicast_timeout=timedelta(hours=3)))
+        queues = [running.world.chirpstack.queue(device.dev_eui) for device in devices]
+        while not all(queue.items for queue in queues):  # noqa: ASYNC110
+            await trio.sleep(0.1)
+        running.network.conditions.latency = 8
+        began = running.clock.now()
+        await cancel(running, deployment_id)
+        result = await running.end_of(deployment_id)
+    assert result.at - began > timedelta(seconds=WITHDRAWAL)
+    assert not any(queue.items for queue in queues)
 
 
 async def test_what_waits_is_taken_back(autojump_clock: MockClock) -> None:
