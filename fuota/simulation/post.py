@@ -49,6 +49,7 @@ class Poster:
         self._authority = parts.netloc
         self._target = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
         self._idle: list[_Connection] = []
+        self._most = IDLE
 
     async def post(self, body: bytes, headers: dict[str, str]) -> int:
         """The status of the answer. Raises `PostError`.
@@ -77,7 +78,11 @@ class Poster:
                     await trio.aclose_forcefully(connection.stream)
 
     async def aclose(self) -> None:
-        """Close what is kept, also where all is cancelled already: the first would be all that is closed."""
+        """Close what is kept, also where all is cancelled already: the first would be all that is closed.
+
+        Who still waits for an answer has it, and closes then.
+        """
+        self._most = 0
         with trio.CancelScope(shield=True):
             while self._idle:
                 await trio.aclose_forcefully(self._idle.pop().stream)
@@ -90,6 +95,6 @@ class Poster:
 
     def _keep(self, connection: _Connection) -> None:
         both = (connection.state.our_state, connection.state.their_state)
-        if both == (h11.DONE, h11.DONE) and len(self._idle) < IDLE:
+        if both == (h11.DONE, h11.DONE) and len(self._idle) < self._most:
             connection.state.start_next_cycle()
             self._idle.append(connection)

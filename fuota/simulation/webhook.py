@@ -43,6 +43,7 @@ class Webhook:
     _token: str = attrs.field(repr=False)
     _posters: dict[str, Poster] = attrs.field(factory=dict, init=False, repr=False)
     """By the kind of event."""
+    _closed: bool = attrs.field(default=False, init=False)
     taken: int = attrs.field(default=0, init=False)
     """Events answered 2xx."""
     lost: int = attrs.field(default=0, init=False)
@@ -62,7 +63,8 @@ class Webhook:
             log.warning("event lost", dev_eui=str(fate.dev_eui), item=fate.item, problem=problem)
 
     async def aclose(self) -> None:
-        """Close its connections."""
+        """Close its connections; what is posted from now on has one of its own."""
+        self._closed = True
         for poster in self._posters.values():
             await poster.aclose()
 
@@ -77,6 +79,8 @@ class Webhook:
             headers["Authorization"] = f"Bearer {self._token}"
         if kind not in self._posters:
             self._posters[kind] = Poster(f"{self._url}{'&' if '?' in self._url else '?'}event={kind}")
+        if self._closed:
+            await self._posters[kind].aclose()
         try:
             with trio.fail_after(PATIENCE):
                 status = await self._posters[kind].post(body, headers)

@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from fuota.clock import SystemClock
+from fuota.fate import OnAir
 from fuota.integration import chirpstack3
 from fuota.integration.gateway_clocks import GatewayClocks
 from fuota.lorawan.eui import EUI64
@@ -160,6 +161,21 @@ async def test_all_that_is_kept_is_closed_also_when_all_is_cancelled() -> None:
             while endpoint.ended < 3:
                 await trio.lowlevel.checkpoint()
     assert webhook.taken == endpoint.connections == 3
+
+
+async def test_nothing_is_kept_of_what_is_answered_when_all_is_closed() -> None:
+    """Nor of what is posted after that."""
+    endpoint = Endpoint()
+    with trio.fail_after(5):
+        async with serving(endpoint) as url, trio.open_nursery() as nursery:
+            async with open_webhook(url) as webhook:
+                nursery.start_soon(webhook.deliver, UPLINK)
+                while not endpoint.connections:
+                    await trio.lowlevel.checkpoint()
+            await webhook.tell(OnAir(dev_eui=UPLINK.dev_eui, item="7"))
+            while endpoint.ended < 2:
+                await trio.lowlevel.checkpoint()
+    assert webhook.taken == endpoint.connections == 2
 
 
 async def test_a_world_posts_every_uplink_once_with_its_own_counter() -> None:
