@@ -41,14 +41,17 @@ def plain(value: object, depth: int = DEEPEST) -> Any:
 
 
 def words(value: object) -> str:
-    """In one line, for people: `SettingUpGroup(attempt=2)` is «setting up group · attempt 2»."""
+    """In one line, for people: `SettingUpGroup(attempt=2)` is «setting up group · attempt 2».
+
+    What is so unless something has happened is left out.
+    """
     return " · ".join(_phrases(value)) if value is not None else ""
 
 
 def _phrases(value: object) -> Iterable[str]:
     if _record(value):
         yield spaced(type(value).__name__)
-        pairs: Iterable[tuple[str, object]] = _fields(value)
+        pairs: Iterable[tuple[str, object]] = _told(value)
     elif isinstance(value, Mapping):
         pairs = ((_text(k), v) for k, v in islice(value.items(), MOST))
     else:
@@ -69,7 +72,7 @@ def _phrase(value: object) -> str:
     if isinstance(value, list | tuple | set | frozenset | Mapping):
         return str(len(value))
     if _record(value):
-        inner = ", ".join(_named(name, phrase) for name, each in _fields(value) if (phrase := _phrase(each)))
+        inner = ", ".join(_named(name, phrase) for name, each in _told(value) if (phrase := _phrase(each)))
         return spaced(type(value).__name__) + (f" ({inner})" if inner else "")
     return _text(value)
 
@@ -96,6 +99,11 @@ def _fields(record: Any) -> list[tuple[str, object]]:
         for field in attrs.fields(type(record))
         if field.repr is not False
     ][:MOST]
+
+
+def _told(record: Any) -> list[tuple[str, object]]:
+    usual = {field.name.lstrip("_"): field.default for field in attrs.fields(type(record))}
+    return [(name, value) for name, value in _fields(record) if value != usual[name]]
 
 
 def _left_out(mapping: Mapping[Any, object]) -> dict[str, str]:

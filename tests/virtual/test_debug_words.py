@@ -26,6 +26,7 @@ class AwaitingStart:
 
     group_id: str
     window: Window
+    lost: int = 0
 
 
 def test_words_for_people() -> None:
@@ -40,6 +41,7 @@ def test_words_for_people() -> None:
     assert words({"state": AwaitingStart("a1", Window(1, AT))}) == (
         "awaiting start (group id a1, window (number 1, start 01 Mar 12:30:00))"
     )
+    assert words(AwaitingStart("a1", Window(1, AT), lost=2)).endswith(" · lost 2")
 
 
 def test_plain_data_is_bounded() -> None:
