@@ -247,11 +247,11 @@ def test_the_machine_does_all_that_the_table_says_and_nothing_else(
     seen: set[Transition] = set()
     choices = st.tuples(st.integers(0, 255), st.sampled_from([0, 1, 10, 100]))
 
-    @settings(max_examples=1000, derandomize=True, database=None, phases=[Phase.generate])
+    @settings(max_examples=2000, derandomize=True, database=None, phases=[Phase.generate])
     @given(history=st.lists(choices, min_size=20, max_size=40), request_=st.sampled_from(StatusRequest))
     def drive(history: list[tuple[int, int]], request_: StatusRequest) -> None:
-        state, at = start, now
-        ordered = attrs.evolve(plan, status_request=request_, unicast_attempts=2)
+        state, at, attempts = start, now, 1 + len(history) % 2
+        ordered = attrs.evolve(plan, status_request=request_, unicast_attempts=attempts)
         for choice, seconds in history:
             at += seconds * SECOND
             tried = [(fact, module.step(ordered, state, fact, at)) for fact in facts(ordered, state, at)]
