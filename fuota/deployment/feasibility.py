@@ -15,7 +15,6 @@ DAY = timedelta(days=1)
 MAX_FRAGMENTS = 16_383
 """N has 14 bits (TS004 section 5.8)."""
 
-
 MAX_TIME_TO_START = timedelta(seconds=2**24 - 2)
 """TimeToStart has 24 bits; all of them set say that the device does not know the time (TS005 section 3.5)."""
 
