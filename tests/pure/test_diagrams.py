@@ -3,32 +3,17 @@
 import re
 import subprocess
 import sys
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from importlib.machinery import SourceFileLoader
 from itertools import product
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
-import attrs
 import pytest
-from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
 
 from docs import draw
-from fuota.deployment import messages as deployment
-from fuota.deployment.plan import Plan, StatusRequest
-from fuota.deployment.states import CreatingGroup, Session
-from fuota.device import messages as device
-from fuota.device.states import Waiting
-from fuota.fate import Dropped
-from fuota.lorawan.eui import EUI64
-from fuota.lorawan.fragmentation import FragSessionSetupAns, FragSessionStatusAns
-from fuota.lorawan.multicast import McClassBSessionAns, McClassCSessionAns, McGroupSetupAns
-from fuota.lorawan.package import Command
-
-SECOND = timedelta(seconds=1)
+from fuota.deployment.plan import Plan
+from tests.pure.histories import Moment, called, drive
 
 Transition = tuple[str, str, str]
 """State, message, and the state after it."""
@@ -141,128 +126,20 @@ def test_what_can_not_be_followed_is_an_error(returned: str, tmp_path: Path) -> 
 # -- the running machines --------------------------------------------------------------------------
 
 
-def deployment_facts(plan: Plan, state: object, now: datetime) -> list[deployment.Fact]:
-    stages = ("group", "fragments", "prepared", "asked", "ready", "unheard", "leaving")
-    crowds: list[tuple[str, ...]] = [(), *((stage,) for stage in stages), ("prepared", "ready")]
-    tallies = [
-        deployment.Tally(**{stage: int(stage in crowd) for stage in stages}, settled=1, complete=1)
-        for crowd in crowds
-    ]
-    return [
-        deployment.GroupCreated("g"),
-        deployment.GroupRefused("no"),
-        deployment.GroupLost("g", "no"),
-        deployment.GroupDeleted(),
-        deployment.Cancel(),
-        *map(deployment.FragmentsEnqueued, (1, plan.fragments, plan.fragments + 1)),
-        *map(deployment.Waiting, (0, 1)),
-        deployment.Emptied(),
-        deployment.Flushed(),
-        deployment.Drained(),
-        *map(deployment.Counted, tallies),
-        *map(deployment.Expired, tallies),
-    ]
-
-
-def device_facts(plan: Plan, state: object, now: datetime) -> list[device.Fact]:
-    session = getattr(state, "session", Session(1, now + 60 * SECOND, now + 200 * SECOND))
-    following = Session(session.number + 1, now + 60 * SECOND, now + 200 * SECOND)
-    return [
-        *map(device.Begin, ("g", "h")),
-        device.Joined(),
-        device.Withdrawn(),
-        *map(device.ClockAnswered, (0, 60)),
-        device.Expired(),
-        *map(device.Unattended, (True, False)),
-        Dropped(dev_eui=EUI64(bytes(8)), item="7", reason="too large"),
-        *map(device.Arrange, (session, following)),
-        device.Close(session),
-        device.Verify(session),
-        device.Release(),
-        device.Abandon("over"),
-        *(device.Refused(unknown, "no") for unknown in (True, False)),
-        *(
-            device.Answered(answer, received_at)
-            for answer in device_answers(plan, session, now)
-            for received_at in (now, now - 100 * SECOND)
-        ),
-    ]
-
-
-def device_answers(plan: Plan, session: Session, now: datetime) -> list[Command]:
-    """Good ones, bad ones, and such as are for another deployment."""
-    groups, indices, errors = (plan.mc_group_id, 0), (plan.frag_index, 0), (False, True)
-    due = round((session.start - now).total_seconds())
-    return [
-        *(McGroupSetupAns(mc_group_id=group, id_error=error) for group, error in product(groups, errors)),
-        *(
-            FragSessionSetupAns(
-                frag_index=frag_index,
-                encoding_unsupported=False,
-                not_enough_memory=error,
-                frag_session_index_not_supported=False,
-                wrong_descriptor=False,
-            )
-            for frag_index, error in product(indices, errors)
-        ),
-        *(
-            answer(
-                mc_group_id=group,
-                dr_error=error,
-                freq_error=False,
-                mc_group_undefined=False,
-                start_missed=missed,
-                time_to_start=None if error or missed else due + late,
-            )
-            for answer in (McClassCSessionAns, McClassBSessionAns)
-            for group, error, missed, late in product(groups, errors, errors, (0, 60))
-        ),
-        *(
-            FragSessionStatusAns(
-                frag_index=frag_index,
-                nb_frag_received=received,
-                missing_frag=missing,
-                not_enough_matrix_memory=error,
-            )
-            for frag_index, received, missing, error in product(indices, (0, plan.nb_frag), (0, 1), errors)
-        ),
-    ]
-
-
-def called(value: object) -> str:
-    return type(value.command if isinstance(value, device.Answered) else value).__name__
-
-
-@pytest.mark.parametrize(
-    ("name", "start", "facts"),
-    [("deployment", CreatingGroup(), deployment_facts), ("device", Waiting(), device_facts)],
-)
+@pytest.mark.parametrize("name", draw.MACHINES)
 def test_the_machine_does_all_that_the_table_says_and_nothing_else(
-    name: str, start: object, facts: Callable[..., list[Any]], plan: Plan, now: datetime
+    name: str, plan: Plan, now: datetime
 ) -> None:
-    """In every state of some random histories, always the same ones, everything is tried."""
-    module, marks = draw.MACHINES[name]
-    machine = draw.read(module)
-    last = {*marks, *(state for state in machine.states if not machine.ways(state))}
+    """In every state of some random histories everything is tried."""
     seen: set[Transition] = set()
-    choices = st.tuples(st.integers(0, 255), st.sampled_from([0, 1, 10, 100]))
 
-    @settings(max_examples=2000, derandomize=True, database=None, phases=[Phase.generate])
-    @given(history=st.lists(choices, min_size=20, max_size=40), request_=st.sampled_from(StatusRequest))
-    def drive(history: list[tuple[int, int]], request_: StatusRequest) -> None:
-        state, at, attempts = start, now, 1 + len(history) % 2
-        ordered = attrs.evolve(plan, status_request=request_, unicast_attempts=attempts)
-        for choice, seconds in history:
-            at += seconds * SECOND
-            tried = [(fact, module.step(ordered, state, fact, at)) for fact in facts(ordered, state, at)]
-            moves = {(called(fact), after): None for fact, after in tried if after is not state}
-            seen.update((called(state), message, called(after)) for message, after in moves)
-            # what ends a history is gone into last, or none would be long
-            afters = [after for _, after in moves]
-            onward = [after for after in afters if called(after) not in last] or afters
-            state = onward[choice % len(onward)] if onward else state
+    def look(moment: Moment) -> None:
+        before = called(moment.state)
+        moves = [(fact, after) for fact, after in moment.tried if after is not moment.state]
+        seen.update((before, called(fact), called(after)) for fact, after in moves)
 
-    drive()
-    said = transitions(machine)
+    drive(name, plan, now, look, examples=2000)
+    module, _ = draw.MACHINES[name]
+    said = transitions(draw.read(module))
     assert seen - said == set(), "not in the table"
     assert said - seen == set(), "never happens"

@@ -1,0 +1,166 @@
+"""Random histories of both machines, always the same ones: what may be told, and where it leads."""
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from itertools import product
+from typing import Any
+
+import attrs
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from docs import draw
+from fuota.deployment import messages as deployment
+from fuota.deployment.plan import Plan, StatusRequest
+from fuota.deployment.states import CreatingGroup, Session
+from fuota.device import messages as device
+from fuota.device.states import Waiting
+from fuota.fate import Dropped
+from fuota.lorawan.eui import EUI64
+from fuota.lorawan.fragmentation import FragSessionSetupAns, FragSessionStatusAns
+from fuota.lorawan.multicast import McClassBSessionAns, McClassCSessionAns, McGroupSetupAns
+from fuota.lorawan.package import Command
+
+SECOND = timedelta(seconds=1)
+
+
+@attrs.frozen
+class Moment:
+    """A state that a history has come to, and the state after each message that may come then."""
+
+    plan: Plan
+    state: Any
+    at: datetime
+    tried: list[tuple[Any, Any]]
+
+
+def drive(name: str, plan: Plan, now: datetime, look: Callable[[Moment], None], *, examples: int) -> None:
+    """Show `look` each moment of that many histories of the machine of that name."""
+    choices = st.tuples(st.integers(0, 255), st.sampled_from([0, 1, 10, 100]))
+
+    @settings(max_examples=examples, derandomize=True, database=None, phases=[Phase.generate])
+    @given(history=st.lists(choices, min_size=20, max_size=40), request_=st.sampled_from(StatusRequest))
+    def driven(history: list[tuple[int, int]], request_: StatusRequest) -> None:
+        attempts = 1 + len(history) % 2
+        ordered = attrs.evolve(plan, status_request=request_, unicast_attempts=attempts)
+        for moment in _moments(name, ordered, now, history):
+            look(moment)
+
+    driven()
+
+
+def _moments(name: str, plan: Plan, now: datetime, history: list[tuple[int, int]]) -> Iterator[Moment]:
+    """What ends a history is gone into last, or none would be long."""
+    module, marks = draw.MACHINES[name]
+    machine = draw.read(module)
+    last = {*marks, *(state for state in machine.states if not machine.ways(state))}
+    state, facts = BEGINNINGS[name]
+    for choice, seconds in history:
+        now += seconds * SECOND
+        tried = [(fact, module.step(plan, state, fact, now)) for fact in facts(plan, state, now)]
+        yield Moment(plan, state, now, tried)
+        afters = list({(called(fact), after): after for fact, after in tried if after is not state}.values())
+        onward = [after for after in afters if called(after) not in last] or afters
+        state = onward[choice % len(onward)] if onward else state
+
+
+def called(value: object) -> str:
+    """The name of a state, of a message, or of the command that has answered."""
+    return type(value.command if isinstance(value, device.Answered) else value).__name__
+
+
+def _deployment_facts(plan: Plan, state: object, now: datetime) -> list[deployment.Fact]:
+    stages = ("group", "fragments", "prepared", "asked", "ready", "unheard", "leaving")
+    crowds: list[tuple[str, ...]] = [(), *((stage,) for stage in stages), ("prepared", "ready")]
+    tallies = [
+        deployment.Tally(**{stage: int(stage in crowd) for stage in stages}, settled=1, complete=1)
+        for crowd in crowds
+    ]
+    return [
+        deployment.GroupCreated("g"),
+        deployment.GroupRefused("no"),
+        deployment.GroupLost("g", "no"),
+        deployment.GroupDeleted(),
+        deployment.Cancel(),
+        *map(deployment.FragmentsEnqueued, (1, plan.fragments, plan.fragments + 1)),
+        *map(deployment.Waiting, (0, 1)),
+        deployment.Emptied(),
+        deployment.Flushed(),
+        deployment.Drained(),
+        *map(deployment.Counted, tallies),
+        *map(deployment.Expired, tallies),
+    ]
+
+
+def _device_facts(plan: Plan, state: object, now: datetime) -> list[device.Fact]:
+    session = getattr(state, "session", Session(1, now + 60 * SECOND, now + 200 * SECOND))
+    following = Session(session.number + 1, now + 60 * SECOND, now + 200 * SECOND)
+    return [
+        *map(device.Begin, ("g", "h")),
+        device.Joined(),
+        device.Withdrawn(),
+        *map(device.ClockAnswered, (0, 60)),
+        device.Expired(),
+        *map(device.Unattended, (True, False)),
+        Dropped(dev_eui=EUI64(bytes(8)), item="7", reason="too large"),
+        *map(device.Arrange, (session, following)),
+        device.Close(session),
+        device.Verify(session),
+        device.Release(),
+        device.Abandon("over"),
+        *(device.Refused(unknown, "no") for unknown in (True, False)),
+        *(
+            device.Answered(answer, received_at)
+            for answer in _answers(plan, session, now)
+            for received_at in (now, now - 100 * SECOND)
+        ),
+    ]
+
+
+def _answers(plan: Plan, session: Session, now: datetime) -> list[Command]:
+    """Good ones, bad ones, and such as are for another deployment."""
+    groups, indices, errors = (plan.mc_group_id, 0), (plan.frag_index, 0), (False, True)
+    due = round((session.start - now).total_seconds())
+    return [
+        *(McGroupSetupAns(mc_group_id=group, id_error=error) for group, error in product(groups, errors)),
+        *(
+            FragSessionSetupAns(
+                frag_index=frag_index,
+                encoding_unsupported=False,
+                not_enough_memory=error,
+                frag_session_index_not_supported=False,
+                wrong_descriptor=False,
+            )
+            for frag_index, error in product(indices, errors)
+        ),
+        *(
+            answer(
+                mc_group_id=group,
+                dr_error=error,
+                freq_error=False,
+                mc_group_undefined=False,
+                start_missed=missed,
+                time_to_start=None if error or missed else due + late,
+            )
+            for answer in (McClassCSessionAns, McClassBSessionAns)
+            for group, error, missed, late in product(groups, errors, errors, (0, 60))
+        ),
+        *(
+            FragSessionStatusAns(
+                frag_index=frag_index,
+                nb_frag_received=received,
+                missing_frag=missing,
+                not_enough_matrix_memory=error,
+            )
+            for frag_index, received, missing, error in product(indices, (0, plan.nb_frag), (0, 1), errors)
+        ),
+    ]
+
+
+Facts = Callable[[Plan, object, datetime], list[Any]]
+
+BEGINNINGS: dict[str, tuple[object, Facts]] = {
+    "deployment": (CreatingGroup(), _deployment_facts),
+    "device": (Waiting(), _device_facts),
+}
+"""The first state of each machine, and all that may be told to it."""
