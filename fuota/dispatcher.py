@@ -1,6 +1,6 @@
 """Hands uplinks to the devices they concern, and answers whoever asks for the time."""
 
-from collections import deque
+import math
 from enum import Enum
 from functools import partial
 
@@ -26,6 +26,8 @@ CLOCK_ANSWERS = 2000
 """Answers to AppTimeReq under way at a time; the device of one on top will ask again by itself."""
 KEPT = 10_000
 """Uplinks that wait at a time until all they hold is safe: what memory keeps while the database is away."""
+SWEEP = 1.0
+"""Seconds between two looks, when that many wait, for those whose actors have ended."""
 FRESH = 20.0
 """Seconds in which the network has to take an answer; later the device asks with another token."""
 
@@ -56,7 +58,7 @@ def tell(devices: Registry[EUI64, DeviceMessage], fate: Fate) -> None:
         ref.offer(fate)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class _Kept:
     """An uplink that is in the hands of device actors."""
 
@@ -94,7 +96,8 @@ class Dispatcher(Actor[Route]):
         self._network = network
         self._ownership = ownership
         self._clock_sync = clock_sync
-        self._kept: deque[_Kept] = deque()
+        self._kept: set[_Kept] = set()
+        self._swept = -math.inf
         self._counts = Counts()
         self._recently = clock_answers.Recently()
         self._answering = 0
@@ -133,25 +136,29 @@ class Dispatcher(Actor[Route]):
             self._counts.unconcerned += 1
             route.reply.give(Outcome.TAKEN)
             return
-        kept = _Kept(set(refs))
-        self._kept.append(kept)
+        kept = _Kept(set())
 
         def done(ref: Ref[DeviceMessage]) -> None:
             kept.by.discard(ref)
             if not kept.by:
+                self._kept.discard(kept)
                 route.reply.give(Outcome.TAKEN)
 
-        offered = [ref.offer(Heard(route.uplink, partial(done, ref))) for ref in refs]
-        if all(offered):
+        kept.by.update(ref for ref in refs if ref.offer(Heard(route.uplink, partial(done, ref))))
+        if kept.by:
+            self._kept.add(kept)
+        if len(kept.by) == len(refs):
             self._counts.routed += 1
         else:
             self._counts.busy += 1
             route.reply.give(Outcome.BUSY)
 
     def _room(self) -> bool:
-        """Whether another uplink can be kept; those that are done are forgotten when it matters."""
-        if len(self._kept) >= KEPT:
-            self._kept = deque(kept for kept in self._kept if kept.waits())
+        """Whether another uplink can be kept."""
+        now = trio.current_time()
+        if len(self._kept) >= KEPT and now - self._swept >= SWEEP:
+            self._swept = now
+            self._kept = {kept for kept in self._kept if kept.waits()}
         return len(self._kept) < KEPT
 
     def _answer(self, route: Route) -> None:

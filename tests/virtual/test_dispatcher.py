@@ -110,6 +110,26 @@ async def test_what_is_kept_is_bounded(autojump_clock: object) -> None:
         assert await f.route(uplink(f_cnt=KEPT)) is Outcome.TAKEN
 
 
+async def test_what_was_refused_is_not_kept(autojump_clock: object) -> None:
+    """A flood in the name of one device is over: the others have all the room that they had."""
+    async with field() as f:
+        stuck = f.device(ONE, "stuck", room=1, busy=True)
+        outcomes = []
+
+        async def flood(f_cnt: int) -> None:
+            outcomes.append(await f.route(uplink(f_cnt=f_cnt)))
+
+        async with trio.open_nursery() as nursery:
+            for f_cnt in range(KEPT + 2):
+                nursery.start_soon(flood, f_cnt)
+            await trio.testing.wait_all_tasks_blocked()
+            assert outcomes == [Outcome.BUSY] * KEPT
+            assert await f.route(uplink(TWO)) is Outcome.TAKEN
+            f.device(TWO, "another")
+            assert await f.route(uplink(TWO)) is Outcome.TAKEN
+            stuck.proceeds.set()
+
+
 async def test_nothing_is_taken_for_deployments_that_another_server_runs(autojump_clock: object) -> None:
     async with field() as f:
         device = f.device(ONE, "left behind")
