@@ -65,7 +65,8 @@ class GroupCommit(Generic[E]):
     async def submit(self, entry: E) -> None:
         """Returns when it is written. Raises what it was settled with.
 
-        Cancelled, it is either written or never will be: an attempt under way is waited for.
+        Cancelled, it never will be written: an attempt under way is waited for, and if that has done so this
+        returns all the same.
         """
         pending = self.add(entry)
         try:
@@ -75,7 +76,8 @@ class GroupCommit(Generic[E]):
             if pending.attempt_over is not None:
                 with trio.CancelScope(shield=True):
                     await pending.attempt_over.wait()
-            raise
+            if not pending.settled or pending.error is not None:
+                raise
         if pending.error is not None:
             raise pending.error
 

@@ -1,8 +1,9 @@
 """What docs/guarantees.md says about machines: a small one that counts, and what its shell does around it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import count
 
 import attrs
 import pytest
@@ -12,6 +13,7 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from fuota.actor import Alarms, Ref
 from fuota.actor.durable import Durable, Position
 from fuota.clock import TrioClock
+from fuota.journal.group_commit import GroupCommit, Pending
 from tests.probe import Boom, tree
 
 START = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
@@ -24,6 +26,9 @@ class Journal:
     log: list[str]
     states: list[int] = attrs.field(factory=lambda: [0])
     failures: int = 0
+
+    def position(self) -> Position[int]:
+        return Position(self.states[-1], len(self.states))
 
     async def write(self, version: int, state: int) -> None:
         await trio.sleep(1)
@@ -38,8 +43,8 @@ class Journal:
 class Counter(Durable[int, int, int, str]):
     """Adds what it is sent; each state asks to be announced, and from 10 on for a message."""
 
-    def __init__(self, journal: Journal, clock: TrioClock, alarms: Alarms) -> None:
-        super().__init__(Position(journal.states[-1], len(journal.states)), clock, alarms)
+    def __init__(self, position: Position[int], journal: Journal, clock: TrioClock, alarms: Alarms) -> None:
+        super().__init__(position, clock, alarms)
         self.journal = journal
 
     async def receive(self, message: int) -> None:
@@ -71,12 +76,12 @@ class Counter(Durable[int, int, int, str]):
 
 
 @asynccontextmanager
-async def counting(journal: Journal) -> AsyncIterator[Ref[int]]:
-    clock = TrioClock(START)
+async def counting(journal: Journal, kind: type[Counter] = Counter) -> AsyncIterator[Ref[int]]:
+    clock, position = TrioClock(START), journal.position()
     alarms = Alarms(clock)
     async with tree() as running, trio.open_nursery() as nursery:
         nursery.start_soon(alarms.run)
-        ref = running.spawn("counter", lambda: Counter(journal, clock, alarms))
+        ref = running.spawn("counter", lambda: kind(position, journal, clock, alarms))
         await wait_all_tasks_blocked()
         yield ref
         nursery.cancel_scope.cancel()
@@ -122,6 +127,39 @@ async def test_a_new_incarnation_goes_on_with_the_last_committed_state(autojump_
         assert journal.states == [0, 3, 7]
 
 
+async def test_it_goes_on_with_what_was_committed_while_it_crashed(autojump_clock: MockClock) -> None:
+    journal = Journal([])
+
+    async def write(batch: Sequence[Pending[tuple[int, int]]]) -> None:
+        for pending in batch:
+            await journal.write(*pending.entry)
+            pending.settle()
+
+    commits = GroupCommit(
+        write=write, weigh=lambda _: 1, room=9, key=lambda _: None, pauses=lambda: count(1.0)
+    )
+
+    class Crashing(Counter):
+        async def commit(self, version: int, after: int, fact: int, at: datetime, *extra: object) -> None:
+            if after == 1:
+                self.me.nursery.start_soon(self.crash)
+            await commits.submit((version, after))
+
+        async def crash(self) -> None:
+            await trio.sleep(0.5)
+            raise Boom
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(commits.run)
+        async with counting(journal, Crashing) as ref:
+            await ref.tell(1)
+            await ref.tell(2)
+            await trio.sleep(5)
+        nursery.cancel_scope.cancel()
+    assert journal.states == [0, 1, 3]
+    assert "announce 1 again" in journal.log
+
+
 @pytest.mark.parametrize(("first", "expected"), [(9, [0, 9]), (10, [0, 10, 110, 210])])
 async def test_an_alarm_belongs_to_the_state_that_set_it(
     first: int, expected: list[int], autojump_clock: MockClock
@@ -137,7 +175,8 @@ async def test_the_alarm_of_an_actor_that_stops_goes_with_it(autojump_clock: Moc
     clock = TrioClock(START)
     alarms = Alarms(clock)
     async with tree() as running:
-        running.spawn("counter", lambda: Counter(Journal([], states=[0, 10]), clock, alarms))
+        journal = Journal([], states=[0, 10])
+        running.spawn("counter", lambda: Counter(journal.position(), journal, clock, alarms))
         await wait_all_tasks_blocked()
         assert alarms.pending == 1
     assert alarms.pending == 0
