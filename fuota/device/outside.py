@@ -18,13 +18,16 @@ from fuota.lorawan import clocksync, fragmentation, multicast
 from fuota.lorawan.package import Package
 from fuota.network import port as network
 from fuota.network.gate import PART
-from fuota.network.retry import persistently
+from fuota.network.retry import Caller, persistently
 
 log = structlog.get_logger(__name__)
 
 WITHDRAWAL = 60.0
 """Seconds for which it is tried to take a request back from a network that does not work: a deployment that
 is given up waits for it."""
+
+LOOK = 30.0
+"""Seconds until a device looks whether a group that was gone has come back."""
 
 SPOKEN: Mapping[int, Package] = {
     package.port: package for package in (multicast.package, fragmentation.package, clocksync.package)
@@ -33,29 +36,30 @@ SPOKEN: Mapping[int, Package] = {
 
 
 @attrs.define
-class Outside:
+class Outside(Caller):
     """One device, as the network knows it."""
 
     _deployment_id: UUID
     _assignment: Assignment
     _network: network.Network
     _health: Health
-    trouble: str = ""
-    """What the network said last, if it did not do what was asked."""
 
     async def join(self, group_id: str, tell: Callable[[GroupLost], Awaitable[None]]) -> Joined | Refused:
-        """`tell` the deployment if the group is gone: it makes another, and of that it tells."""
+        """`tell` the deployment if the group is gone: it makes another, and of that it tells; unless the
+        group has come back meanwhile, as with a backup of ChirpStack's database."""
         plan, name = self._assignment.plan, network.group_name(self._deployment_id)
         group = network.KnownGroup(group_id, name, plan.application_id)
         add = partial(self._network.add_device, group, self._assignment.dev_eui)
-        try:
-            await persistently(add, trouble=self._troubled)
-        except network.Refused as error:
-            return _refused(error)
-        except network.GroupGone as error:
-            await tell(GroupLost(group_id, str(error)))
-            await trio.sleep_forever()
-        return Joined()
+        while True:
+            try:
+                await self.persistently(add)
+            except network.Refused as error:
+                return _refused(error)
+            except network.GroupGone as error:
+                await tell(GroupLost(group_id, str(error)))
+                await trio.sleep(LOOK)
+            else:
+                return Joined()
 
     async def ask(self, ask: Ask) -> HandedOver | Refused:
         """A device that has to join first may do so meanwhile: then the next attempt succeeds."""
@@ -73,9 +77,9 @@ class Outside:
             )
 
         try:
-            queued = await persistently(enqueue, trouble=self._troubled)
+            queued = await self.persistently(enqueue)
         except network.NotActivated as error:
-            self._troubled(error)
+            self.troubled(error)
             return HandedOver(ask, None, anew=False)
         except network.Refused as error:
             return _refused(error)
@@ -95,10 +99,11 @@ class Outside:
         def trouble(error: network.NetworkError) -> None:
             nonlocal troubled
             troubled = True
-            self._troubled(error)
+            self.troubled(error)
 
         with suppress(network.Refused):
             await persistently(look, trouble=trouble)
+            self.trouble = ""
         return Looked(ask, troubled)
 
     async def withdraw(self) -> Withdrawn:
@@ -114,7 +119,7 @@ class Outside:
         while not why:
             with trio.move_on_after(WITHDRAWAL) as limit:
                 try:
-                    if await persistently(withdraw, trouble=self._troubled):
+                    if await self.persistently(withdraw):
                         return Withdrawn()
                     why = "something else waits there"
                 except network.Refused as error:
@@ -137,9 +142,6 @@ class Outside:
         return reading.error is None and all(
             concerns(self._assignment.plan, command) for command in reading.commands
         )
-
-    def _troubled(self, error: network.NetworkError) -> None:
-        self.trouble = str(error)
 
 
 def _refused(error: network.Refused) -> Refused:

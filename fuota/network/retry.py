@@ -5,6 +5,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
+import attrs
 import trio
 
 from fuota.network.port import NetworkError, Refused, TokenRefused, Trouble, Unreachable
@@ -44,6 +45,23 @@ async def persistently(call: Callable[[], Awaitable[T]], *, trouble: Callable[[N
                 raise Refused(error.status, error.detail) from error
         await trio.sleep(pause)
     raise AssertionError("pauses never end")
+
+
+@attrs.define
+class Caller:
+    """Who calls the network for one deployment or device."""
+
+    trouble: str = attrs.field(default="", init=False)
+    """What the network says, if it does not do what it is asked."""
+
+    async def persistently(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Make `call` until it is answered."""
+        answer = await persistently(call, trouble=self.troubled)
+        self.trouble = ""
+        return answer
+
+    def troubled(self, error: NetworkError) -> None:
+        self.trouble = str(error)
 
 
 def pauses() -> Iterator[float]:

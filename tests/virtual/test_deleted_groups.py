@@ -57,6 +57,30 @@ async def test_a_group_that_is_deleted_while_devices_join_is_made_again(autojump
     assert {device.image for device in devices} == {IMAGE}
 
 
+async def test_a_group_that_is_gone_for_a_moment_is_joined_when_it_is_back(autojump_clock: MockClock) -> None:
+    """As with a backup of ChirpStack's database: it is the same one, so nobody is told of another."""
+    devices = simulated(3)
+    async with server(devices) as running:
+        running.network.conditions.latency = 1.0
+        ensure_group, back = running.network.ensure_group, trio.Event()
+        deployment_id = await running.orders.take(order(devices))
+        await trio.sleep(1.5)
+        groups = running.world.chirpstack.groups
+        [group_id] = groups
+        gone = groups.pop(group_id)
+
+        async def ensured(group: OrderedGroup) -> str:
+            await back.wait()
+            return await ensure_group(group)
+
+        running.network.ensure_group = ensured  # type: ignore[method-assign]
+        await trio.sleep(30)
+        groups[group_id] = gone
+        back.set()
+        result = await running.end_of(deployment_id)
+    assert result.states() == {Complete}
+
+
 @pytest.mark.parametrize("making", [0, 40], ids="made in {} s".format)
 async def test_a_device_that_has_yet_to_answer_is_a_member_of_the_next_group_too(
     making: float, autojump_clock: MockClock
