@@ -25,8 +25,8 @@ from fuota.journal.port import StoredDeployment
 from fuota.journal.retry import patiently
 from fuota.lorawan import fragmentation, keys
 from fuota.lorawan.eui import EUI64
-from fuota.network.port import Group, GroupGone, KnownGroup, NetworkError, Refused, group_name
-from fuota.network.retry import persistently
+from fuota.network.port import Group, GroupGone, KnownGroup, Refused, group_name
+from fuota.network.retry import Caller
 from fuota.services import Services
 
 log = structlog.get_logger(__name__)
@@ -38,10 +38,11 @@ LOOK = 30.0
 """Seconds between two looks for the group, while nothing is put into its queue."""
 
 
-class Outside:
+class Outside(Caller):
     """The group and the fragments of one deployment, as the network knows them."""
 
     def __init__(self, stored: StoredDeployment, services: Services) -> None:
+        super().__init__()
         plan = stored.plan
         self._network, self._clock = services.network, services.clock
         self._group = Group(
@@ -59,8 +60,6 @@ class Outside:
             gateways=plan.gateways,
         )
         self.air = Air(plan, lambda sha256: patiently(lambda: services.journal.firmware(sha256)))
-        self.trouble = ""
-        """What the network said last, if it did not do what was asked."""
 
     async def create_group(
         self, f_cnt: int, members: Callable[[], Collection[EUI64]]
@@ -68,7 +67,7 @@ class Outside:
         """`members`: the devices that have its key already, if it is made again; they may become more."""
         group = attrs.evolve(self._group, f_cnt=f_cnt)
         try:
-            group_id = await persistently(lambda: self._network.ensure_group(group), trouble=self._troubled)
+            group_id = await self.persistently(lambda: self._network.ensure_group(group))
         except Refused as error:
             return GroupRefused(str(error))
         added = set[EUI64]()
@@ -86,7 +85,7 @@ class Outside:
     async def _add_again(self, group: KnownGroup, dev_eui: EUI64) -> None:
         add = partial(self._network.add_device, group, dev_eui)
         try:
-            await persistently(add, trouble=self._troubled)
+            await self.persistently(add)
         except (Refused, GroupGone) as error:
             log.warning("not a member any more", dev_eui=str(dev_eui), error=str(error))
 
@@ -96,7 +95,7 @@ class Outside:
         try:
             for payload in await self.air.payloads(batch.after, batch.upto):
                 enqueue = partial(self._network.multicast, group, port, payload)
-                await persistently(enqueue, trouble=self._troubled)
+                await self.persistently(enqueue)
         except GroupGone as error:
             return GroupLost(batch.group_id, str(error))
         except Refused as error:
@@ -112,9 +111,9 @@ class Outside:
         while True:
             remaining = (until - self._clock.now()).total_seconds()
             try:
-                there = await persistently(partial(self._network.has_group, group), trouble=self._troubled)
+                there = await self.persistently(partial(self._network.has_group, group))
             except Refused as error:
-                self._troubled(error)
+                self.troubled(error)
             else:
                 if not there:
                     return GroupLost(group_id, f"multicast group {group_id} does not exist any more")
@@ -152,7 +151,7 @@ class Outside:
     async def _queue(self, group: KnownGroup) -> frozenset[tuple[int, bytes]] | None:
         """What waits there; None if the network does not tell. Raises `GroupGone`."""
         try:
-            return await persistently(partial(self._network.waiting, group), trouble=self._troubled)
+            return await self.persistently(partial(self._network.waiting, group))
         except Refused as error:
             log.warning("what waits in a queue is not known", group=group.name, error=str(error))
             return None
@@ -161,9 +160,9 @@ class Outside:
         """So that what devices have not heard is not sent twice in the next window."""
         try:
             flush = partial(self._network.flush, self._known(group_id))
-            await persistently(flush, trouble=self._troubled)
+            await self.persistently(flush)
         except (Refused, GroupGone) as error:
-            self._troubled(error)
+            self.troubled(error)
         return Flushed()
 
     def _known(self, group_id: str) -> KnownGroup:
@@ -171,10 +170,7 @@ class Outside:
 
     async def delete_group(self) -> GroupDeleted:
         try:
-            await persistently(lambda: self._network.delete_group(self._group), trouble=self._troubled)
+            await self.persistently(lambda: self._network.delete_group(self._group))
         except Refused as error:
             log.error("group may be left behind", group=self._group.name, error=str(error))
         return GroupDeleted()
-
-    def _troubled(self, error: NetworkError) -> None:
-        self.trouble = str(error)

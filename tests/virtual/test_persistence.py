@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from fuota.network.port import GroupGone, NetworkError, Refused, TokenRefused, Trouble, Unreachable
-from fuota.network.retry import TROUBLED, TROUBLES, persistently
+from fuota.network.retry import TROUBLED, TROUBLES, Caller, persistently
 
 AWAY = Unreachable("UNAVAILABLE", "connection refused")
 
@@ -49,6 +49,15 @@ async def told(call: Callable[[], Awaitable[str]]) -> list[NetworkError]:
 async def test_an_outage_is_waited_for(autojump_clock: MockClock) -> None:
     heard = await told(failing(for_long(AWAY, 10 * TROUBLED)))
     assert set(heard) == {AWAY}
+
+
+async def test_trouble_is_said_for_as_long_as_it_lasts(autojump_clock: MockClock) -> None:
+    caller = Caller()
+    with trio.move_on_after(10):
+        await caller.persistently(failing(for_long(AWAY, 60)))
+    assert caller.trouble == "UNAVAILABLE: connection refused"
+    await caller.persistently(failing(for_long(AWAY, 60)))
+    assert not caller.trouble
 
 
 async def test_trouble_of_its_own_is_an_answer_after_ten_times(autojump_clock: MockClock) -> None:
