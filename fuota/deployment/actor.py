@@ -17,13 +17,13 @@ from fuota.deployment.effects import (
     Drain,
     Effect,
     Flush,
+    JoinAgain,
     Leave,
     Multicast,
     WakeAt,
     Watch,
     effects,
     instruction,
-    made_again,
     may_wait,
 )
 from fuota.deployment.machine import step
@@ -40,14 +40,14 @@ from fuota.deployment.messages import (
     Waiting,
 )
 from fuota.deployment.outside import Outside
-from fuota.deployment.record import ended, log_line, milestones
+from fuota.deployment.record import log_line, transition
 from fuota.deployment.roster import Roster
 from fuota.deployment.states import ArrangingSession, State, Transmitting
 from fuota.device import messages as device
 from fuota.device.actor import DeviceActor
 from fuota.device.effects import Assignment
 from fuota.device.standing import Stage, standing
-from fuota.journal.port import ActorId, StoredDeployment, StoredDevice, Transition
+from fuota.journal.port import ActorId, StoredDeployment, StoredDevice
 from fuota.journal.retry import patiently
 from fuota.lorawan import keys
 from fuota.lorawan.eui import EUI64
@@ -80,7 +80,7 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
         self.since = -math.inf
         """When the present session was arranged, by Trio's clock: -inf if that was in another life."""
         self.joining = False
-        """Whether devices are made members again, which the start waits for."""
+        """Whether devices are made members again, before which the deployment does not go on."""
 
     async def started(self, me: Me[Message]) -> None:
         self.me = me
@@ -178,17 +178,7 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
         return effects(self.plan, state)
 
     async def commit(self, version: int, after: State, fact: Fact, at: datetime) -> None:
-        await self.services.journal.commit(
-            Transition(
-                actor=self.id,
-                version=version,
-                at=at,
-                cause=type(fact).__name__,
-                state=after,
-                live=not ended(after),
-                milestones=milestones(self.plan, after),
-            )
-        )
+        await self.services.journal.commit(transition(self.id, self.plan, version, at, fact, after))
         if type(after) is not type(self.position.state):
             self.report(after)
 
@@ -198,10 +188,8 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
             self.outside.air.clear()
         if not resumed and isinstance(self.position.state, ArrangingSession):
             self.since = trio.current_time()
+        self.joining = False
         super().enter(resumed=resumed)
-        if joining := made_again(self.position.state, self.position.version):
-            self.call(self.join_again, joining)
-        self.joining = bool(joining)
         told = instruction(self.plan, self.position.state)
         if told != self.told:
             self.told = told
@@ -213,6 +201,9 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
             case CreateGroup(f_cnt, members):
                 known = partial(self.roster.beyond, Stage.GROUP) if members else list[EUI64]
                 self.call(self.outside.create_group, f_cnt, known)
+            case JoinAgain(group_id):
+                self.joining = True
+                self.call(self.join_again, group_id)
             case Multicast():
                 self.call(self.outside.multicast, effect)
             case Watch(group_id, until):

@@ -27,9 +27,6 @@ from fuota.deployment.states import (
 from fuota.device import messages as device
 from fuota.device.standing import Stage
 
-ONE_GROUP = 3
-"""Version of `SettingUpFragments` where no group was lost, for it is the third state."""
-
 WAITING = frozenset({Stage.GROUP, Stage.PREPARED, Stage.ASKED, Stage.READY, Stage.UNHEARD})
 """Stages in which a device whose actor has begun anew may wait to be told what the others know."""
 
@@ -42,6 +39,13 @@ class CreateGroup:
     """With which it begins."""
     members: bool = True
     """Whether the devices that were members of the one before are made so again."""
+
+
+@attrs.frozen
+class JoinAgain:
+    """Make the devices that have the key members of this group too; `Counted` comes back, and not before."""
+
+    group_id: str
 
 
 @attrs.frozen
@@ -102,7 +106,7 @@ class Leave:
     """The actor has nothing left to do."""
 
 
-Effect = CreateGroup | Multicast | Watch | Flush | Drain | WakeAt | DeleteGroup | Leave
+Effect = CreateGroup | JoinAgain | Multicast | Watch | Flush | Drain | WakeAt | DeleteGroup | Leave
 
 
 def effects(plan: Plan, state: State) -> tuple[Effect, ...]:
@@ -114,7 +118,11 @@ def effects(plan: Plan, state: State) -> tuple[Effect, ...]:
             return (CreateGroup(members=False),)
         case RestoringGroup(_, lost, used):
             return (CreateGroup(plan.mc_fcnt(lost, used)),)
-        case ArrangingSession(group_id, session, used=used) if used:
+        case SettingUpFragments(group_id, again=True):
+            return (JoinAgain(group_id),)
+        case ArrangingSession(group_id, session, used=used) | AwaitingStart(group_id, session, used=used) if (
+            used
+        ):
             return (Flush(group_id), WakeAt(opening(plan, session)))
         case ArrangingSession(session=session) | AwaitingStart(session=session):
             return (WakeAt(opening(plan, session)),)
@@ -164,14 +172,6 @@ def instruction(plan: Plan, state: State) -> device.Instruction | None:
             return None
         case _:
             assert_never(state)
-
-
-def made_again(state: State, version: int) -> str:
-    """The group, if another was lost before devices had agreed to it; all are made its members once more."""
-    match state:
-        case SettingUpFragments(group_id) if version > ONE_GROUP:
-            return group_id
-    return ""
 
 
 def may_wait(stage: Stage, told: device.Instruction) -> bool:

@@ -68,17 +68,17 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case (CreatingGroup() | RestoringGroup()), Cancel(): return CreatingGroupInVain()
         case _, Cancel(): return Abandoning(Why.CANCELLED, "cancelled")
 
-        case CreatingGroup(), GroupCreated(group_id): return SettingUpGroups(group_id)
+        case CreatingGroup(again), GroupCreated(group_id): return SettingUpGroups(group_id, again)
         case CreatingGroup(), GroupRefused(detail): return Abandoning(Why.GROUP_REFUSED, detail)
         case CreatingGroupInVain(), GroupCreated() | GroupRefused(): return Abandoning(Why.CANCELLED, "cancelled")
-        case SettingUpGroups(group_id), GroupLost(lost_id) if lost_id == group_id: return CreatingGroup()
+        case SettingUpGroups(group_id), GroupLost(lost_id) if lost_id == group_id: return CreatingGroup(again=True)
 
-        case SettingUpGroups(group_id), Counted(tally) if not tally.group: return SettingUpFragments(group_id)
+        case SettingUpGroups(group_id, again), Counted(tally) if not tally.group: return SettingUpFragments(group_id, again)
         case SettingUpFragments(), Counted(tally) if tally.deserted: return nobody_left(tally)
         case SettingUpFragments(group_id), Counted(tally) if not (tally.group or tally.fragments):
             return ArrangingSession(group_id, session(plan, tally.prepared, now), 0)
 
-        case (ArrangingSession() | AwaitingStart() | Transmitting() | RestoringGroup()), Counted(tally) if tally.deserted:
+        case (ArrangingSession() | AwaitingStart() | Transmitting()), Counted(tally) if tally.deserted:
             return nobody_left(tally)
         case ArrangingSession(group, session_, sent, lost, used), Counted(tally) if tally.ready and not (tally.prepared or tally.asked):
             return AwaitingStart(group, session_, sent, lost, used)

@@ -1,5 +1,8 @@
 """What a deployment's transitions leave in the tables that users of the reference server read."""
 
+from datetime import datetime
+
+from fuota.deployment.messages import Fact
 from fuota.deployment.plan import Plan, StatusRequest
 from fuota.deployment.states import (
     ArrangingSession,
@@ -12,7 +15,20 @@ from fuota.deployment.states import (
     Transmitting,
     Why,
 )
-from fuota.journal.port import Milestone
+from fuota.journal.port import ActorId, Milestone, Transition
+
+
+def transition(id: ActorId, plan: Plan, version: int, at: datetime, fact: Fact, after: State) -> Transition:
+    """What is written when `fact` leads the deployment to `after`."""
+    return Transition(
+        actor=id,
+        version=version,
+        at=at,
+        cause=type(fact).__name__,
+        state=after,
+        live=not ended(after),
+        milestones=milestones(plan, after),
+    )
 
 
 def milestones(plan: Plan, state: State) -> tuple[Milestone, ...]:

@@ -36,6 +36,9 @@ class Session:
 class CreatingGroup:
     """The network is asked for the multicast group."""
 
+    again: bool = False
+    """There was one, and somebody has deleted it."""
+
 
 @attrs.frozen
 class CreatingGroupInVain:
@@ -47,13 +50,18 @@ class SettingUpGroups:
     """Devices join the group and are given its key."""
 
     group_id: str
+    again: bool = False
 
 
 @attrs.frozen
 class SettingUpFragments:
-    """Every device has the group or has failed; some have no fragmentation session yet."""
+    """Every device has the group or has failed; some have no fragmentation session yet.
+
+    If the group was made `again`, those that joined the one before are made its members first.
+    """
 
     group_id: str
+    again: bool = False
 
 
 @attrs.frozen

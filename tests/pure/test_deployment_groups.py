@@ -8,6 +8,7 @@ import pytest
 from fuota.deployment.effects import (
     CreateGroup,
     DeleteGroup,
+    JoinAgain,
     Watch,
     effects,
     instruction,
@@ -96,8 +97,12 @@ def test_what_waits_in_the_queue_of_a_deleted_group_is_sent_again(
 def test_devices_that_complete_while_a_group_is_made_again_are_not_forgotten(
     plan: Plan, session: Session, now: datetime
 ) -> None:
-    complete = attrs.evolve(tally(settled=3), complete=2)
-    assert step(plan, RestoringGroup(session, 1), Counted(complete), now) == DeletingGroup(Why.DONE, "")
+    """The group has to be there first, or nobody would delete it."""
+    complete = Counted(attrs.evolve(tally(settled=3), complete=2))
+    restoring = RestoringGroup(session, 1)
+    assert step(plan, restoring, complete, now) is restoring
+    restored = step(plan, restoring, GroupCreated("h"), now)
+    assert step(plan, restored, complete, now) == DeletingGroup(Why.DONE, "")
 
 
 def test_fragments_that_the_network_declines_end_the_deployment(
@@ -115,9 +120,12 @@ def test_a_group_that_is_deleted_again_and_again(plan: Plan, session: Session, n
 
 
 def test_a_group_that_is_deleted_while_devices_join_is_made_again(plan: Plan, now: datetime) -> None:
-    assert step(plan, SettingUpGroups("g"), GroupLost("g", "not found"), now) == CreatingGroup()
-    again = SettingUpGroups("h")
+    """Those that have joined the first are made members of the next before the devices are asked for more."""
+    state = step(plan, SettingUpGroups("g"), GroupLost("g", "not found"), now)
+    again = step(plan, state, GroupCreated("h"), now)
     assert step(plan, again, GroupLost("g", "not found"), now) is again, "another device says it late"
+    assert effects(plan, step(plan, again, Counted(tally(fragments=3)), now)) == (JoinAgain("h"),)
+    assert effects(plan, step(plan, SettingUpGroups("h"), Counted(tally(fragments=3)), now)) == ()
 
 
 def test_a_cancelled_deployment_deletes_its_group_even_one_that_is_still_being_made(

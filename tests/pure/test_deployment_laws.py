@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from docs import draw
 from fuota.deployment import machine
-from fuota.deployment.effects import CreateGroup, DeleteGroup, Drain, Leave, WakeAt, Watch, effects
+from fuota.deployment.effects import CreateGroup, DeleteGroup, Drain, JoinAgain, Leave, WakeAt, Watch, effects
 from fuota.deployment.machine import step
 from fuota.deployment.messages import Counted, Drained, Expired, Fact, GroupCreated, GroupDeleted, Waiting
 from fuota.deployment.plan import Plan
@@ -64,6 +64,8 @@ def _check_session(before: State, after: State) -> None:
 def _check_effects(plan: Plan, state: State) -> None:
     wanted = effects(plan, state)
     match state:
+        case SettingUpFragments(group_id, again=True):
+            assert wanted == (JoinAgain(group_id),)
         case SettingUpGroups() | SettingUpFragments() | Settling(looked=True) | Abandoning():
             assert wanted == ()  # for the devices are waited for, which have deadlines
         case CreatingGroup() | CreatingGroupInVain() | RestoringGroup():

@@ -11,6 +11,7 @@ from fuota.deployment.effects import (
 )
 from fuota.deployment.machine import BEACON_ACQUISITION, PATIENT, opening, session, step
 from fuota.deployment.messages import (
+    Counted,
     Expired,
     Waiting,
 )
@@ -101,6 +102,8 @@ def test_what_still_waits_when_the_window_closes_is_sent_in_another(
         assert isinstance(after, ArrangingSession)
         assert (after.session.number, after.sent, after.used) == (2, goes_on_at, 3)
         assert effects(plan, after)[0] == Flush("g")
+        agreed = step(plan, after, Counted(tally(ready=3)), session.end)
+        assert effects(plan, agreed)[0] == Flush("g"), "it may not have succeeded yet"
     last = attrs.evolve(closed, used=SESSIONS - 1)
     assert step(plan, last, Waiting(left, 3), session.end) == Settling(
         "g", session, sent, used=SESSIONS - 1, looked=True

@@ -92,6 +92,7 @@ ENOUGH = device.StillListening(SESSION, DEADLINE, device.Unconfirmed(348, 2))
 DROPPED = device.SettingUpGroup(3, DEADLINE, GROUP, dropped="too large")
 
 SPARED = device.SettingUpFragments(2, DEADLINE, spared=3)
+AGAIN = deployment.SettingUpFragments(GROUP, again=True)
 PUT_OFF = deployment.ArrangingSession(GROUP, attrs.evolve(SESSION, put_off=1), 0)
 
 DEVICES: list[device.State] = [
@@ -121,6 +122,7 @@ TEXTS: dict[str, str] = {
     "device-still-listening-enough": dump_state(ENOUGH),
     "device-setting-up-fragments-spared": dump_state(SPARED),
     "deployment-transmitting-batch": dump_state(BATCH),
+    "deployment-setting-up-fragments-again": dump_state(AGAIN),
     "deployment-arranging-session-put-off": dump_state(PUT_OFF),
     "plan": dump_plan(PLAN),
     "plan-chirpstack4": dump_plan(PLAN_4),
@@ -150,6 +152,7 @@ def test_what_is_stored_of_other_cases_loads() -> None:
     assert load_device_state(golden("device-asking-status-unheard")) == ASKING_UNHEARD
     assert load_device_state(golden("device-still-listening-enough")) == ENOUGH
     assert load_device_state(golden("device-setting-up-fragments-spared")) == SPARED
+    assert load_deployment_state(golden("deployment-setting-up-fragments-again")) == AGAIN
     assert load_deployment_state(golden("deployment-arranging-session-put-off")) == PUT_OFF
     told = attrs.evolve(ASKING_UNHEARD, otherwise=ENOUGH.otherwise)
     assert load_device_state(dump_state(told)) == told
