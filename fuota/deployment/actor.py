@@ -47,7 +47,7 @@ from fuota.device import messages as device
 from fuota.device.actor import DeviceActor
 from fuota.device.effects import Assignment
 from fuota.device.standing import Stage, standing
-from fuota.journal.port import ActorId, StoredDeployment, StoredDevice
+from fuota.journal.port import ActorId, JournalError, StoredDeployment, StoredDevice
 from fuota.journal.retry import patiently
 from fuota.lorawan import keys
 from fuota.lorawan.eui import EUI64
@@ -84,7 +84,12 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
 
     async def started(self, me: Me[Message]) -> None:
         self.me = me
-        stored = deque(await patiently(lambda: self.services.journal.devices(self.id.deployment_id)))
+        try:
+            stored = deque(await patiently(lambda: self.services.journal.devices(self.id.deployment_id)))
+        except JournalError as error:  # nor would another incarnation, and the others are to go on
+            log.error("deployment can not be read", id=str(self.id.deployment_id), error=str(error))
+            me.stop()
+            return
         while stored:  # and is given back piece by piece: all of it at once would take a while
             each = stored.popleft()
             self.devices[each.dev_eui] = self.spawn(each)
