@@ -2,10 +2,12 @@
 
     database ⊃ journal ⊃ asyncio loop ⊃ network ⊃ alarms ⊃ tree of actors
 
-Everything is stopped in the reverse order: first nothing more is taken in, then the actors end, and the
-connections to the database go last. An embedded PostgreSQL is told to stop at the same time as the server,
-so that all is over within 10 s; it waits for those connections to end, for a while. What would take longer,
-with many devices on a busy machine, is cut off.
+To stop, all of it is cancelled at once, for nothing is lost by that: what is under way is in the journal, or
+is told whoever asked. Three things take their time: requests that have come have a few seconds for their
+answers, a commit under way is waited for, and the owner of the deployments says that it is none any more.
+What was opened is let go in the reverse order, the connections to the database last. An embedded PostgreSQL
+is told to stop at the same time as the server, so that all is over within 10 s; it waits for those
+connections to end, for a while. What would take longer, with many devices on a busy machine, is cut off.
 """
 
 import os

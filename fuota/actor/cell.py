@@ -91,7 +91,8 @@ class Cell(Generic[M]):
 
     def begin(self, nursery: trio.Nursery) -> None:
         """Let an incarnation live in `nursery`."""
-        self.mailbox.stopped = self._halted = False
+        self.mailbox.reopen()
+        self._halted = False
         self.incarnations += 1
         self._enter("starting")
         nursery.start_soon(self._live, name=self.path)

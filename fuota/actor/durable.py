@@ -113,7 +113,10 @@ class Durable(Actor[M], Generic[M, S, F, E]):
             self.perform(effect, resumed=resumed)
 
     def call(self, function: Callable[[*Ts], Awaitable[M]], *args: *Ts) -> None:
-        """Have what `function(*args)` returns come as a message, unless another state is entered before."""
+        """Have what `function(*args)` returns come as a message, unless another state is entered before.
+
+        One that returns while another state is being written comes all the same: it has to do no harm then.
+        """
         self._calls.append(here := trio.CancelScope())
         self.me.nursery.start_soon(self._call, here, partial(function, *args))
 

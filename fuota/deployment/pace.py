@@ -1,4 +1,16 @@
-"""A group's queue as it drains: how many fragments can be on the air before a window closes."""
+"""A group's queue as it drains: how many fragments can be on the air before a window closes.
+
+A window of 64 s with a fragment each 0.4 s, and its leeway of 5 s:
+
+     0 s   the devices listen, by their own clocks
+     5 s   the first batch of 20 is enqueued, and counted as if it went out from 0 s on (`first`)
+     8 s   when it is on the air at the earliest (`drained`), and so on, 8 s for each batch. One that took
+           long to enqueue is counted from the answer on, with the leeway on top: it may come all at once,
+           when a device whose clock is ahead is about to close its window
+    56 s   20 more can be heard (`room`), and at 60 s 10; what would come later waits for another window
+    64 s   the queue is looked at: what waits there was not heard, and if the look was late, nor were as many
+           as may have left it meanwhile (`unheard`)
+"""
 
 from datetime import datetime, timedelta
 from math import ceil

@@ -126,6 +126,6 @@ class Gate:
             self._health.ill(PART, f"the token was refused: {error.detail}", lasts=LASTS)
         elif self._failures >= AILING:
             self._health.ill(PART, str(error), lasts=LASTS)
-        if self._failures >= AILING:
+        if self._failures >= AILING:  # one at a time from now on, each of which keeps its place for a while
             self._both.total_tokens = 1
             await trio.sleep(PROBE)

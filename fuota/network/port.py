@@ -106,8 +106,8 @@ def group_name(deployment_id: UUID) -> str:
 class Network(Protocol):
     """Every call raises `NetworkError` and nothing else; each has a time limit of its own.
 
-    Calls for one group are made one after the other; calls for different groups and devices may run
-    side by side, and the implementation bounds how many do.
+    Calls may run side by side, and the implementation bounds how many do. Only those about one group's queue
+    (`multicast`, `waiting`, `flush`) are made one after the other.
     """
 
     async def ensure_group(self, group: Group) -> str:
