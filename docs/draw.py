@@ -2,8 +2,8 @@
 
 The `match` in `step` is the transition table, and it is what is read: from each `case` the states and the
 messages it takes, its guard, and the states it can lead to. Those are the constructors in what it returns;
-functions that it calls are followed, `state` means that nothing changes, and an attribute
-of `state` is what its annotation says. Anything else is an error here, never a gap in a picture.
+functions that it calls are followed, `here.to(State)` is that state, `state` means that nothing changes, and
+an attribute of `state` is what its annotation says. Anything else is an error here, never a gap in a picture.
 """
 
 import ast
@@ -74,7 +74,9 @@ def read(module: ModuleType) -> Machine:
             if not heard or state not in (_names(taken) or states):
                 continue
             choosy = any(isinstance(n, ast.MatchValue | ast.MatchSingleton) for n in ast.walk(message))
-            condition = ast.unparse(case.guard or message) if case.guard or choosy else ""
+            condition = (
+                ast.unparse(case.guard or message).replace("here.", "") if case.guard or choosy else ""
+            )
             if not condition:
                 settled.update(heard)
             found = {to for each in _returns(case.body, state) for to in _successors(module, state, each)}
@@ -124,6 +126,8 @@ def _successors(module: ModuleType, state: str, returned: ast.expr) -> Iterator[
             yield from (each.__name__ for each in get_args(hint) or (hint,) if each is not NoneType)
         case ast.Call(ast.Attribute(ast.Name("attrs"), "evolve"), [ast.Name("state")]):
             yield state
+        case ast.Call(ast.Attribute(ast.Name(), "to"), [ast.Name(name)]):
+            yield name
         case ast.Call(ast.Name(name)) if inspect.isclass(getattr(module, name)):
             yield name
         case ast.Call(ast.Name(name)):

@@ -80,38 +80,34 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
 
         case (ArrangingSession() | AwaitingStart() | Transmitting()), Counted(tally) if tally.deserted:
             return nobody_left(tally)
-        case ArrangingSession(group, session_, sent, lost, used), Counted(tally) if tally.ready and not (tally.prepared or tally.asked):
-            return AwaitingStart(group, session_, sent, lost, used)
-        case (ArrangingSession(group, session_, sent, lost, used) | AwaitingStart(group, session_, sent, lost, used)), Expired(tally, away) \
-                if away or not tally.ready or too_late(plan, session_, now) or (tally.prepared and session_.put_off < PATIENT):
-            return ArrangingSession(group, following(plan, session_, tally.listening, now, put_off=not away), sent, lost, used)
-        case (ArrangingSession(group, session_, sent, lost, used) | AwaitingStart(group, session_, sent, lost, used)), Expired():
-            return _transmitting(plan, AwaitingStart(group, session_, sent, lost, used), now)
+        case ArrangingSession() as here, Counted(tally) if tally.ready and not (tally.prepared or tally.asked):
+            return here.to(AwaitingStart)
+        case (ArrangingSession() | AwaitingStart()) as here, Expired(tally, away) \
+                if away or not tally.ready or too_late(plan, here.session, now) or (tally.prepared and here.session.put_off < PATIENT):
+            return here.to(ArrangingSession, session=following(plan, here.session, tally.listening, now, put_off=not away))
+        case (ArrangingSession() | AwaitingStart()) as here, Expired(): return _transmitting(plan, here, now)
 
-        case Transmitting(sent=already), FragmentsEnqueued(sent) if already < sent <= plan.fragments:
-            return _enqueued(plan, state, sent, now)
-        case Transmitting(group, session_, sent, lost, used), Expired(): return AwaitingEnd(group, session_, sent, lost, used)
-        case (Transmitting(_, session_, _, lost, used) | AwaitingEnd(_, session_, _, lost, used) | Settling(_, session_, _, lost, used)), GroupLost() \
-                if lost < RESTORATIONS:
-            return RestoringGroup(session_, lost + 1, used)
+        case Transmitting() as here, FragmentsEnqueued(upto) if here.sent < upto <= plan.fragments:
+            return _enqueued(plan, here, upto, now)
+        case Transmitting() as here, Expired(): return here.to(AwaitingEnd)
+        case (Transmitting() | AwaitingEnd() | Settling()) as here, GroupLost() if here.lost < RESTORATIONS:
+            return RestoringGroup(here.session, here.lost + 1, here.used)
         case Transmitting(), GroupLost(_, detail): return Abandoning(Why.GROUP_LOST, detail)
         case Transmitting(), GroupRefused(detail): return Abandoning(Why.GROUP_REFUSED, detail)
         case RestoringGroup(session_, lost, used), GroupCreated(group, members):
             return ArrangingSession(group, following(plan, session_, members, now), 0, lost, used)
         case RestoringGroup(), GroupRefused(detail): return Abandoning(Why.GROUP_LOST, detail)
 
-        case AwaitingEnd(group, session_, sent, lost, used), Emptied(): return AwaitingEnd(group, session_, sent, lost, used, True)
-        case Settling(group, session_, sent, lost, used), Emptied(): return Settling(group, session_, sent, lost, used, True)
-        case AwaitingEnd(group, session_, sent, lost, used, True), Expired(tally) if used + 1 < SESSIONS and sent < plan.fragments:
-            return ArrangingSession(group, following(plan, session_, tally.listening, now), sent, lost, used + 1)
-        case (AwaitingEnd(group, session_, sent, lost, used) | Settling(group, session_, sent, lost, used)), Waiting(listening=listening) \
-                if used + 1 < SESSIONS and (sent < plan.fragments or _worth_another(plan, sent, message)):
-            return ArrangingSession(group, following(plan, session_, listening, now), _heard(plan, sent, message), lost, used + 1)
-        case (AwaitingEnd(group, session_, sent, lost, used) | Settling(group, session_, sent, lost, used, False)), Waiting() | GroupLost():
-            return Settling(group, session_, sent, lost, used, True)
-        case AwaitingEnd(group, session_, sent, lost, used, True), Expired(): return Settling(group, session_, sent, lost, used, True)
-        case (AwaitingEnd(group, session_) | Settling(group, session_)), Counted(tally) if tally.all_settled:
-            return _all_settled(group, session_, tally, now)
+        case AwaitingEnd() as here, Emptied(): return here.to(AwaitingEnd, looked=True)
+        case Settling() as here, Emptied(): return here.to(Settling, looked=True)
+        case AwaitingEnd(looked=True) as here, Expired(tally) if here.used + 1 < SESSIONS and here.sent < plan.fragments:
+            return _another(plan, here, here.sent, tally.listening, now)
+        case (AwaitingEnd() | Settling()) as here, Waiting() as seen \
+                if here.used + 1 < SESSIONS and (here.sent < plan.fragments or _worth_another(plan, here.sent, seen)):
+            return _another(plan, here, _heard(plan, here.sent, seen), seen.listening, now)
+        case (AwaitingEnd() | Settling(looked=False)) as here, Waiting() | GroupLost(): return here.to(Settling, looked=True)
+        case AwaitingEnd(looked=True) as here, Expired(): return here.to(Settling, looked=True)
+        case (AwaitingEnd() | Settling()) as here, Counted(tally) if tally.all_settled: return _all_settled(here, tally, now)
         case Draining(), Drained() | GroupLost(): return DeletingGroup(Why.DONE, "")
         case Abandoning(why, detail), Counted(tally) if tally.all_settled: return DeletingGroup(why, detail)
         case DeletingGroup(why, detail), GroupDeleted(): return Ended(why, detail)
@@ -158,6 +154,12 @@ def nobody_left(tally: Tally) -> State:
     return DeletingGroup(why, detail)
 
 
+def _another(plan: Plan, state: AwaitingEnd | Settling, heard: int, devices: int, now: datetime) -> State:
+    """Another window, for what follows the fragments that were `heard`."""
+    session = following(plan, state.session, devices, now)
+    return state.to(ArrangingSession, session=session, sent=heard, used=state.used + 1)
+
+
 def _heard(plan: Plan, sent: int, seen: Waiting) -> int:
     """Up to which fragment the devices have heard all, as far as is known."""
     gone = max(sent - seen.left, 0)  # what came too late to count may wait there, too
@@ -170,11 +172,11 @@ def _worth_another(plan: Plan, sent: int, seen: Waiting) -> bool:
     return _heard(plan, sent, seen) < sent and (seen.left < sent or seen.moved)
 
 
-def _all_settled(group_id: str, session: Session, tally: Tally, now: datetime) -> State:
+def _all_settled(state: AwaitingEnd | Settling, tally: Tally, now: datetime) -> State:
     """Device stacks in the field say that they are complete when they have received fragments enough, and need
     one or two of those that follow to finish."""
-    if tally.complete and now < session.end:
-        return Draining(group_id, session.end)
+    if tally.complete and now < state.session.end:
+        return Draining(state.group_id, state.session.end)
     return DeletingGroup(Why.DONE, "")
 
 
@@ -183,10 +185,10 @@ def too_late(plan: Plan, session: Session, now: datetime) -> bool:
     return not room(plan, session, first(plan, session, opening(plan, session), now))
 
 
-def _transmitting(plan: Plan, state: AwaitingStart, now: datetime) -> State:
+def _transmitting(plan: Plan, state: ArrangingSession | AwaitingStart, now: datetime) -> State:
     begin = first(plan, state.session, opening(plan, state.session), now)
     upto = _batch(plan, state.session, state.sent, begin)
-    return Transmitting(state.group_id, state.session, state.sent, state.lost, state.used, upto, begin)
+    return state.to(Transmitting, upto=upto, drained=begin)
 
 
 def _batch(plan: Plan, session: Session, sent: int, begin: datetime) -> int:
@@ -196,14 +198,13 @@ def _batch(plan: Plan, session: Session, sent: int, begin: datetime) -> int:
 
 def _enqueued(plan: Plan, state: Transmitting, sent: int, now: datetime) -> State:
     """A batch is in the queue. One that came too late to be heard as a whole is sent again in another session."""
-    group, session, lost, used = state.group_id, state.session, state.lost, state.used
     begin = drained(plan, state.drained or now, sent - state.sent, now)
-    if begin > session.end:
-        return AwaitingEnd(group, session, state.sent, lost, used)
+    if begin > state.session.end:
+        return state.to(AwaitingEnd)
     if sent == plan.fragments and plan.status_request is StatusRequest.AFTER_FRAGMENT_ENQUEUE:
-        return Settling(group, session, sent, lost, used)
+        return state.to(Settling, sent=sent)
     begin = max(begin, now)
-    upto = _batch(plan, session, sent, begin)
+    upto = _batch(plan, state.session, sent, begin)
     if upto == sent:
-        return AwaitingEnd(group, session, sent, lost, used)
-    return Transmitting(group, session, sent, lost, used, upto, begin)
+        return state.to(AwaitingEnd, sent=sent)
+    return state.to(Transmitting, sent=sent, upto=upto, drained=begin)

@@ -6,8 +6,11 @@ they are read with the deployment when it is resumed.
 
 from datetime import datetime
 from enum import Enum
+from typing import Any, TypeVar
 
 import attrs
+
+S = TypeVar("S", bound="InSession")
 
 
 class Why(Enum):
@@ -65,39 +68,38 @@ class SettingUpFragments:
 
 
 @attrs.frozen
-class ArrangingSession:
-    """The start is fixed, and the devices are told."""
+class InSession:
+    """What the states have in common in which there is a session."""
 
     group_id: str
     session: Session
     sent: int
-    """Fragments that earlier sessions have sent."""
+    """Fragments that are in the queue, or were heard in earlier sessions: the next one is `sent` + 1."""
     lost: int = 0
     """How often the group had to be made again."""
     used: int = 0
     """Windows that have closed before everything had left the group's queue."""
 
+    def to(self, kind: type[S], **changes: Any) -> S:
+        """A state of that kind, which has the same of these, but for `changes`."""
+        common = {field.name: getattr(self, field.name) for field in attrs.fields(InSession)}
+        return kind(**{**common, **changes})
+
 
 @attrs.frozen
-class AwaitingStart:
+class ArrangingSession(InSession):
+    """The start is fixed, and the devices are told."""
+
+
+@attrs.frozen
+class AwaitingStart(InSession):
     """Every device that is left has agreed to the session."""
 
-    group_id: str
-    session: Session
-    sent: int
-    lost: int = 0
-    used: int = 0
-
 
 @attrs.frozen
-class Transmitting:
+class Transmitting(InSession):
     """Fragments go into the group's queue, in order; the cursor is moved on batch by batch."""
 
-    group_id: str
-    session: Session
-    sent: int
-    lost: int = 0
-    used: int = 0
     upto: int = 0
     """The last fragment of the batch that is on its way into the queue; 0: that of a full batch."""
     drained: datetime | None = None
@@ -114,32 +116,22 @@ class RestoringGroup:
 
 
 @attrs.frozen
-class AwaitingEnd:
+class AwaitingEnd(InSession):
     """All fragments are in the queue, or all that can still be heard; the devices listen until the end.
 
     Then the queue is looked at, unless it has been `looked` at and was empty.
     """
 
-    group_id: str
-    session: Session
-    sent: int
-    lost: int = 0
-    used: int = 0
     looked: bool = False
 
 
 @attrs.frozen
-class Settling:
+class Settling(InSession):
     """The devices are asked what they have received, or let go if that was the order.
 
     If they still listen the queue is looked at when they do not any more, unless it was empty before.
     """
 
-    group_id: str
-    session: Session
-    sent: int
-    lost: int = 0
-    used: int = 0
     looked: bool = False
 
 
