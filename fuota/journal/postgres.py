@@ -7,6 +7,7 @@ from functools import partial
 from typing import Self
 from uuid import UUID
 
+import structlog
 import trio
 
 from fuota.deployment import states as deployment_states
@@ -38,15 +39,17 @@ from fuota.journal.postgres_connections import (
     open_connections,
     pauses,
 )
-from fuota.journal.postgres_creation import Creation, is_conflict
+from fuota.journal.postgres_creation import Creation, Withdrawal, is_conflict
 from fuota.journal.postgres_dsn import conninfo
 from fuota.journal.postgres_ownership import Claimant
 from fuota.journal.postgres_preparation import prepare
-from fuota.journal.postgres_writing import Entry, Step, Withdrawal, Writer, actor, weight
+from fuota.journal.postgres_writing import Entry, Step, Writer, actor, weight
 from fuota.journal.retry import try_keys
 from fuota.journal.sealing import Keyring
 from fuota.lorawan.eui import EUI64
 from fuota.ownership import Ownership
+
+log = structlog.get_logger(__name__)
 
 READING_WITHIN = 10.0
 """Seconds that a transaction may take which only reads."""
@@ -58,14 +61,18 @@ ROOM = 2000
 class PostgresJournal:
     """See `open`."""
 
-    def __init__(self, connections: Connections, keyring: Keyring, ownership: Ownership) -> None:
+    def __init__(
+        self, connections: Connections, keyring: Keyring, ownership: Ownership, nursery: trio.Nursery
+    ) -> None:
         self._connections = connections
+        self._nursery = nursery
         self._keyring = keyring
         self.ownership = ownership
         """Of the deployments in this database."""
         self._commits: GroupCommit[Entry] = GroupCommit(
             write=Writer(connections, ownership).write, weigh=weight, room=ROOM, key=actor, pauses=pauses
         )
+        self._withdrawing = trio.Lock()
 
     @classmethod
     @asynccontextmanager
@@ -93,7 +100,7 @@ class PostgresJournal:
             ) as connections,
             trio.open_nursery() as nursery,
         ):
-            journal = cls(connections, keyring, Ownership(health))
+            journal = cls(connections, keyring, Ownership(health), nursery)
             claimant = Claimant(dsn, journal.ownership, fit=partial(try_keys, journal))
             nursery.start_soon(claimant.run)
             await claimant.decided.wait()
@@ -109,8 +116,8 @@ class PostgresJournal:
             await self._create(creation)
         except (Unavailable, trio.Cancelled):
             # Nobody will begin it, so it must not come to life at the next start.
-            if creation.begun:
-                self._commits.add(Withdrawal(new.id))
+            if (withdrawal := creation.withdrawal) is not None:
+                self._nursery.start_soon(self._withdraw, withdrawal)
             raise
 
     async def commit(self, transition: Transition) -> None:
@@ -184,3 +191,20 @@ class PostgresJournal:
             # None: the other deployment has ended since, so the new one may have the device.
             if (conflict := await self._read(creation.conflict)) is not None:
                 raise conflict
+
+    async def _withdraw(self, withdrawal: Withdrawal) -> None:
+        """Apart from group commit: what is still under way would hold up all others."""
+        for pause in pauses():
+            try:
+                async with self._withdrawing:  # one at a time, however many: others need the connections
+                    await self._connections.transact(withdrawal.write, within=withdrawal.within, writing=True)
+                return
+            except Unavailable:
+                await trio.sleep(pause)
+            except (Fenced, *REFUSALS) as error:
+                log.warning(
+                    "a deployment that was refused can not be withdrawn, and may run all the same",
+                    id=str(withdrawal.deployment_id),
+                    why=str(error),
+                )
+                return

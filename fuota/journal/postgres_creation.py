@@ -1,5 +1,8 @@
-"""A new deployment in one transaction, however many devices it has."""
+"""A new deployment in one transaction, however many devices it has; and how it is taken back."""
 
+from uuid import UUID
+
+import attrs
 import psycopg
 
 from fuota.journal.encoding import dump_plan, dump_state
@@ -20,6 +23,26 @@ LIVE_CLAIMS = ("deployment_device_mc_group", "deployment_device_frag_index")
 """The indexes that let a device be in one live deployment for each McGroupID and each FragIndex."""
 
 
+@attrs.frozen
+class Withdrawal:
+    """Of a deployment that was created, perhaps, although its customer was told that it could not be."""
+
+    deployment_id: UUID
+    within: float
+    """Seconds that it may take."""
+    _epoch: int | None
+    _xid: int
+
+    def write(self, connection: Connection) -> None:
+        """In a transaction of its own. Raises `Unavailable` while the creation may still be committed.
+
+        Raises `Fenced` if there was another owner since, who has begun it if it was there.
+        """
+        committed(self._xid)(connection)  # either is well, but what is under way can not be seen yet
+        begin_writing(connection, self._epoch)
+        connection.execute(queries()["delete_deployment"], [self.deployment_id])
+
+
 class Creation:
     """The writing of one deployment, tried until its outcome is known."""
 
@@ -30,9 +53,11 @@ class Creation:
         self._xid: int | None = None
 
     @property
-    def begun(self) -> bool:
-        """A transaction was begun: if its outcome was never heard, it may have been committed."""
-        return self._xid is not None
+    def withdrawal(self) -> Withdrawal | None:
+        """If a transaction was begun: when its outcome was never heard, it may be committed."""
+        if self._xid is None:
+            return None
+        return Withdrawal(self._new.id, self.within, self._epoch, self._xid)
 
     @property
     def within(self) -> float:

@@ -22,13 +22,6 @@ WITHIN = 10.0
 
 
 @attrs.frozen
-class Withdrawal:
-    """A deployment that was created, perhaps, although its customer was told that it could not be."""
-
-    deployment_id: UUID
-
-
-@attrs.frozen
 class Step:
     """A transition, and its state as it is stored."""
 
@@ -36,7 +29,7 @@ class Step:
     state: str
 
 
-Entry = Step | tuple[LogRow, ...] | Withdrawal
+Entry = Step | tuple[LogRow, ...]
 Version = tuple[UUID, bytes, int]
 """The primary key of a transition."""
 
@@ -46,8 +39,6 @@ def weight(entry: Entry) -> int:
     match entry:
         case Step(transition=transition):
             return 1 + len(transition.logs)
-        case Withdrawal():
-            return 1
         case rows:
             return len(rows)
 
@@ -142,9 +133,6 @@ class _Batch:
         logs = [row for entry in entries for row in _logs(entry, written)]
         if logs:
             connection.execute(queries()["insert_logs"], _columns(logs, LOG_COLUMNS))
-        for entry in entries:
-            if isinstance(entry, Withdrawal):
-                connection.execute(queries()["delete_deployment"], [entry.deployment_id])
         self.xid = xid
 
 
@@ -199,8 +187,6 @@ def _logs(entry: Entry, written: set[Version]) -> Sequence[LogRow]:
     match entry:
         case Step(transition=transition):
             return transition.logs if _version(entry) in written else ()
-        case Withdrawal():
-            return ()
         case rows:
             return rows
 

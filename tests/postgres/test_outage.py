@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from fuota.device import states as device
 from fuota.health import Health
 from fuota.journal import postgres_connections, postgres_creation
-from fuota.journal.port import ActorId, LogRow, NewDeployment, Transition, Unavailable
+from fuota.journal.port import ActorId, Fenced, LogRow, NewDeployment, Transition, Unavailable
 from fuota.journal.postgres import PostgresJournal
 from fuota.journal.postgres_creation import Creation
 from fuota.journal.postgres_dsn import BadDsn
@@ -29,6 +29,14 @@ create function full_up() returns trigger language plpgsql as
 $$ begin raise exception 'no room' using errcode = '{}'; end $$;
 create trigger full_up before insert on transition execute function full_up();
 """
+LATE = """
+create function wait() returns trigger language plpgsql as
+$$ begin perform pg_advisory_xact_lock(1); return null; end $$;
+create constraint trigger late after insert on deployment deferrable initially deferred
+for each row execute function wait();
+"""
+"""A new deployment is committed when nobody else has the lock."""
+COMMITTING = "select count(*) from pg_locks where locktype = 'advisory' and objid = 1 and not granted"
 
 PATIENCE = 1.0
 
@@ -57,6 +65,12 @@ def prepared(new: NewDeployment) -> Transition:
 async def outage(line: Any) -> None:
     line.dead = True
     await line.cut()
+
+
+async def withdrawn(journal: PostgresJournal, left: list[NewDeployment]) -> None:
+    with trio.fail_after(10):
+        while await journal.unfinished() != [each.id for each in left]:  # noqa: ASYNC110, it does not tell
+            await trio.sleep(0.01)
 
 
 async def recovered(health: Health) -> None:
@@ -126,10 +140,43 @@ async def test_a_creation_that_was_refused_is_not_there_when_the_database_comes_
     with psycopg.connect(dsn) as connection:
         assert connection.execute("select count(*) from deployment").fetchone() == (2,)
     line.dead = False
-    # What waits is written in order: when this is, the other has been withdrawn.
-    await journal.record([log(order(1), 0)])
-    assert await journal.unfinished() == [earlier.id]
+    await withdrawn(journal, [earlier])
     await journal.create(order(3))
+
+
+async def test_an_order_that_was_refused_is_not_there_however_late_it_is_committed(
+    journal: PostgresJournal, dsn: str, order: Order, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_creation, "WITHIN", 0.1)
+    earlier, new = order(0), order(3)
+    await journal.create(earlier)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(LATE)
+        connection.execute("select pg_advisory_lock(1)")
+        with pytest.raises(Unavailable):
+            await journal.create(new)
+        assert connection.execute(COMMITTING).fetchone() == (1,)
+        await journal.record([log(new, 0)])  # it waits for no withdrawal
+        connection.execute("select pg_advisory_unlock(1)")
+        with trio.fail_after(10):
+            while connection.execute(COMMITTING).fetchone() != (0,):  # noqa: ASYNC110, it does not tell
+                await trio.sleep(0.01)
+    await withdrawn(journal, [earlier])
+    await journal.create(order(3))
+
+
+async def test_a_deployment_that_another_server_may_run_is_not_withdrawn(
+    journal: PostgresJournal, dsn: str, order: Order, keyring: Keyring
+) -> None:
+    creation = Creation(order(1), keyring, journal.ownership.epoch)
+    with psycopg.connect(dsn) as connection:
+        creation.write(connection)
+        connection.commit()
+        connection.execute("update ownership set epoch = epoch + 1")
+        assert creation.withdrawal is not None
+        with pytest.raises(Fenced):
+            creation.withdrawal.write(connection)
+        assert connection.execute("select count(*) from deployment").fetchone() == (1,)
 
 
 @pytest.mark.parametrize("kept", [False, True])
