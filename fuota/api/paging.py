@@ -34,10 +34,10 @@ def place(token: str, of: object, read: Callable[[str], P]) -> P | None:
         padded = token.encode("ascii") + b"=" * (-len(token) % 4)
         named, mark = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
         found = read(named)
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        raise invalid([Problem("page_token", "is none that this server has given")]) from None
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        raise invalid([Problem("page_token", "was not issued by this server")]) from None
     if mark != _mark(of):
-        raise invalid([Problem("page_token", "is of another list: ask for what was asked for then")])
+        raise invalid([Problem("page_token", "belongs to another query: repeat the same filter")])
     return found
 
 

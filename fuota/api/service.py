@@ -57,7 +57,7 @@ class DeploymentService(DeploymentServiceBase):
     async def ListDeployments(self, request: pb.ListDeploymentsRequest) -> pb.ListDeploymentsResponse:
         check(_unknown("states", request.states, STATES, "DeploymentState"))
         size, of = paging.size(request.page_size), sorted(request.states)
-        before = paging.place(request.page_token, of, _read_place)
+        before = paging.place(request.page_token, of, read_place)
         deployments = await self.journal.summaries(
             states=_kinds(request.states, STATES), before=before, most=size + 1
         )
@@ -115,6 +115,6 @@ def _place(found: Summary) -> str:
     return f"{found.created_at.isoformat()} {found.id}"
 
 
-def _read_place(place: str) -> tuple[datetime, UUID]:
+def read_place(place: str) -> tuple[datetime, UUID]:
     created_at, _, deployment_id = place.partition(" ")
     return datetime.fromisoformat(created_at).astimezone(UTC), UUID(deployment_id)

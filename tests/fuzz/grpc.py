@@ -41,14 +41,13 @@ PLAN = v1.Plan(
 )
 DEVICE = v1.NewDevice(dev_eui="70b3d57ed0000001", mc_root_key=bytes(16))
 ENDED = [v1.DEPLOYMENT_STATE_UNRECORDED, v1.DEPLOYMENT_STATE_ENDED]
-LATER = token(f"2026-11-27T10:00:00+00:00 {NOBODY}", ENDED)
+TIMES = (b"2026-11-27T10:00:00+00:00", b"0001-01-01T00:00:00+14:00", b"9999-12-31T23:59:59-14:00")
 MESSAGES = [
     pb.CreateDeploymentRequest(deployment=pb.Deployment.FromString(ORDER3)).SerializeToString(),
     pb.GetDeploymentStatusRequest(id=bytes(16)).SerializeToString(),
     pb.GetDeploymentDeviceLogsRequest(deployment_id=bytes(16), dev_eui=bytes(8)).SerializeToString(),
     v1.CreateDeploymentRequest(plan=PLAN, firmware=bytes(100), devices=[DEVICE]).SerializeToString(),
     v1.GetDeploymentRequest(id=NOBODY).SerializeToString(),
-    v1.ListDeploymentsRequest(states=ENDED, page_size=2, page_token=LATER).SerializeToString(),
     v1.ListDevicesRequest(
         deployment_id=NOBODY, reasons=[v1.FAILURE_REASON_NO_ANSWER], page_size=2**32 - 1
     ).SerializeToString(),
@@ -71,10 +70,13 @@ def calls(random: Random) -> bytes:
 
 
 def _call(random: Random, encoder: Encoder, stream: int) -> list[Frame]:
+    path, message = random.choice(PATHS), mutated(random, MESSAGES, most=2)
+    if random.random() < 0.1:
+        path, message = f"{OURS}/ListDeployments", _next_page(random)
     headers = [
         (":method", random.choice(("POST", "POST", "POST", "GET"))),
         (":scheme", "http"),
-        (":path", random.choice(PATHS)),
+        (":path", path),
         (":authority", "x"),
         ("te", "trailers"),
         (
@@ -89,7 +91,6 @@ def _call(random: Random, encoder: Encoder, stream: int) -> list[Frame]:
             )
         ),
     ]
-    message = mutated(random, MESSAGES, most=2)
     length = random.choice(
         (len(message), len(message), len(message), 2**32 - 1, len(message) + 1, 17 << 20, 0)
     )
@@ -100,6 +101,12 @@ def _call(random: Random, encoder: Encoder, stream: int) -> list[Frame]:
         body[-1].flags.add("END_STREAM")
     head = HeadersFrame(stream, encoder.encode(headers), flags=["END_HEADERS"])
     return [head, *body, *([RstStreamFrame(stream, error_code=8)] if end == "RST" else [])]
+
+
+def _next_page(random: Random) -> bytes:
+    """Asked for with a token in which all is right but the place that it names."""
+    place = f"{mutated(random, TIMES, most=2).decode('latin-1')} {NOBODY}"
+    return v1.ListDeploymentsRequest(states=ENDED, page_token=token(place, ENDED)).SerializeToString()
 
 
 def check(sent: bytes, answer: bytes) -> None:

@@ -147,7 +147,7 @@ async def pages(ask: Operator, devices: Sequence[Device], deployment_id: str) ->
     request.states.append(pb.DEVICE_STATE_FAILED)
     assert await ask.refusal("ListDevices", request) == (
         Status.INVALID_ARGUMENT,
-        "page_token is of another list: ask for what was asked for then",
+        "page_token belongs to another query: repeat the same filter",
     )
 
 
