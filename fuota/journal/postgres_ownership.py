@@ -137,7 +137,7 @@ class Claimant:
                 if not await session.ask("renew_ownership", epoch=epoch):
                     return
                 self.ownership.gain(epoch, began + CERTAIN)
-        except trio.Cancelled:
+        except* trio.Cancelled:  # in a group if it was in the middle of a renewal
             with trio.move_on_after(RELEASE, shield=True), suppress(Unavailable):
                 await session.ask("release_ownership", epoch=epoch)
             raise

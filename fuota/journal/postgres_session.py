@@ -19,6 +19,9 @@ from fuota.journal.sql import queries
 WITHIN = 5.0
 """Seconds that one statement may take; the connection ends with one that takes longer."""
 
+LEFT = 1.0
+"""Seconds that it has when it is cancelled: others are to have the session, too."""
+
 
 class Session:
     """Made by `open`. Each statement is a transaction of its own; all raise `Unavailable`."""
@@ -45,7 +48,7 @@ class Session:
             connection.close()
 
     async def ask(self, query: str, **values: object) -> Sequence[tuple[Any, ...]]:
-        """The rows that a query of `sql/queries.sql` gives. Cancelled, it ends the session."""
+        """The rows that a query of `sql/queries.sql` gives. Cancelled, it ends it after `LEFT` seconds."""
 
         def execute() -> Sequence[tuple[Any, ...]] | psycopg.Error:
             try:
@@ -70,6 +73,10 @@ class Session:
     async def _cut_unless(self, answered: trio.Event) -> None:
         try:
             await trio.sleep(WITHIN)
+        except trio.Cancelled:
+            with trio.move_on_after(LEFT, shield=True):
+                await answered.wait()
+            raise
         finally:
             if not answered.is_set():
                 with suppress(OSError):

@@ -8,8 +8,9 @@ from typing import Any
 import psycopg
 import pytest
 import trio
+import trio.testing
 
-from fuota.journal import postgres_ownership, retry
+from fuota.journal import postgres_ownership, postgres_session, retry
 from fuota.journal.port import Fenced, NewDeployment
 from fuota.journal.postgres_writing import begin_writing
 from fuota.journal.retry import keep_trying_keys, try_keys
@@ -26,6 +27,10 @@ select true from pg_stat_activity
 where datname = current_database() and wait_event_type = 'Lock' and query like '%epoch + 1%'
 """
 """Whoever wants to take over, and can not yet."""
+RENEWING = """
+select true from pg_stat_activity
+where datname = current_database() and wait_event_type = 'Lock' and query like '%seen_at = clock_timestamp()%'
+"""
 
 
 async def test_the_second_takes_over_as_soon_as_the_first_has_ended(
@@ -72,6 +77,22 @@ async def test_a_lock_that_is_free_is_no_proof_that_its_owner_has_stopped(
         await succeeded(owner.ownership, second.ownership)
         line.frozen = False
         await line.cut()
+
+
+async def test_who_is_stopped_while_it_renews_has_the_last_word(
+    dsn: str, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_session, "WITHIN", 10.0)
+    monkeypatch.setattr(postgres_session, "LEFT", 10.0)
+    owner = await Life.begin(dsn, nursery)
+    with psycopg.connect(dsn) as other, psycopg.connect(dsn, autocommit=True) as watching:
+        other.execute("select from ownership for update")
+        await until(lambda: watching.execute(RENEWING).fetchone())
+        nursery.start_soon(owner.end)
+        await trio.testing.wait_all_tasks_blocked()
+        other.commit()
+        await owner.end()
+        assert watching.execute("select holder from ownership").fetchone() == ("nobody",)
 
 
 @pytest.mark.parametrize("lock", ["held", "free"])
