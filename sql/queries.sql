@@ -88,6 +88,7 @@ devices as (
         state = fresh.state,
         version = fresh.version,
         live = fresh.live,
+        ended = case when not fresh.live then fresh.state->>'state' end,
         mc_group_setup_completed_at = coalesce(old.mc_group_setup_completed_at, fresh.mc_group_setup),
         frag_session_setup_completed_at = coalesce(old.frag_session_setup_completed_at, fresh.frag_session_setup),
         mc_session_completed_at = coalesce(old.mc_session_completed_at, fresh.mc_session),
@@ -256,8 +257,8 @@ select
     mc_session_completed_at, frag_status_completed_at, state::text
 from deployment_device
 where
-    deployment_id = %(deployment_id)s and dev_eui > %(after)b and not live
-    and state->>'state' = any(%(states)s::text[])
+    deployment_id = %(deployment_id)s and dev_eui > %(after)b
+    and ended is not null and ended = any(%(states)s::text[])
     and (%(reasons)s::text[] is null or state->>'reason' = any(%(reasons)s::text[]))
 order by dev_eui
 limit %(most)s

@@ -58,6 +58,18 @@ async def test_many_transitions_take_few_transactions(
     assert transactions <= 3
 
 
+async def test_a_step_of_a_device_leaves_the_indexes_alone(
+    journal: PostgresJournal, dsn: str, order: Order
+) -> None:
+    new = order(3)
+    await journal.create(new)
+    step = """update deployment_device set updated_at = now(), state = '{"state": "prepared"}', version = 2"""
+    hot = "select pg_stat_get_xact_tuples_hot_updated('deployment_device'::regclass)"
+    with psycopg.connect(dsn) as connection:
+        connection.execute(step)
+        assert connection.execute(hot).fetchone() == (3,)
+
+
 async def test_what_can_not_be_written_stops_nothing_else(
     journal: PostgresJournal, dsn: str, order: Order, log: Log
 ) -> None:

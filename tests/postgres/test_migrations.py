@@ -42,6 +42,14 @@ def test_each_earlier_schema_becomes_the_same_and_keeps_its_rows(dsn: str, last:
         assert [{name: row[name] for name in rows[0]} for row in after[table]] == rows
 
 
+def test_what_had_ended_before_there_was_a_column_for_it_is_in_it(dsn: str) -> None:
+    brought_up(dsn, migrations()[:4])
+    run(dsn, OLD_ROWS)
+    run(dsn, """update deployment_device set live = false, state = '{"state": "failed"}'""")
+    brought_up(dsn)
+    assert run(dsn, "select ended from deployment_device") == [("failed",)]
+
+
 def contents(dsn: str) -> dict[str, list[dict[str, Any]]]:
     """Table -> its rows, but for the bookkeeping of migrations."""
     found = {}
