@@ -16,6 +16,7 @@ from h2.exceptions import H2Error
 
 from fuota.bridge import in_asyncio
 from fuota.config import Bind
+from fuota.rpc.calling import Calling, NotTaken
 from fuota.rpc.connection import Connection, lenient
 from fuota.rpc.errors import RpcError
 
@@ -57,7 +58,11 @@ async def call(
     """
     began = trio.current_time()
     try:
-        return await in_asyncio(method, request, timeout=timeout, metadata=metadata)
+        try:
+            return await in_asyncio(method, request, timeout=timeout, metadata=metadata)
+        except NotTaken:
+            left = timeout - (trio.current_time() - began)
+            return await in_asyncio(method, request, timeout=left, metadata=metadata)
     except GRPCError as error:
         status, said = error.status, error.message or ""
         if said.startswith(HTTP_STATUS) and status is Status.UNIMPLEMENTED:
@@ -81,7 +86,7 @@ class _Channel(Channel):
 
     def _protocol_factory(self) -> Connection:
         made = super()._protocol_factory()
-        return Connection(made.handler, made.config, made.h2_config, self._connections)
+        return Calling(made.handler, made.config, made.h2_config, self._connections)
 
     def suspect(self, *, silent_since: float) -> None:
         """Leave a connection on which nothing at all was heard: grpclib would ask a frozen peer for ever."""

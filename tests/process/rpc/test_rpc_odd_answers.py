@@ -8,6 +8,7 @@ import trio
 from grpclib.const import Status
 from h2.config import H2Configuration
 from h2.connection import H2Connection
+from h2.errors import ErrorCodes
 from h2.events import RequestReceived, StreamEnded
 
 from fuota.bridge import open_loop
@@ -132,7 +133,7 @@ async def test_the_server_breaks_off(goodbye: str) -> None:
                 if isinstance(event, RequestReceived) and goodbye == "reset":
                     h2.reset_stream(event.stream_id)
                 elif isinstance(event, RequestReceived) and goodbye == "goaway":
-                    h2.close_connection()
+                    h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
             out = h2.data_to_send()
             await stream.send_all(out if goodbye != "push" else out + b"\0\0\4\5\4\0\0\0\1\0\0\0\2")
 

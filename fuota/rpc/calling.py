@@ -1,0 +1,84 @@
+"""A connection to another program, which may say that it takes no more calls, and yet answer those it has.
+
+nginx does so after a thousand calls, a server in Go when it is restarted. To grpclib that is the end of the
+connection and of all calls on it, and to h2 nothing can come any more; so neither of them hears of it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from grpclib.exceptions import StreamTerminatedError
+from grpclib.protocol import EventsProcessor
+from h2.errors import ErrorCodes
+from h2.exceptions import NoAvailableStreamIDError
+from hyperframe.frame import GoAwayFrame
+
+from fuota.rpc.connection import Connection, LimitedStream
+
+
+class NotTaken(StreamTerminatedError):
+    """The peer has not looked at the call and never will: it may be made again over another connection."""
+
+
+class Calling(Connection):
+    """Ends when its last call has ended, once the peer takes no more of them."""
+
+    _leaving = False
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        frames = self.connection._connection._frame_dispatch_table
+        broken_off = frames[GoAwayFrame]
+
+        def goodbye(frame: GoAwayFrame) -> Any:
+            if frame.error_code != ErrorCodes.NO_ERROR:
+                return broken_off(frame)
+            self._leave(frame.last_stream_id)
+            return [], []
+
+        frames[GoAwayFrame] = goodbye
+
+    def new_stream(self, *args: Any, **kwargs: Any) -> "CallingStream":
+        return CallingStream(self, *args, **kwargs)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.part()
+
+    def part(self) -> None:
+        """Close if there is nothing more to be said."""
+        if self._leaving and not self.processor.streams:
+            self.processor.close()
+
+    def _leave(self, last: int) -> None:
+        """The peer answers the calls up to that one."""
+        self._leaving = True
+        self.handler.close()  # so the channel makes another connection for the next call
+        h2 = self.connection._connection
+        h2.highest_outbound_stream_id = h2.HIGHEST_ALLOWED_STREAM_ID
+        self.connection.stream_close_waiter.set()
+        for number, stream in self.processor.streams.items():
+            if number > last and stream.wrapper is not None:
+                stream.wrapper.cancel(NotTaken("the peer takes no more calls over this connection"))
+
+
+class CallingStream(LimitedStream):
+    """One call."""
+
+    def __init__(self, calling: Calling, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._calling = calling
+
+    async def send_request(
+        self, headers: list[tuple[str, str]], end_stream: bool = False, *, _processor: EventsProcessor
+    ) -> Callable[[], None]:
+        try:
+            release = await super().send_request(headers, end_stream, _processor=_processor)
+        except NoAvailableStreamIDError as error:
+            raise NotTaken("the peer takes no more calls over this connection") from error
+
+        def released() -> None:
+            release()
+            self._calling.part()
+
+        return released
