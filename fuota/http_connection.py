@@ -3,6 +3,13 @@
 hypercorn waits without limit for a peer that reads nothing, resets a connection whose request it answers
 before having read it, and serves HTTP/2 without TLS to whoever begins with it, where a few PRIORITY frames
 make it turn in circles for good (docs/decisions/0010-http-1-only.md).
+
+    what ends a connection                        by what            what is cut off
+    it idles for too long, or the server stops    `_idle_timeout`    nothing: no request is under way
+    an answer after which nothing may follow      `_close`           the rest of the request, after LINGERING
+    the peer does not take what is sent           `_reading`         the answer, and what is asked next
+    the peer sends no more                        `_life`, later     answers that take longer than ANSWERING
+    another needs the place, or all is cancelled  `_life`, at once   everything
 """
 
 from contextlib import suppress

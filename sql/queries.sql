@@ -46,6 +46,7 @@ select txid_status(%s)
 -- name: insert_transitions
 -- Returns those that are new. One that is not new may be written already; see same_transitions.
 with given as (
+    -- one row for each step, with the times of the milestones that it reaches
     select *
     from unnest(
         %(deployment_id)b::uuid[], %(dev_eui)b::bytea[], %(version)b::integer[], %(at)b::timestamptz[],
@@ -58,6 +59,7 @@ with given as (
     )
 ),
 written as (
+    -- the fence: of each version of an actor there is one, whoever writes it, and none of what was deleted
     insert into transition (deployment_id, dev_eui, version, at, cause, live, state)
     select deployment_id, dev_eui, version, at, cause, live, state
     from given
@@ -66,9 +68,11 @@ written as (
     returning deployment_id, dev_eui, version
 ),
 fresh as (
+    -- only these change the rows below: one that is given again must not undo what has followed it
     select given.* from given join written using (deployment_id, dev_eui, version)
 ),
 deployments as (
+    -- the latest state; a milestone keeps the time at which it was reached first
     update deployment as old set
         updated_at = fresh.at,
         state = fresh.state,
@@ -83,6 +87,7 @@ deployments as (
     where old.id = fresh.deployment_id and fresh.dev_eui = ''
 ),
 devices as (
+    -- the same, and for pages what the device has ended as
     update deployment_device as old set
         updated_at = fresh.at,
         state = fresh.state,

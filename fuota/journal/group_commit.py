@@ -17,7 +17,14 @@ WOKEN_AT_ONCE = 30
 
 @attrs.define(eq=False)
 class Pending(Generic[E]):
-    """An entry on its way into the database."""
+    """An entry on its way into the database.
+
+        waiting ──▶ in an attempt ──▶ settled ──▶ done
+           ▲              │
+           ╰─ Unavailable ╯
+
+    One that is withdrawn, since nobody waits for it any more, is dropped when it would come into an attempt.
+    """
 
     entry: E
     error: JournalError | None = attrs.field(default=None, init=False)
