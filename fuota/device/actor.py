@@ -1,11 +1,9 @@
 """The shell of the device machine: one actor for each device of a deployment."""
 
-import math
 from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
-import attrs
 import structlog
 import trio
 
@@ -29,8 +27,8 @@ from fuota.device.messages import (
     Verify,
 )
 from fuota.device.outside import Outside
-from fuota.device.outstanding import Outstanding
 from fuota.device.record import answers, cause, ended, log_row, milestones
+from fuota.device.request import Request
 from fuota.device.standing import Standing, standing
 from fuota.device.states import Failed, State, Unconfirmed, Unheard
 from fuota.fate import Dropped, Fate, OnAir
@@ -59,16 +57,10 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         self.parent = parent
         self.services = services
         self.outside = Outside(deployment_id, assignment, services.network, services.health)
-        self.asking: tuple[Ask, ...] = ()
-        """The request of the present state, if it has one."""
-        self.unwritten: tuple[Ask, ...] = ()
-        """The same for as long as it has no row."""
+        self.request = Request()
         self.hearing = Hearing(assignment)
         self.last = False
         """Whether no fragments follow in another session, as far as the deployment has said."""
-        self.outstanding = Outstanding()
-        self.since = math.inf
-        """When the network has taken the request, by Trio's clock."""
 
     async def started(self, me: Me[Message]) -> None:
         self.services.devices.register(self.assignment.dev_eui, me.ref)
@@ -88,8 +80,8 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
                 await self.handed_over(message)
             case Expired() | Unattended() if message is not self.alarm:
                 pass  # of a state that was being left
-            case Expired() if self.asking and self.gives_up():
-                self.call(self.outside.look, self.asking[0])
+            case Expired() if self.request.ask is not None and self.gives_up():
+                self.call(self.outside.look, self.request.ask)
             case Looked():
                 await self.looked(message)
             case Unattended():
@@ -111,34 +103,31 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
             asked, row = self.rows_of_requests(), self.row(said.package, command)
             advanced = await self.advance(Answered(command, uplink.received_at, self.last), *asked, row)
             if not advanced and not said.repeated:
-                if any(answers(command, ask.command) for ask in self.unwritten):
-                    self.unwritten = ()
+                if (ask := self.request.unwritten) is not None and answers(command, ask.command):
+                    self.request.unwritten = None
                 else:  # what is asked has yet to be sent
                     asked = []
                 await self.services.journal.record([*asked, row])
 
     async def handed_over(self, message: HandedOver) -> None:
         """Patience begins when the network has the request, however long that took."""
-        if message.ask not in self.asking:
+        if message.ask != self.request.ask:
             return
-        rows, self.unwritten = self.rows_of_requests(), ()
-        self.since = trio.current_time()
+        rows = self.rows_of_requests() if message.anew else []
+        fate = self.request.taken(message, trio.current_time())
         self.wake_at(self.clock.now() + message.ask.patience, Expired())
-        if message.item is None:
-            return
-        if rows and message.anew:
+        if rows:
             await self.services.journal.record(rows)
-        if (fate := self.outstanding.handed_over(message.ask.command, message.item)) is not None:
+        if fate is not None:
             await self.learn(fate)
 
     async def learn(self, fate: Fate) -> None:
         """Patience begins anew when the request is on air, and ends when it was dropped."""
-        if not self.outstanding.settled(fate, self.asking[0].command if self.asking else None):
+        if not self.request.settled(fate):
             return
         match fate:
             case OnAir():
-                self.asking = (attrs.evolve(self.asking[0]),)  # whoever looks already looks too early
-                self.wake_at(self.clock.now() + self.asking[0].patience, Expired())
+                self.wake_at(self.clock.now() + self.request.on_air().patience, Expired())
             case Dropped(reason=reason):
                 log.warning("downlink dropped", dev_eui=str(fate.dev_eui), reason=reason)
                 await self.advance(fate)
@@ -150,9 +139,9 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
 
     async def looked(self, message: Looked) -> None:
         """Nobody asks any more if nothing was away since the network has taken the request."""
-        if not any(message.ask is asked for asked in self.asking):
+        if message.ask is not self.request.ask:
             return
-        away = self.services.health.ailed(self.since)
+        away = self.services.health.ailed(self.request.since)
         if away or message.troubled:
             await self.spare(Unattended(surely=away))
         else:
@@ -166,7 +155,8 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
     def rows_of_requests(self) -> list[LogRow]:
         """Of what is asked and has no row yet. They are made before that of an answer, which may be quicker
         than the network's word that it has the request: no request is dated or numbered after its answer."""
-        return [self.row(ask.package, ask.command) for ask in self.unwritten]
+        ask = self.request.unwritten
+        return [] if ask is None else [self.row(ask.package, ask.command)]
 
     def row(self, package: Package, command: Command) -> LogRow:
         return log_row(self.id.deployment_id, self.assignment.dev_eui, self.clock.now(), package, command)
@@ -220,7 +210,8 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
             )
 
     def enter(self, *, resumed: bool) -> None:
-        self.outside.trouble, self.asking, self.unwritten = "", (), ()
+        self.outside.trouble = ""
+        self.request.end()
         super().enter(resumed=resumed)
 
     def perform(self, effect: Effect, *, resumed: bool) -> None:
@@ -230,7 +221,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
             case Ask(until=until) if resumed:
                 self.wake_at(until, Unattended())  # it may have been sent
             case Ask(until=until, dropped=True):
-                self.asking = (effect,)
+                self.request.keep(effect)
                 self.wake_at(until, Expired())
             case Ask():
                 self.ask(effect)
@@ -242,6 +233,5 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
     def ask(self, ask: Ask) -> None:
         """When a session has begun nobody is asked: its deployment says what comes next."""
         if ask.useful_until is None or self.clock.now() < ask.useful_until:
-            self.asking = self.unwritten = (ask,)
-            self.outstanding.asked()
+            self.request.begin(ask)
             self.call(self.outside.ask, ask)

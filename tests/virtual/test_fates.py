@@ -9,7 +9,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from fuota.device.outstanding import REMEMBERED, Outstanding
+from fuota.device.effects import Ask
+from fuota.device.messages import HandedOver
+from fuota.device.request import REMEMBERED, Request
 from fuota.device.states import (
     AskingStatus,
     Complete,
@@ -20,7 +22,8 @@ from fuota.device.states import (
     SettingUpSession,
     State,
 )
-from fuota.fate import Dropped, OnAir
+from fuota.fate import Dropped, Fate, OnAir
+from fuota.lorawan import multicast
 from fuota.lorawan.eui import EUI64
 from fuota.lorawan.fragmentation import FragSessionSetupReq, FragSessionStatusReq
 from fuota.lorawan.multicast import McClassCSessionReq, McGroupSetupReq, McGroupStatusReq
@@ -28,7 +31,7 @@ from fuota.network.port import Queued, Unreachable
 from fuota.simulation.behaviour import Behaviour
 from fuota.simulation.radio import Radio
 from fuota.uplink import Uplink
-from tests.campaign import IMAGE, Result, order, server, serving, simulated, surroundings
+from tests.campaign import IMAGE, START, Result, order, server, serving, simulated, surroundings
 
 OFTEN = Radio(uplink_interval=timedelta(seconds=5))
 SELDOM = Radio(uplink_interval=timedelta(seconds=9))
@@ -195,15 +198,23 @@ async def test_a_frame_counter_that_is_given_again_is_not_dropped_again(autojump
 
 
 def test_an_event_may_be_quicker_than_the_answer_to_the_call_and_counts_once() -> None:
-    command, dev_eui = McGroupStatusReq(req_group_mask=1), EUI64(bytes(8))
-    outstanding, early = Outstanding(), OnAir(dev_eui=dev_eui, item="7")
-    assert not outstanding.settled(early, command)
-    assert outstanding.handed_over(command, "7") == early
-    assert outstanding.settled(early, command)
-    assert not outstanding.settled(early, command)
-    assert outstanding.handed_over(command, "8") is None
-    for other in (OnAir(dev_eui=dev_eui, item="9"), OnAir(dev_eui=dev_eui, item="8")):
-        assert outstanding.settled(other, None) is False
+    dev_eui, request = EUI64(bytes(8)), Request()
+    ask = Ask(multicast.package, McGroupStatusReq(req_group_mask=1), False, START, timedelta(seconds=9))
+
+    def taken(item: str) -> Fate | None:
+        return request.taken(HandedOver(ask, item, anew=True), 0.0)
+
+    def settled(item: str) -> bool:
+        return request.settled(OnAir(dev_eui=dev_eui, item=item))
+
+    request.begin(ask)
+    assert not settled("7")
+    assert taken("7") == OnAir(dev_eui=dev_eui, item="7")
+    assert settled("7")
+    assert not settled("7")
+    assert taken("8") is None
+    request.end()
+    assert not any(map(settled, ["9", "8"])), "nothing is asked any more"
     for number in range(REMEMBERED):
-        outstanding.settled(OnAir(dev_eui=dev_eui, item=f"1{number}"), command)
-    assert outstanding.handed_over(command, "7") is None
+        settled(f"1{number}")
+    assert taken("7") is None
