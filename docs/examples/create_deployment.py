@@ -5,6 +5,9 @@
 
 A line of devices.csv is a DevEUI and the device's McRootKey (TS005 section 4), both in hexadecimal:
 70b3d57ed0000001,000102030405060708090a0b0c0d0e0f
+
+It watches until everything was sent. This API does not say that a deployment had to be given up;
+deployments.py does.
 """
 
 import csv

@@ -2,8 +2,8 @@
 
     python create_deployment_v4.py localhost:8070 APPLICATION_ID EU868 firmware.bin devices.csv
 
-devices.csv is as for create_deployment.py. It is plain asyncio and grpclib:
-nothing of the server runs here.
+devices.csv is as for create_deployment.py. The exit code is 0 if everything was sent. It is plain asyncio and
+grpclib: nothing of the server runs here.
 """
 
 import asyncio
@@ -18,6 +18,8 @@ from grpclib.exceptions import GRPCError
 
 from fuota.generated.chirpstack4 import fuota_pb2 as pb
 from fuota.generated.chirpstack4.fuota_grpc import FuotaServerServiceStub
+from fuota.generated.fuota_v1 import deployment_pb2 as v1
+from fuota.generated.fuota_v1.deployment_grpc import DeploymentServiceStub
 
 FRAGMENT_SIZE = 200
 SECONDS_PER_FRAGMENT = 6
@@ -68,31 +70,39 @@ def deployment(
     )
 
 
-async def run(server: str, ordered: pb.Deployment) -> None:
+async def watch(stub: DeploymentServiceStub, deployment_id: str) -> str | None:
+    """Until it has ended; then why, unless everything was sent."""
+    while True:
+        found = await stub.GetDeployment(v1.GetDeploymentRequest(id=deployment_id), timeout=30)
+        state = v1.DeploymentState.Name(found.deployment.state).removeprefix("DEPLOYMENT_STATE_")
+        of = sum(each.count for each in found.device_counts)
+        done = sum(each.count for each in found.device_counts if each.state == v1.DEVICE_STATE_COMPLETE)
+        print(f"{state}: {done} of {of} devices have the whole image", found.trouble)
+        if found.deployment.state == v1.DEPLOYMENT_STATE_ENDED:
+            end = found.deployment.end
+            why = f"{v1.EndReason.Name(end.reason).removeprefix('END_REASON_')} {end.detail}"
+            return None if end.reason == v1.END_REASON_DONE else why
+        await asyncio.sleep(5)
+
+
+async def run(server: str, ordered: pb.Deployment) -> str | None:
     host, _, port = server.rpartition(":")
     async with Channel(host, int(port)) as channel:
         stub = FuotaServerServiceStub(channel)
         created = await stub.CreateDeployment(pb.CreateDeploymentRequest(deployment=ordered), timeout=30)
         print("deployment", created.id)
-        while True:
-            request = pb.GetDeploymentStatusRequest(id=created.id)
-            status = await stub.GetDeploymentStatus(request, timeout=30)
-            done = sum(each.HasField("frag_status_completed_at") for each in status.device_status)
-            print(f"{done} of {len(status.device_status)} devices have the whole image")
-            if status.HasField("frag_status_completed_at"):
-                return
-            await asyncio.sleep(5)
+        return await watch(DeploymentServiceStub(channel), created.id)
 
 
-def main(server: str, application_id: str, region: str, firmware: str, devices: str) -> None:
+def main(server: str, application_id: str, region: str, firmware: str, devices: str) -> str | None:
     ordered = deployment(application_id, region, Path(firmware).read_bytes(), read(devices))
-    asyncio.run(run(server, ordered))
+    return asyncio.run(run(server, ordered))
 
 
 if __name__ == "__main__":
     if len(sys.argv) != 6 or sys.argv[3] not in DOWNLINKS:
         sys.exit(f"{__doc__}\nRegions here: {', '.join(DOWNLINKS)}")
     try:
-        main(*sys.argv[1:])
+        sys.exit(main(*sys.argv[1:]))
     except GRPCError as error:
         sys.exit(f"{error.status.name}: {error.message}")

@@ -60,6 +60,62 @@ async def test_an_example_creates_a_deployment(
     assert said.startswith(b"deployment ")
 
 
+STUBS = pytest.mark.parametrize(
+    ("script", "generation"),
+    [("create_deployment_grpclib.py", THREE), ("create_deployment_v4.py", FOUR)],
+    ids=["v3", "v4"],
+)
+
+
+@STUBS
+async def test_an_example_says_why_a_deployment_was_given_up(
+    script: str, generation: Generation, tmp_path: Path, dsn: str
+) -> None:
+    (tmp_path / "firmware.bin").write_bytes(IMAGE)
+    [device] = quick([Behaviour()])
+    (tmp_path / "devices.csv").write_text(f"{device.dev_eui},{device.mc_root_key.hex()}\n")
+    elsewhere = {3: ["7"], 4: ["5f0c2b1e-0000-4000-8000-000000000007", "EU868"]}[generation.number]
+    async with chirpstack([device], generation) as field:
+        installation = Installation.make(tmp_path, field.tables(dsn))
+        async with installation.serving() as server:
+            command = [sys.executable, str(EXAMPLES / script), server.api, *elsewhere]
+            with trio.fail_after(40):
+                ended = await trio.run_process(
+                    [*command, "firmware.bin", "devices.csv"],
+                    cwd=tmp_path,
+                    capture_stdout=True,
+                    capture_stderr=True,
+                    check=False,
+                )
+    assert ended.returncode == 1
+    assert b"ENDED: 0 of 1 devices have the whole image" in ended.stdout
+    assert ended.stderr.startswith(b"GROUP_REFUSED ")
+
+
+@STUBS
+async def test_an_example_watches_until_everything_was_sent(
+    script: str, generation: Generation, tmp_path: Path, dsn: str
+) -> None:
+    devices = quick([Behaviour()])
+    watch = f"""
+import asyncio, sys
+from {Path(script).stem} import Channel, DeploymentServiceStub, watch
+async def main(host, port, deployment_id):
+    async with Channel(host, int(port)) as channel:
+        return await watch(DeploymentServiceStub(channel), deployment_id)
+sys.exit(asyncio.run(main(*sys.argv[1:])))
+"""
+    async with (
+        chirpstack(devices, generation) as field,
+        site(Installation.make(tmp_path, field.tables(dsn)), field) as running,
+    ):
+        deployment_id = str(generation.uuid(await running.create(devices)))
+        command = [sys.executable, "-c", watch, *running.server.api.split(":"), deployment_id]
+        with trio.fail_after(40):
+            ended = await trio.run_process(command, cwd=EXAMPLES, capture_stdout=True)
+    assert ended.stdout.endswith(b"ENDED: 1 of 1 devices have the whole image \n")
+
+
 @pytest.mark.parametrize("generation", [THREE, FOUR], ids=["v3", "v4"])
 async def test_deployments_are_listed_shown_and_cancelled(
     generation: Generation, tmp_path: Path, dsn: str
