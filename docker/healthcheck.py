@@ -1,4 +1,8 @@
-"""Exits with 0 when the server of this container answers that it is healthy, else says why not."""
+"""Exits with 0 when the server of this container answers, and says what.
+
+Also with 503: an outage of ChirpStack, or another server that owns the deployments, is no reason to
+replace it.
+"""
 
 import sys
 from http.client import HTTPConnection, HTTPException
@@ -17,8 +21,10 @@ def main() -> None:
         body = answer.read(4096).decode(errors="replace")
     except (OSError, HTTPException) as error:
         sys.exit(f"no answer at {bind}: {error}")
-    if answer.status != 200:
-        sys.exit(f"{answer.status}: {body}")
+    said = f"{answer.status}: {body}"
+    if answer.status not in (200, 503):
+        sys.exit(said)
+    print(said)
 
 
 if __name__ == "__main__":

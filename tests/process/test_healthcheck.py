@@ -51,10 +51,16 @@ def test_healthy(tmp_path: Path, host: str) -> None:
         assert check(f"{host}:{port}", tmp_path).returncode == 0
 
 
-def test_unhealthy_says_why(tmp_path: Path) -> None:
+def test_a_server_that_ails_is_not_to_be_replaced(tmp_path: Path) -> None:
     with answering(503) as port:
         answer = check(f"127.0.0.1:{port}", tmp_path)
-    assert (answer.returncode, answer.stderr) == (1, "503: postgresql: no connection\n")
+    assert (answer.returncode, answer.stdout) == (0, "503: postgresql: no connection\n")
+
+
+def test_what_does_not_know_healthz_is_not_our_server(tmp_path: Path) -> None:
+    with answering(404) as port:
+        answer = check(f"127.0.0.1:{port}", tmp_path)
+    assert (answer.returncode, answer.stderr) == (1, "404: postgresql: no connection\n")
 
 
 def test_no_server(tmp_path: Path) -> None:
