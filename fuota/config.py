@@ -178,7 +178,9 @@ class Debug:
         default="",
         repr=False,
         metadata=key(
-            value.text, "When set, /debug and /metrics need the header 'Authorization: Bearer TOKEN'."
+            value.text,
+            "When set, all but /healthz and /readyz need the header 'Authorization: Bearer TOKEN', or once "
+            "/?token=TOKEN in the browser.",
         ),
     )
 

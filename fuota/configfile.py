@@ -12,6 +12,7 @@ import os
 import textwrap
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -96,8 +97,11 @@ def _keys(section: type, prefix: str = "") -> Iterator[tuple[str, "attrs.Attribu
 
 
 def _found() -> Path | None:
-    candidates = (folder.expanduser() / f"{NAME}.toml" for folder in SEARCHED)
-    return next((path for path in candidates if path.exists()), None)
+    for folder in SEARCHED:
+        with suppress(RuntimeError):  # there is no home directory
+            if (path := folder.expanduser() / f"{NAME}.toml").exists():
+                return path
+    return None
 
 
 def _of_file(path: Path, keys: Keys) -> dict[str, Given]:
@@ -165,7 +169,10 @@ def _build(section: type, prefix: str, given: Mapping[str, Given]) -> Any:
                 values[attribute.name] = attribute.metadata["read"](given[name].value)
             except ValueError as error:
                 raise given[name].wrong(str(error), secret=not attribute.repr) from error
-    return section(**values)
+    try:
+        return section(**values)
+    except ValueError as error:  # of a default
+        raise ConfigError(str(error)) from error
 
 
 def _check_tls(settings: Settings, given: Mapping[str, Given]) -> None:
@@ -199,7 +206,16 @@ def _lines(section: attrs.AttrsInstance, path: tuple[str, ...]) -> Iterator[str]
             continue
         yield from ["", *_comment(attribute.metadata["doc"])]
         yield f"# Environment: {'__'.join((*path, attribute.name)).upper()}"
-        yield f"{attribute.name} = {_toml(value)}"
+        yield f"{attribute.name} = {_toml(_shown(attribute, value))}"
+
+
+def _shown(attribute: "attrs.Attribute[Any]", value: object) -> object:
+    """A path that hangs on who asks is left to whoever reads the file."""
+    factory = getattr(attribute.default, "factory", None)
+    with suppress(ValueError):  # there is no home directory
+        if factory is not None and value == factory():
+            return None
+    return value
 
 
 def _comment(text: str) -> list[str]:

@@ -142,9 +142,12 @@ def file(raw: object) -> Path | None:
 
 
 def data_home() -> Path:
-    """$XDG_DATA_HOME/fuota."""
+    """$XDG_DATA_HOME/fuota. Raises ValueError if there is neither that nor a home directory."""
     home = os.environ.get("XDG_DATA_HOME", "")
-    return (Path(home) if home.startswith("/") else Path.home() / ".local/share") / "fuota"
+    try:
+        return (Path(home) if home.startswith("/") else Path.home() / ".local/share") / "fuota"
+    except RuntimeError:
+        raise ValueError("this user has no home directory: set XDG_DATA_HOME") from None
 
 
 def data_path(name: str) -> Read:

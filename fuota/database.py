@@ -84,7 +84,10 @@ def master_keys(secrets: Secrets) -> dict[int, bytes]:
     """By their number. Raises `BadMasterKey`."""
     if secrets.master_key is not None:
         return {1: secrets.master_key}
-    return keyfile.load_or_create(secrets.key_file)
+    try:
+        return keyfile.load_or_create(secrets.key_file)
+    except BadMasterKey as error:
+        raise BadMasterKey(f"[secrets] key_file: {error}") from error
 
 
 async def rotate_master_key(settings: Settings, told: Callable[[int], None]) -> int:

@@ -75,6 +75,7 @@ async def test_what_is_wrong_is_one_line(tmp_path: Path, dsn: str) -> None:
             ({"postgresql": {"dsn": f"{NOBODY}&sslmode=maybe"}}, 2, "[postgresql] dsn: sslmode must be "),
             ({"postgresql": {"dsn": NOBODY.replace(":1/", ":abc/")}}, 2, "[postgresql] dsn: port must be "),
             ({"secrets": {"master_key": "ab"}}, 2, "secrets.master_key = (a secret): "),
+            ({"secrets": {"key_file": "/dev/null/key"}}, 1, "[secrets] key_file: master key: "),
             (
                 {"fuota_server.api": {"bind": in_use}},
                 1,

@@ -7,8 +7,9 @@ from pathlib import Path
 import attrs
 import pytest
 
+from fuota import configfile
 from fuota.config import Bind, Secrets, Settings
-from fuota.configfile import dump, load
+from fuota.configfile import ConfigError, dump, load
 
 KEY = bytes(range(32))
 
@@ -60,6 +61,22 @@ def test_data_is_kept_below_the_home_directory_without_xdg(monkeypatch: pytest.M
     monkeypatch.setenv("XDG_DATA_HOME", "")
     monkeypatch.setenv("HOME", "/home/fuota")
     assert Settings().postgresql.data_dir == Path("/home/fuota/.local/share/fuota/postgresql")
+
+
+def test_without_a_home_directory_one_line_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setattr(configfile, "SEARCHED", (Path("~/.config/fuota"),))
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    monkeypatch.delenv("HOME")
+    assert load(environ={}) == Settings()
+    monkeypatch.delenv("XDG_DATA_HOME")
+    with pytest.raises(ConfigError) as mistake:
+        load(environ={})
+    assert str(mistake.value) == "this user has no home directory: set XDG_DATA_HOME"
+    places = {"POSTGRESQL__DATA_DIR": "/data", "SECRETS__KEY_FILE": "/key"}
+    assert 'data_dir = "/data"' in dump(load(environ=places))
 
 
 def test_a_file_of_the_reference_server_is_read_as_it_is(file: Path) -> None:
@@ -166,6 +183,14 @@ def test_a_printed_file_loads_to_the_same_settings(file: Path, tmp_path: Path) -
 def test_the_default_file_loads_to_the_defaults(file: Path) -> None:
     file.write_text(dump(Settings()))
     assert load(file, {}) == Settings()
+
+
+def test_a_printed_file_does_not_say_where_the_home_of_who_printed_it_is(file: Path) -> None:
+    assert 'data_dir = ""' in dump(Settings())
+    assert 'key_file = ""' in dump(Settings())
+    assert 'key_file = "/data/fuota/other.key"' in dump(
+        load(environ={"SECRETS__KEY_FILE": "/data/fuota/other.key"})
+    )
 
 
 def test_settings_are_values() -> None:
