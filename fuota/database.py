@@ -13,6 +13,7 @@ from fuota.health import Health
 from fuota.journal import keyfile
 from fuota.journal.port import Journal, Unavailable
 from fuota.journal.postgres import PostgresJournal
+from fuota.journal.postgres_dsn import PAIR, conninfo
 from fuota.journal.rotation import reseal
 from fuota.journal.sealing import BadMasterKey
 from fuota.postgresql import DataDirectoryInUseError, keep_postgresql
@@ -26,6 +27,9 @@ CONNECTIONS = 8
 
 OWNERS = 1
 """Of these: it has the lock of the owner, and does nothing else."""
+
+PLACE = ("host", "port", "dbname")
+"""What is told of a dsn."""
 
 PAUSE = 1.0
 """Seconds between two attempts to reach the database at the start."""
@@ -46,6 +50,13 @@ async def database_in_turn(settings: PostgreSQL) -> AsyncIterator[str]:
     """The same; if another server uses the data directory, as soon as that has ended."""
     async with AsyncExitStack() as stack:
         yield await _entered(stack, lambda: database(settings), DataDirectoryInUseError)
+
+
+def place(settings: PostgreSQL) -> str:
+    """Where the database is, without what is secret. Raises `BadDsn`."""
+    if not settings.dsn:
+        return f"the embedded PostgreSQL in {settings.data_dir}"
+    return " ".join(pair[0].strip() for pair in PAIR.finditer(conninfo(settings.dsn)) if pair[1] in PLACE)
 
 
 @asynccontextmanager

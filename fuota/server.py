@@ -28,7 +28,7 @@ from fuota.children import Addresses, grow
 from fuota.clock import SystemClock
 from fuota.config import FuotaServerApi, Settings
 from fuota.configfile import TABLES, ConfigError
-from fuota.database import database_in_turn, journal_in
+from fuota.database import database_in_turn, journal_in, place
 from fuota.endpoint import check
 from fuota.generations import GENERATIONS
 from fuota.health import Health
@@ -117,7 +117,7 @@ async def _obey(signals: AsyncIterator[int], serving: trio.CancelScope) -> None:
 async def _serve_and_tell(settings: Settings) -> None:
     async with trio.open_nursery() as nursery:
         addresses: Addresses = await nursery.start(serve, settings)
-        log.info("started", version=metadata.version("fuota"))
+        log.info("started", version=metadata.version("fuota"), database=place(settings.postgresql))
         print(f"gRPC API listening on {addresses.api}")
         print(f"ChirpStack events listening on http://{addresses.integration}/")
         print(f"debug endpoint listening on http://{addresses.debug}/", flush=True)

@@ -140,6 +140,7 @@ async def test_the_second_waits_for_the_data_directory(
                 assert await standby.stop() == 0
     assert len(complete(status)) == 3
     assert second.stderr.count("waiting for the database") == 1
+    assert f"database='the embedded PostgreSQL in {tmp_path}/data'" in first.stderr
     assert f"data is in use by process {owner.process.pid}" in second.stderr
     assert "Traceback" not in first.stderr + second.stderr
 

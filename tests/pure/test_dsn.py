@@ -1,8 +1,12 @@
 """A dsn of the Go server, whose driver is lib/pq, means the same to libpq."""
 
+from pathlib import Path
+
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from fuota.config import PostgreSQL
+from fuota.database import place
 from fuota.journal.postgres_dsn import OURS, BadDsn, conninfo
 
 AT_HOME = {"host": "localhost"}
@@ -130,3 +134,9 @@ def test_what_is_no_dsn_is_refused_and_not_shown(dsn: str) -> None:
     with pytest.raises(BadDsn, match="neither a URI nor") as refused:
         conninfo(dsn, {})
     assert "hush" not in str(refused.value)
+
+
+def test_where_the_database_is_is_told_and_nothing_else() -> None:
+    dsn = "postgres://fuota:p%40ss@db.example:5433/fuota?sslmode=disable&passfile=/secret"
+    assert place(PostgreSQL(dsn=dsn)) == "dbname=fuota host=db.example port=5433"
+    assert place(PostgreSQL(data_dir=Path("/data"))) == "the embedded PostgreSQL in /data"
