@@ -65,7 +65,7 @@ PAGES = [
     % path
     for path in (
         b"/",
-        b"/?path=/deployments&limit=5&token=x",
+        b"/?open=/&open=/deployments&show=40&token=x",
         b"/debug/actors?path=/dispatcher&depth=3&limit=10",
         b"/healthz",
         b"/readyz",

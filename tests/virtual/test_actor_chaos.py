@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from random import Random
 
 import attrs
-import pytest
 import trio
 from trio.testing import MockClock
 
@@ -113,10 +112,8 @@ async def poke(running: Tree, random: Random) -> None:
             pass
 
 
-@pytest.mark.parametrize("seed", range(12))
-async def test_whatever_goes_wrong_the_tree_ends_in_time_and_cleans_up(
-    seed: int, autojump_clock: MockClock
-) -> None:
+async def lasted(seed: int) -> float | None:
+    """Seconds from the stop to the end of a tree in which everything goes wrong; None: it gave up before."""
     random = Random(seed)
     begun = Counter[str]()
     children = [Child(str(number), lambda: Unruly(random, begun)) for number in range(4)]
@@ -126,7 +123,14 @@ async def test_whatever_goes_wrong_the_tree_ends_in_time_and_cleans_up(
                 for _ in range(5):
                     nursery.start_soon(poke, running, random)
             stop = trio.current_time()
-        assert trio.current_time() - stop <= 9.001
+        took = trio.current_time() - stop
     except* TooManyCrashes:
-        pass
-    assert set(begun.values()) <= {0}
+        took = None
+    assert set(begun.values()) <= {0}, seed
+    return took
+
+
+async def test_whatever_goes_wrong_the_tree_ends_in_time_and_cleans_up(autojump_clock: MockClock) -> None:
+    ends = {seed: took for seed in range(40) if (took := await lasted(seed)) is not None}
+    assert {seed: took for seed, took in ends.items() if took > 9.001} == {}
+    assert max(ends.values()) > 4, "none had anything to wait for"

@@ -241,11 +241,13 @@ async def test_a_slow_database_does_not_cost_a_clock_the_time_to_be_put_right(
     seconds: float, autojump_clock: MockClock
 ) -> None:
     devices = simulated(2, lambda number: Behaviour(clock_offset=timedelta(hours=1 - number)))
+    journal = StallingJournal(seconds)
     async with server(
         devices,
-        journal=StallingJournal(seconds),
+        journal=journal,
         radio=Radio(uplink_interval=timedelta(seconds=3)),
         told=False,
     ) as running:
         asked = order(devices, unicast_timeout=timedelta(seconds=45), unicast_attempt_count=1)
         check(await running.carry_out(asked), {device.image for device in devices})
+    assert journal.until < trio.current_time(), "it has not stalled"
