@@ -27,8 +27,12 @@ from chirpstack_api.fuota import fuota_pb2 as pb  # type: ignore[import-untyped]
 from chirpstack_api.fuota import fuota_pb2_grpc
 
 FRAGMENT_SIZE = 200
-SECONDS_PER_FRAGMENT = 2
-"""How long the network takes to send one, generously: it decides how long the devices listen."""
+SECONDS_PER_FRAGMENT = 3
+"""How long the network takes to send one, generously: it decides how long the devices listen.
+
+Between two downlinks of a class C group ChirpStack leaves its multicast_gateway_delay, 2 s by default, and
+that once for each gateway that sends.
+"""
 
 
 def read(path: str) -> list[tuple[str, str]]:

@@ -31,13 +31,13 @@ def answer(error: Exception) -> GRPCError | None:
 
 
 def check(*problems: Iterable[Problem]) -> None:
-    """Raise INVALID_ARGUMENT that names every field which is wrong, if one is."""
+    """Raise INVALID_ARGUMENT that names the fields which are wrong, if one is."""
     if found := [*chain(*problems)]:
         raise invalid(found)
 
 
 def invalid(problems: Sequence[Problem]) -> GRPCError:
-    """INVALID_ARGUMENT that names every field, in words and as google.rpc.BadRequest."""
+    """INVALID_ARGUMENT that names the fields, in words and as google.rpc.BadRequest."""
     texts = [f"{problem.field} {problem.text}" for problem in problems[:SAID]]
     if len(problems) > SAID:
         texts.append(f"and {len(problems) - SAID} more")

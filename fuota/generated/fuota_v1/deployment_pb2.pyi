@@ -436,7 +436,9 @@ class Multicast(_message.Message):
     group_id: _builtins.int
     """McGroupID, 0 to 3."""
     frequency: _builtins.int
-    """Of the downlinks, in Hz: a multiple of 100. 0 in class B: the beacon channels of the region."""
+    """Of the downlinks, in Hz: a multiple of 100. 0 in class B: the region's own channels; ChirpStack does not
+    send a group's downlinks there, so give a frequency.
+    """
     dr: _builtins.int
     """Index of the data rate in the region, 0 to 15."""
     session_timeout: _builtins.int
@@ -896,7 +898,7 @@ class ListDeploymentsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """At most 1000, which is more than that as well; 0 is 100."""
+    """Default 100; values above 1000 are treated as 1000."""
     page_token: _builtins.str
     """next_page_token of the page before; empty for the first page. All else has to be as it was for that one."""
     @_builtins.property
