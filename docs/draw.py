@@ -1,4 +1,4 @@
-"""Draw the machines from their code: `just diagrams`; with --check only see whether the pages are stale.
+"""Draw the machines from their code: `./dev diagrams`; with --check only see whether the pages are stale.
 
 The `match` in `step` is the transition table, and it is what is read: from each `case` the states and the
 messages it takes, its guard, and the states it can lead to. Those are the constructors in what it returns;
@@ -200,7 +200,7 @@ def main(check: bool) -> None:
         if not check:
             page.write_text(filled(page.read_text()))
     if stale and check:
-        sys.exit("not what the machines say: run `just diagrams`")
+        sys.exit("not what the machines say: run `./dev diagrams`")
 
 
 if __name__ == "__main__":

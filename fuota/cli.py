@@ -57,7 +57,7 @@ def serve(path: Path | None) -> None:
         raise Mistake(str(error)) from error
 
 
-@main.command()
+@main.command(short_help="Print a configuration file with the current values.")
 @config_option
 @click.option(
     "--chirpstack",
@@ -93,7 +93,7 @@ def configfile(path: Path | None, chirpstack: str | None) -> None:
     type=click.FloatRange(0, 1, max_open=True),
     default=0.1,
     show_default=True,
-    help="The part of frames that is lost on the air.",
+    help="Fraction of frames lost over the air.",
 )
 @click.option(
     "--size",
@@ -141,7 +141,7 @@ def demo(devices: int, loss: float, size: int, device_class: str, chirpstack: st
     )
 
 
-@main.command()
+@main.command(short_help="Change the master key while no server runs.")
 @config_option
 def rotate_master_key(path: Path | None) -> None:
     """Change the master key; no server may run on the database meanwhile.

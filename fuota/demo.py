@@ -99,6 +99,7 @@ async def _main(
         console.print(
             f"{count} simulated class {device_class} devices, {size} octets, {loss:.0%} of frames lost"
         )
+        console.print(f"page for operators at http://{addresses.debug}/, gRPC API at {addresses.api}")
         in_b = device_class.upper() == "B"
         deployment_id = await customer.create(devices, in_b, **_fields(image, loss, in_b))
         console.print(f"deployment {deployment_id}")
@@ -106,7 +107,6 @@ async def _main(
         console.print(_table(devices, image, progress))
         holding = sum(device.image == image for device in devices)
         console.print(f"[bold]{holding} of {count} devices hold the image byte for byte[/]")
-        console.print(f"debug endpoint: http://{addresses.debug}/")
         if keep:
             console.print("still running; Ctrl-C ends it")
             with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:

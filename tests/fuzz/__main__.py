@@ -1,4 +1,4 @@
-"""`just fuzz`: a million inputs in all; it says what was tried, or the seed and the input that failed."""
+"""`./dev fuzz`: a million inputs in all; it says what was tried, or the seed and the input that failed."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-"""A short run of each fuzzer; `just fuzz` is the long one."""
+"""A short run of each fuzzer; `./dev fuzz` is the long one."""
 
 from random import Random
 

@@ -28,6 +28,7 @@ def test_help_names_the_commands(tmp_path: Path) -> None:
     assert answer.returncode == 0
     for command in ("serve", "configfile", "rotate-master-key", "demo", "version"):
         assert f"  {command} " in answer.stdout
+    assert "...\n" not in answer.stdout.partition("Commands:")[2]
 
 
 @pytest.mark.parametrize("command", ["serve", "configfile", "rotate-master-key", "demo", "version"])

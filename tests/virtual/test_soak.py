@@ -1,4 +1,4 @@
-"""A short soak; `just soak` is the long one."""
+"""A short soak; `./dev soak` is the long one."""
 
 import pytest
 
