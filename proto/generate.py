@@ -1,4 +1,4 @@
-"""Make the Python modules of the .proto files: `./dev generate`; with --check only see whether they are stale.
+"""Make the Python modules of the .proto files: `./dev generate`; --check only says whether they are stale.
 
 Each folder here is one generation of the network's API and becomes one package of fuota/generated, whose
 modules register in a pool of their own (docs/decisions/0001-two-generations-one-process.md). protoc's own
