@@ -19,11 +19,18 @@ from fuota.rpc.connection import Connection, LimitedStream
 class NotTaken(StreamTerminatedError):
     """The peer has not looked at the call and never will: it may be made again over another connection."""
 
+    def __init__(self, *, others: bool) -> None:
+        """`others`: those before it were taken."""
+        super().__init__("the connection takes no more calls")
+        self.others = others
+
 
 class Calling(Connection):
     """Ends when its last call has ended, once the peer takes no more of them."""
 
     _leaving = False
+    last = 0
+    """The latest call that the peer takes, once it takes no more."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -45,6 +52,11 @@ class Calling(Connection):
         super().data_received(data)
         self.part()
 
+    def connection_lost(self, exc: BaseException | None) -> None:
+        self._send_on()
+        super().connection_lost(exc)
+        del self.connection.create_stream  # it refers to this: only a look at everything would free both
+
     def part(self) -> None:
         """Close if there is nothing more to be said."""
         if self._leaving and not self.processor.streams:
@@ -52,14 +64,18 @@ class Calling(Connection):
 
     def _leave(self, last: int) -> None:
         """The peer answers the calls up to that one."""
-        self._leaving = True
+        self._leaving, self.last = True, last
         self.handler.close()  # so the channel makes another connection for the next call
+        self._send_on()
+        for number, stream in self.processor.streams.items():
+            if number > last and stream.wrapper is not None:
+                stream.wrapper.cancel(NotTaken(others=last > 0))
+
+    def _send_on(self) -> None:
+        """Those who wait for a stream find out that there will be none."""
         h2 = self.connection._connection
         h2.highest_outbound_stream_id = h2.HIGHEST_ALLOWED_STREAM_ID
         self.connection.stream_close_waiter.set()
-        for number, stream in self.processor.streams.items():
-            if number > last and stream.wrapper is not None:
-                stream.wrapper.cancel(NotTaken("the peer takes no more calls over this connection"))
 
 
 class CallingStream(LimitedStream):
@@ -75,7 +91,7 @@ class CallingStream(LimitedStream):
         try:
             release = await super().send_request(headers, end_stream, _processor=_processor)
         except NoAvailableStreamIDError as error:
-            raise NotTaken("the peer takes no more calls over this connection") from error
+            raise NotTaken(others=self._calling.last > 0) from error
 
         def released() -> None:
             release()

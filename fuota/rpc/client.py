@@ -58,11 +58,7 @@ async def call(
     """
     began = trio.current_time()
     try:
-        try:
-            return await in_asyncio(method, request, timeout=timeout, metadata=metadata)
-        except NotTaken:
-            left = timeout - (trio.current_time() - began)
-            return await in_asyncio(method, request, timeout=left, metadata=metadata)
+        return await _taken(method, request, began + timeout, metadata)
     except GRPCError as error:
         status, said = error.status, error.message or ""
         if said.startswith(HTTP_STATUS) and status is Status.UNIMPLEMENTED:
@@ -76,6 +72,24 @@ async def call(
         raise RpcError(Status.UNAVAILABLE, str(error) or "the connection was lost") from error
     except _NOT_GRPC as error:  # without the cause, in whose text a token may stand
         raise RpcError(Status.INTERNAL, f"the answer is not gRPC ({type(error).__name__})") from None
+
+
+async def _taken(
+    method: UnaryUnaryMethod[Req, Res],
+    request: Req,
+    until: float,
+    metadata: Mapping[str, str | bytes] | None,
+) -> Res:
+    """Over the next connection if this one takes no more calls: where many wait for their turn, one may see
+    several end like that. Raises `NotTaken` the second time that a connection takes none at all."""
+    in_vain = False
+    while True:
+        try:
+            return await in_asyncio(method, request, timeout=until - trio.current_time(), metadata=metadata)
+        except NotTaken as error:
+            if in_vain and not error.others:
+                raise
+            in_vain = in_vain or not error.others
 
 
 class _Channel(Channel):
