@@ -5,8 +5,10 @@ from collections.abc import Callable, Sequence
 import psycopg
 from psycopg.rows import TupleRow
 
+from fuota.journal.holder import shown
 from fuota.journal.port import JournalError, Unavailable
-from fuota.journal.sql import Migration
+from fuota.journal.postgres_ownership import may_act
+from fuota.journal.sql import Migration, queries
 
 LOCK = int.from_bytes(b"fuota")
 """Of the advisory lock: servers that start at the same moment migrate one after the other."""
@@ -16,6 +18,9 @@ LOCKS_WITHIN = 4.0
 
 OLDEST = 10
 """The first version of PostgreSQL that says what has become of a transaction (`transaction_status`)."""
+
+OWNERSHIP = 3
+"""The migration from which on it is known who runs the deployments."""
 
 BOOKKEEPING = """
 create table if not exists fuota_migration (
@@ -56,7 +61,7 @@ def migrate(
     """Apply what is missing of `known`, all or nothing, and return it; `begin` is told of it before.
 
     Without `automigrate` nothing is changed. Raises `SchemaMismatch`, `TooOld`, and `Unavailable` while
-    another server migrates.
+    another server migrates, or one of an earlier version may run the deployments.
     """
     check_version(connection.info.server_version)
     with connection.transaction():
@@ -75,6 +80,8 @@ def migrate(
                 f"the database lacks the migrations {names}: start once with [postgresql] automigrate = true"
             )
         if missing:
+            if recorded >= OWNERSHIP:
+                _check_owner(connection)
             begin(missing)
             connection.execute(BOOKKEEPING)
         for migration in known[recorded:] if missing else ():
@@ -84,6 +91,13 @@ def migrate(
                 "insert into fuota_migration values (%s, %s, now())", [migration.number, migration.name]
             )
         return missing
+
+
+def _check_owner(connection: Connection) -> None:
+    """An earlier version goes on to write as it did, and not what the new schema wants."""
+    for _, holder, silent in connection.execute(queries()["select_ownership"]).fetchall():
+        if may_act(holder, silent):
+            raise Unavailable(f"the tables are to be brought up to date when {shown(holder)} has stopped")
 
 
 def _apply(connection: Connection, migration: Migration) -> None:

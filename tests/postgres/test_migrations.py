@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from fuota.journal.migrations import SchemaMismatch
+from fuota.journal.port import Unavailable
 from fuota.journal.sql import Migration, migrations
 from tests.postgres.schemas import CATALOG, OLD_ROWS, OURS, REFERENCE, brought_up, fill, run
 
@@ -40,6 +41,17 @@ def test_each_earlier_schema_becomes_the_same_and_keeps_its_rows(dsn: str, last:
     after = contents(dsn)
     for table, rows in before.items():
         assert [{name: row[name] for name in rows[0]} for row in after[table]] == rows
+
+
+def test_an_earlier_version_that_runs_the_deployments_has_to_stop_first(dsn: str) -> None:
+    earlier = migrations()[:-1]
+    brought_up(dsn, earlier)
+    run(dsn, "update ownership set holder = 'elsewhere, process 7', seen_at = clock_timestamp()")
+    with pytest.raises(Unavailable, match="when elsewhere, process 7 has stopped"):
+        brought_up(dsn)
+    assert brought_up(dsn, earlier) == []
+    run(dsn, "update ownership set holder = 'nobody'")
+    assert brought_up(dsn) == [migrations()[-1].name]
 
 
 def test_what_had_ended_before_there_was_a_column_for_it_is_in_it(dsn: str) -> None:
