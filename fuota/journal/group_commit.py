@@ -72,8 +72,8 @@ class GroupCommit(Generic[E]):
     async def submit(self, entry: E) -> None:
         """Returns when it is written. Raises what it was settled with.
 
-        Cancelled, it never will be written: an attempt under way is waited for, and if that has done so this
-        returns all the same.
+        Cancelled, it is not written, as far as is known: an attempt under way is waited for, and if that has
+        written it this returns all the same. If the answer to its COMMIT was lost, nobody looks for it.
         """
         pending = self.add(entry)
         try:

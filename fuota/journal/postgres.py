@@ -44,7 +44,7 @@ from fuota.journal.postgres_dsn import conninfo
 from fuota.journal.postgres_ownership import Claimant
 from fuota.journal.postgres_preparation import prepare
 from fuota.journal.postgres_writing import Entry, Step, Writer, actor, weight
-from fuota.journal.retry import try_keys
+from fuota.journal.retry import patiently, try_keys
 from fuota.journal.sealing import Keyring
 from fuota.lorawan.eui import EUI64
 from fuota.ownership import Ownership
@@ -194,17 +194,21 @@ class PostgresJournal:
 
     async def _withdraw(self, withdrawal: Withdrawal) -> None:
         """Apart from group commit: what is still under way would hold up all others."""
-        for pause in pauses():
-            try:
-                async with self._withdrawing:  # one at a time, however many: others need the connections
-                    await self._connections.transact(withdrawal.write, within=withdrawal.within, writing=True)
-                return
-            except Unavailable:
-                await trio.sleep(pause)
-            except (Fenced, *REFUSALS) as error:
+
+        async def write() -> None:
+            async with self._withdrawing:  # one at a time, however many: others need the connections
+                await self._connections.transact(withdrawal.write, within=withdrawal.within, writing=True)
+
+        why = "this server stops"
+        try:
+            await patiently(write)
+            why = ""
+        except (Fenced, *REFUSALS) as error:
+            why = str(error)
+        finally:
+            if why:
                 log.warning(
                     "a deployment that was refused can not be withdrawn, and may run all the same",
                     id=str(withdrawal.deployment_id),
-                    why=str(error),
+                    why=why,
                 )
-                return

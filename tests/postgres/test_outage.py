@@ -19,6 +19,7 @@ from fuota.journal.postgres_creation import Creation
 from fuota.journal.postgres_dsn import BadDsn
 from fuota.journal.sealing import Keyring
 from tests.postgres.clusters import only_read
+from tests.postgres.owners import opened
 
 Order = Callable[[int], NewDeployment]
 Log = Callable[[NewDeployment, int], LogRow]
@@ -163,6 +164,22 @@ async def test_an_order_that_was_refused_is_not_there_however_late_it_is_committ
                 await trio.sleep(0.01)
     await withdrawn(journal, [earlier])
     await journal.create(order(3))
+
+
+async def test_a_server_that_stops_before_it_is_withdrawn_says_so(
+    dsn: str, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_creation, "WITHIN", 0.1)
+    new = order(1)
+    with psycopg.connect(dsn, autocommit=True) as connection, capture_logs() as said:
+        async with opened(dsn) as journal:
+            connection.execute(LATE)
+            connection.execute("select pg_advisory_lock(1)")
+            with pytest.raises(Unavailable):
+                await journal.create(new)
+        connection.execute("select pg_advisory_unlock(1)")
+    (line,) = [line for line in said if "may run all the same" in line["event"]]
+    assert (line["id"], line["why"]) == (str(new.id), "this server stops")
 
 
 async def test_a_deployment_that_another_server_may_run_is_not_withdrawn(
