@@ -1,6 +1,6 @@
 """Random histories of both machines, always the same ones: what may be told, and where it leads."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import product
 from typing import Any
@@ -36,6 +36,9 @@ class Moment:
 
 def drive(name: str, plan: Plan, now: datetime, look: Callable[[Moment], None], *, examples: int) -> None:
     """Show `look` each moment of that many histories of the machine of that name."""
+    module, marks = draw.MACHINES[name]
+    machine = draw.read(module)
+    ends = {*marks, *(state for state in machine.states if not machine.ways(state))}
     choices = st.tuples(st.integers(0, 255), st.sampled_from([0, 1, 10, 100]))
 
     @settings(max_examples=examples, derandomize=True, database=None, phases=[Phase.generate])
@@ -43,25 +46,18 @@ def drive(name: str, plan: Plan, now: datetime, look: Callable[[Moment], None], 
     def driven(history: list[tuple[int, int]], request_: StatusRequest) -> None:
         attempts = 1 + len(history) % 2
         ordered = attrs.evolve(plan, status_request=request_, unicast_attempts=attempts)
-        for moment in _moments(name, ordered, now, history):
-            look(moment)
+        state, facts = BEGINNINGS[name]
+        at = now
+        for choice, seconds in history:
+            at += seconds * SECOND
+            tried = [(fact, module.step(ordered, state, fact, at)) for fact in facts(ordered, state, at)]
+            look(Moment(ordered, state, at, tried))
+            afters = {(called(fact), after): after for fact, after in tried if after is not state}.values()
+            # what ends a history is gone into last, or none would be long
+            onward = [after for after in afters if called(after) not in ends] or [*afters]
+            state = onward[choice % len(onward)] if onward else state
 
     driven()
-
-
-def _moments(name: str, plan: Plan, now: datetime, history: list[tuple[int, int]]) -> Iterator[Moment]:
-    """What ends a history is gone into last, or none would be long."""
-    module, marks = draw.MACHINES[name]
-    machine = draw.read(module)
-    last = {*marks, *(state for state in machine.states if not machine.ways(state))}
-    state, facts = BEGINNINGS[name]
-    for choice, seconds in history:
-        now += seconds * SECOND
-        tried = [(fact, module.step(plan, state, fact, now)) for fact in facts(plan, state, now)]
-        yield Moment(plan, state, now, tried)
-        afters = list({(called(fact), after): after for fact, after in tried if after is not state}.values())
-        onward = [after for after in afters if called(after) not in last] or afters
-        state = onward[choice % len(onward)] if onward else state
 
 
 def called(value: object) -> str:
