@@ -1,19 +1,16 @@
 """Fixtures for every test."""
 
 import threading
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 import structlog
 import trio
 from hypothesis import settings
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
 
 from fuota.postgresql import open_postgresql
+from tests.postgres.clusters import database
 
 # the same examples in every run, however slow the machine is
 settings.register_profile("suite", deadline=None, derandomize=True)
@@ -63,8 +60,5 @@ def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def dsn(postgresql: str) -> Iterator[str]:
     """The connection string of an empty database, dropped after the test."""
-    name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(postgresql, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield make_conninfo(postgresql, dbname=name)
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with database(postgresql) as dsn:
+        yield dsn

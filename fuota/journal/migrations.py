@@ -19,6 +19,9 @@ LOCKS_WITHIN = 4.0
 OLDEST = 10
 """The first version of PostgreSQL that says what has become of a transaction (`transaction_status`)."""
 
+WIDE = ("UTF8", "SQL_ASCII")
+"""Encodings in which every text can be stored; with the second one PostgreSQL takes octets as they come."""
+
 OWNERSHIP = 3
 """The migration from which on it is known who runs the deployments."""
 
@@ -51,6 +54,10 @@ class TooOld(JournalError):
     """PostgreSQL is of a version that this server can not work with."""
 
 
+class Narrow(JournalError):
+    """The database can not hold every character."""
+
+
 def migrate(
     connection: Connection,
     known: Sequence[Migration],
@@ -60,11 +67,12 @@ def migrate(
 ) -> Sequence[Migration]:
     """Apply what is missing of `known`, all or nothing, and return it; `begin` is told of it before.
 
-    Without `automigrate` nothing is changed. Raises `SchemaMismatch`, `TooOld`, and `Unavailable` while
-    another server migrates, or one of an earlier version may run the deployments.
+    Without `automigrate` nothing is changed. Raises `SchemaMismatch`, `TooOld`, `Narrow`, and `Unavailable`
+    while another server migrates, or one of an earlier version may run the deployments.
     """
     check_version(connection.info.server_version)
     with connection.transaction():
+        _check_encoding(connection)
         _lock(connection)
         recorded = _recorded(connection)
         done = recorded or _inherited(connection)
@@ -114,6 +122,16 @@ def check_version(number: int) -> None:
         raise TooOld(
             f"the database is PostgreSQL {major}.{minor // 100}, and {OLDEST} is the oldest that this server "
             "can work with: upgrade it, or leave [postgresql] dsn empty for the embedded one"
+        )
+
+
+def _check_encoding(connection: Connection) -> None:
+    [(name,)] = connection.execute("show server_encoding").fetchall()
+    if name not in WIDE:
+        raise Narrow(
+            f"the database has the encoding {name}, which lacks characters that a name or an error may have: "
+            "create one with the encoding UTF8 from template0, and bring what this one holds into it by "
+            "pg_dump and psql"
         )
 
 

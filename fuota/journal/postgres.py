@@ -90,8 +90,8 @@ class PostgresJournal:
         """The journal in the database at `dsn`, a connection string of libpq or lib/pq (see `conninfo`).
 
         `patience`: seconds for which `create` and what reads try again while the database is away. Raises
-        `Unavailable`, `BadDsn`, `TooOld`, `SchemaMismatch`, `NotOpened` if it would have to resume what is
-        sealed with another master key, now or later, and `JournalError` for what the database refuses.
+        `Unavailable`, `BadDsn`, `TooOld`, `Narrow`, `SchemaMismatch`, `NotOpened` if it would have to resume
+        what is sealed with another master key, now or later, and `JournalError` for what is refused.
         """
         await prepare(conninfo(dsn), automigrate=automigrate)
         async with (

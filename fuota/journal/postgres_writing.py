@@ -227,5 +227,5 @@ LOG_COLUMNS: Mapping[str, Callable[[LogRow], Any]] = {
     "dev_eui": lambda row: row.dev_eui.octets,
     "f_port": lambda row: row.f_port,
     "command": lambda row: storable(row.command),
-    "fields": lambda row: json.dumps(storable_fields(row.fields)),
+    "fields": lambda row: json.dumps(storable_fields(row.fields), ensure_ascii=False),
 }

@@ -1,10 +1,13 @@
 """A look at a cluster from outside."""
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 
 def cluster(data_dir: Path) -> Path:
@@ -30,6 +33,17 @@ def value(dsn: str, query: str) -> object:
         row = connection.execute(query).fetchone()
     assert row is not None
     return row[0]
+
+
+@contextmanager
+def database(cluster: str, encoding: str = "UTF8") -> Iterator[str]:
+    """The connection string of an empty database, which is dropped afterwards."""
+    create = "create database {} encoding {} lc_collate 'C' lc_ctype 'C' template template0"
+    name = f"test_{uuid.uuid4().hex}"
+    with psycopg.connect(cluster, autocommit=True) as connection:
+        connection.execute(sql.SQL(create).format(sql.Identifier(name), sql.Literal(encoding)))
+        yield make_conninfo(cluster, dbname=name)
+        connection.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
 
 
 @contextmanager
