@@ -11,6 +11,7 @@ from fuota.actor import Actor, Child, Me, Ref
 from fuota.actor.durable import Position
 from fuota.deployment.actor import DeploymentActor
 from fuota.deployment.messages import Message as DeploymentMessage
+from fuota.journal.encoding import Unreadable
 from fuota.journal.retry import patiently
 from fuota.services import Services
 
@@ -103,11 +104,18 @@ class Deployments(Actor[Message]):
             log.info("resumed", deployments=len(unfinished))
 
     async def child(self, deployment_id: UUID) -> Child[DeploymentMessage] | None:
-        """The actor of a deployment, at the state in which the journal has it; None if it lives already."""
+        """The actor of a deployment, at the state in which the journal has it.
+
+        None if it lives already, or can not be read.
+        """
         name = str(deployment_id)
         if self.me.child(name) is not None:
             return None
-        stored = await patiently(lambda: self.services.journal.load(deployment_id))
+        try:
+            stored = await patiently(lambda: self.services.journal.load(deployment_id))
+        except Unreadable as error:
+            log.error("deployment can not be read", id=name, error=str(error))
+            return None
         position = Position(stored.state, stored.version)
 
         def made() -> Actor[DeploymentMessage]:

@@ -60,7 +60,9 @@ class Cancellations:
         if summary is None:
             raise no_deployment(deployment_id)
         if summary.state is None:
-            raise _too_late(deployment_id, "was made by another server, and is not run by this one")
+            raise _too_late(
+                deployment_id, "was made by another server or a newer version, and is not run by this one"
+            )
         return summary.state
 
 

@@ -6,7 +6,8 @@ when it is read. `tests/golden/` holds one stored text for each entry.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar, cast
 
@@ -92,6 +93,13 @@ def load_deployment_state(text: str) -> deployment.State:
 def load_device_state(text: str) -> device.State:
     """Raises `Unreadable`."""
     return cast(device.State, _load_state("device", DEVICE_STATES, text))
+
+
+def known(load: Callable[[str], T], text: str | None) -> T | None:
+    """What is shown of a stored text: None for what another program, or a newer version, has written."""
+    with suppress(Unreadable):
+        return None if text is None else load(text)
+    return None
 
 
 def dump_plan(plan: Plan) -> str:

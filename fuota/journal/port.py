@@ -143,7 +143,7 @@ class DeviceStatus:
     milestones: Mapping[Milestone, datetime]
     """Those that have been earned."""
     state: device_states.State | None
-    """None: written by the reference server."""
+    """None: written by the reference server, or by a newer version of this one."""
 
 
 @attrs.frozen(kw_only=True)
@@ -167,7 +167,7 @@ class Summary:
     milestones: Mapping[Milestone, datetime]
     plan: Plan | None
     state: deployment_states.State | None
-    """None, as the plan: written by the reference server."""
+    """None, as the plan: written by the reference server, or by a newer version of this one."""
 
 
 DeviceKind = tuple[type[device_states.State] | None, device_states.Reason | None]

@@ -1,5 +1,6 @@
 """What the journal reads for those who look at deployments, each in one transaction."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
@@ -7,8 +8,8 @@ from uuid import UUID
 
 from fuota.deployment import states as deployment_states
 from fuota.device import states as device_states
-from fuota.journal.encoding import DEVICE_STATES, load_deployment_state, load_plan, tag
-from fuota.journal.port import DeviceStatus, Milestone, Overview, State, Summary
+from fuota.journal.encoding import DEVICE_STATES, known, load_deployment_state, load_plan, tag
+from fuota.journal.port import DeviceKind, DeviceStatus, Milestone, Overview, State, Summary
 from fuota.journal.postgres_held import Connection
 from fuota.journal.postgres_reading import device_status, earned
 from fuota.journal.sql import queries
@@ -28,17 +29,10 @@ def overview(connection: Connection, deployment_id: UUID) -> Overview | None:
     if row is None:
         return None
     *of_summary, since, counts = row
-    return Overview(
-        summary=_summary(*of_summary),
-        since=since,
-        devices={
-            (
-                None if state is None else DEVICE_STATES[state],
-                None if reason is None else device_states.Reason(reason),
-            ): count
-            for state, reason, count in counts or ()
-        },
-    )
+    devices = Counter[DeviceKind]()
+    for state, reason, count in counts or ():
+        devices[_kind(state, reason)] += count
+    return Overview(summary=_summary(*of_summary), since=since, devices=devices)
 
 
 def summaries(
@@ -75,6 +69,16 @@ def device_page(
     return [device_status(*row) for row in rows]
 
 
+def _kind(state: str | None, reason: str | None) -> DeviceKind:
+    try:
+        return (
+            None if state is None else DEVICE_STATES[state],
+            None if reason is None else device_states.Reason(reason),
+        )
+    except (KeyError, ValueError):  # as `known` has it
+        return None, None
+
+
 def _tags(states: Collection[type[State] | None]) -> list[str] | None:
     return [tag(state) for state in states] or None
 
@@ -92,6 +96,6 @@ def _summary(
         created_at=created_at,
         updated_at=updated_at,
         milestones=earned(Milestone, completed),
-        plan=None if plan is None else load_plan(plan),
-        state=None if state is None else load_deployment_state(state),
+        plan=known(load_plan, plan),
+        state=known(load_deployment_state, state),
     )

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from psycopg.rows import TupleRow
 
-from fuota.journal.encoding import load_deployment_state, load_device_state, load_plan
+from fuota.journal.encoding import known, load_deployment_state, load_device_state, load_plan
 from fuota.journal.port import (
     DeploymentStatus,
     DeviceStatus,
@@ -82,7 +82,7 @@ def status(connection: Connection, deployment_id: UUID) -> DeploymentStatus | No
         created_at=created_at,
         updated_at=updated_at,
         milestones=earned(Milestone, completed),
-        state=None if state is None else load_deployment_state(state),
+        state=known(load_deployment_state, state),
         devices=[device_status(*row) for row in _rows(connection, "select_device_status", deployment_id)],
     )
 
@@ -111,7 +111,7 @@ def device_status(octets: bytes, created_at: Any, updated_at: Any, *rest: Any) -
         created_at=created_at,
         updated_at=updated_at,
         milestones=earned(DEVICE_MILESTONES, completed),
-        state=None if state is None else load_device_state(state),
+        state=known(load_device_state, state),
     )
 
 

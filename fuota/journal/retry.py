@@ -1,11 +1,13 @@
 """Reading from a journal that may be away for a while."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
 import trio
 
+from fuota.journal.encoding import Unreadable
 from fuota.journal.port import Journal, Unavailable
 
 T = TypeVar("T")
@@ -29,10 +31,12 @@ async def patiently(query: Callable[[], Awaitable[T]]) -> T:
 async def try_keys(journal: Journal) -> None:
     """Raise `NotOpened` now if a deployment to resume is sealed with another master key.
 
-    Later it would be the crash of an actor, and a traceback.
+    Later it would be the crash of an actor, and a traceback. What can not be read for another reason stands
+    still alone.
     """
     for deployment_id in await patiently(journal.unfinished):
-        await patiently(partial(journal.load, deployment_id))
+        with suppress(Unreadable):
+            await patiently(partial(journal.load, deployment_id))
 
 
 async def keep_trying_keys(journal: Journal) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
+import pytest
 import structlog
 import trio
 from trio.testing import MockClock
@@ -10,23 +11,38 @@ from trio.testing import MockClock
 from fuota.device.states import Complete
 from fuota.journal.encoding import Unreadable
 from fuota.journal.memory import MemoryJournal
-from fuota.journal.port import StoredDevice
+from fuota.journal.port import StoredDeployment, StoredDevice
+from fuota.journal.retry import try_keys
 from tests.campaign import order, serving, simulated, surroundings
 
 
 class Garbled(MemoryJournal):
-    """Of one deployment the devices can not be read."""
+    """Of one deployment something can not be read."""
 
     garbled: UUID | None = None
 
-    async def devices(self, deployment_id: UUID) -> Sequence[StoredDevice]:
+    def check(self, deployment_id: UUID) -> None:
         if deployment_id == self.garbled:
-            raise Unreadable("this version of the server knows no device state 'dreaming'")
+            raise Unreadable("this version of the server knows no state 'dreaming'")
+
+
+class GarbledItself(Garbled):
+    async def load(self, deployment_id: UUID) -> StoredDeployment:
+        self.check(deployment_id)
+        return await super().load(deployment_id)
+
+
+class GarbledDevices(Garbled):
+    async def devices(self, deployment_id: UUID) -> Sequence[StoredDevice]:
+        self.check(deployment_id)
         return await super().devices(deployment_id)
 
 
-async def test_one_whose_devices_can_not_be_read_stands_still_alone(autojump_clock: MockClock) -> None:
-    journal, devices = Garbled(), simulated(4)
+@pytest.mark.parametrize("kind", [GarbledItself, GarbledDevices])
+async def test_one_that_can_not_be_read_stands_still_alone(
+    kind: type[Garbled], autojump_clock: MockClock
+) -> None:
+    journal, devices = kind(), simulated(4)
     around = surroundings(devices, journal=journal)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(around.run)
@@ -35,6 +51,7 @@ async def test_one_whose_devices_can_not_be_read_stands_still_alone(autojump_clo
             other = await running.orders.take(order(devices[2:]))
             await trio.sleep(20)
         journal.garbled = garbled
+        await try_keys(journal)  # the others' do open
         with structlog.testing.capture_logs() as said:
             async with serving(around) as running:
                 result = await running.end_of(other)
@@ -47,6 +64,6 @@ async def test_one_whose_devices_can_not_be_read_stands_still_alone(autojump_clo
     assert line == {
         "event": "deployment can not be read",
         "id": str(garbled),
-        "error": "this version of the server knows no device state 'dreaming'",
+        "error": "this version of the server knows no state 'dreaming'",
         "log_level": "error",
     }

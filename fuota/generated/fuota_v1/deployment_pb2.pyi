@@ -147,7 +147,9 @@ class _DeploymentStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Deplo
     DESCRIPTOR: _descriptor.EnumDescriptor
     DEPLOYMENT_STATE_UNSPECIFIED: _DeploymentState.ValueType  # 0
     DEPLOYMENT_STATE_UNRECORDED: _DeploymentState.ValueType  # 1
-    """Made by the ChirpStack FUOTA Server, which writes down no state: the milestones say how far it has come."""
+    """Made by the ChirpStack FUOTA Server, which writes down no state, or by a newer version of this one in a state
+    that this version does not know: the milestones say how far it has come.
+    """
     DEPLOYMENT_STATE_CREATING_GROUP: _DeploymentState.ValueType  # 2
     """ChirpStack is asked for the multicast group."""
     DEPLOYMENT_STATE_CREATING_GROUP_IN_VAIN: _DeploymentState.ValueType  # 3
@@ -184,7 +186,9 @@ class DeploymentState(_DeploymentState, metaclass=_DeploymentStateEnumTypeWrappe
 
 DEPLOYMENT_STATE_UNSPECIFIED: DeploymentState.ValueType  # 0
 DEPLOYMENT_STATE_UNRECORDED: DeploymentState.ValueType  # 1
-"""Made by the ChirpStack FUOTA Server, which writes down no state: the milestones say how far it has come."""
+"""Made by the ChirpStack FUOTA Server, which writes down no state, or by a newer version of this one in a state
+that this version does not know: the milestones say how far it has come.
+"""
 DEPLOYMENT_STATE_CREATING_GROUP: DeploymentState.ValueType  # 2
 """ChirpStack is asked for the multicast group."""
 DEPLOYMENT_STATE_CREATING_GROUP_IN_VAIN: DeploymentState.ValueType  # 3
