@@ -1,15 +1,19 @@
 """What the server counts, in the text format of Prometheus."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 
 import attrs
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from fuota.debug.survey import MOST, Snapshot, census, survey
+from fuota.debug.survey import MOST, Node, Snapshot, census, survey
 from fuota.dispatcher import Counts
 from fuota.health import Health
+
+PARTS = ("chirpstack", "ownership", "postgresql")
+"""Of the server, which may ail."""
 
 
 def exposition(snapshot: Snapshot, health: Health) -> bytes:
@@ -40,10 +44,44 @@ class Statistics(Collector):
         yield GaugeMetricFamily(
             "fuota_mailbox_dropped", "Messages refused by the actors that are read.", dropped
         )
-        yield GaugeMetricFamily("fuota_ailments", "What is wrong at present.", len(self.health.ailments()))
+        yield ailments(self.health.ailments())
+        yield from deployments(root)
         dispatcher = self.snapshot("/dispatcher", depth=0, limit=0)
         if dispatcher is not None and isinstance(dispatcher.description, Counts):
             yield from dispatched(dispatcher.description)
+
+
+def ailments(ailing: Mapping[str, str]) -> Metric:
+    """Which parts do not work."""
+    family = GaugeMetricFamily(
+        "fuota_ailments", "1 for a part that does not work at present.", labels=["part"]
+    )
+    for part in sorted({*PARTS, *ailing}):
+        family.add_metric([part], part in ailing)
+    return family
+
+
+def deployments(root: Node) -> Iterator[Metric]:
+    """Of the deployments that this server runs, as far as they are read."""
+    owner, states, standings = False, Counter[str](), Counter[str]()
+    for node in root.walk():
+        match node.actor.path.split("/"), node.actor.description:
+            case ["", "deployments"], {"epoch": epoch}:
+                owner = epoch is not None
+            case ["", "deployments", _], {"state": state, "devices": devices}:
+                states[type(state).__name__] += 1
+                standings.update(devices)
+    yield GaugeMetricFamily("fuota_owner", "1 for the server that runs the deployments.", owner)
+    in_state = GaugeMetricFamily(
+        "fuota_deployments", "Deployments that are run, or have just ended.", labels=["state"]
+    )
+    for state, number in states.items():
+        in_state.add_metric([state], number)
+    yield in_state
+    where = GaugeMetricFamily("fuota_devices", "Devices of these, and where they stand.", labels=["standing"])
+    for standing, number in standings.items():
+        where.add_metric([standing], number)
+    yield where
 
 
 def dispatched(counts: Counts) -> Iterator[Metric]:

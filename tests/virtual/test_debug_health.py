@@ -3,12 +3,16 @@
 import trio
 
 from fuota.actor import Child, Registry
+from fuota.debug.metrics import exposition
 from fuota.device.messages import Message as DeviceMessage
 from fuota.dispatcher import Dispatcher, Outcome, Route
+from fuota.health import Health
 from fuota.lorawan.eui import EUI64
 from fuota.network.port import Network
 from fuota.ownership import Ownership
+from fuota.simulation.behaviour import Behaviour
 from fuota.uplink import Uplink
+from tests.campaign import order, server, simulated
 from tests.virtual.debugged import AT, ONE, opened
 
 
@@ -53,4 +57,35 @@ async def test_metrics(autojump_clock: object) -> None:
         assert 'fuota_uplinks_total{outcome="elsewhere"} 0.0' in lines
         assert 'fuota_clock_answers_total{outcome="sent"} 0.0' in lines
         assert "fuota_mailbox_dropped 0.0" in lines
-        assert "fuota_ailments 0.0" in lines
+        assert "fuota_owner 0.0" in lines
+        for part in ("chirpstack", "ownership", "postgresql"):
+            assert f'fuota_ailments{{part="{part}"}} 0.0' in lines
+        debug.health.ill("postgresql", "out of reach")
+        lines = (await debug.get("/metrics")).splitlines()
+        assert 'fuota_ailments{part="postgresql"} 1.0' in lines
+        assert 'fuota_ailments{part="chirpstack"} 0.0' in lines
+
+
+async def test_metrics_say_where_the_deployments_and_their_devices_are(autojump_clock: object) -> None:
+    devices = simulated(3, lambda index: Behaviour(silent=index == 0))
+    async with server(devices) as running:
+
+        def samples() -> set[str]:
+            lines = exposition(running.tree.snapshot, Health()).decode().splitlines()
+            return {line for line in lines if line.startswith(("fuota_owner", "fuota_d"))}
+
+        deployment_id = await running.orders.take(order(devices))
+        await trio.sleep(40)
+        assert samples() == {
+            "fuota_owner 1.0",
+            'fuota_deployments{state="SettingUpGroups"} 1.0',
+            'fuota_devices{standing="group"} 1.0',
+            'fuota_devices{standing="prepared"} 2.0',
+        }
+        await running.end_of(deployment_id)
+        assert samples() == {
+            "fuota_owner 1.0",
+            'fuota_deployments{state="Ended"} 1.0',
+            'fuota_devices{standing="no-answer"} 1.0',
+            'fuota_devices{standing="complete"} 2.0',
+        }
