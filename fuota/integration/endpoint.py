@@ -76,7 +76,9 @@ def endpoint(
     @app.route("/<path:path>", methods=["POST"], provide_automatic_options=False)
     async def event(path: str) -> Response:
         if not bearer.allowed(request.headers.get("Authorization"), token):
-            return said(401, "the bearer token is missing or wrong", {"WWW-Authenticate": "Bearer"})
+            reason = "the bearer token is missing or wrong"
+            log.warning("event refused", reason=reason, peer=request.remote_addr)
+            return said(401, reason, {"WWW-Authenticate": "Bearer"})
         length = request.content_length
         if length is not None and length <= LARGE:
             body = await received()
@@ -86,6 +88,8 @@ def endpoint(
         else:
             return said(503, "too busy")
         kind = request.args.get("event", "")
+        if not kind:
+            log.warning("event of no kind", reason="?event= is missing", peer=request.remote_addr)
         if kind != "up" and kind not in generation.FATES:
             return said(200, "not of interest")
         form = MARSHALERS.get(request.mimetype, marshaler)

@@ -1,6 +1,7 @@
 """What ChirpStack may not post is refused with a reason."""
 
 import pytest
+from structlog.testing import capture_logs
 
 from fuota.integration.endpoint import MAX_BODY
 from tests.virtual.posted import JSON, PROTOBUF, event, in_json, opened, plain_json
@@ -73,10 +74,21 @@ async def test_a_body_over_a_mebibyte(autojump_clock: object) -> None:
 async def test_without_the_token_nothing_is_taken(autojump_clock: object, authorization: str | None) -> None:
     async with opened(token="secret-ü") as post:
         headers = PROTOBUF | ({} if authorization is None else {"Authorization": authorization})
-        response = await post.client.post("/?event=up", data=event().SerializeToString(), headers=headers)
+        with capture_logs() as said:
+            response = await post.client.post("/?event=up", data=event().SerializeToString(), headers=headers)
         assert response.status_code == 401
         assert response.headers["WWW-Authenticate"] == "Bearer"
         assert post.uplinks == []
+        assert [line["event"] for line in said] == ["event refused"]
+        assert "secret" not in str(said)
+
+
+async def test_an_event_whose_kind_has_been_lost_on_the_way_is_warned_of(autojump_clock: object) -> None:
+    async with opened() as post:
+        with capture_logs() as said:
+            assert await post(event().SerializeToString(), path="/") == (200, "not of interest")
+            assert await post(event().SerializeToString(), path="/?event=join") == (200, "not of interest")
+    assert [line["event"] for line in said] == ["event of no kind"]
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer"])
