@@ -126,6 +126,10 @@ from unnest(
 ) with ordinality as given (created_at, deployment_id, dev_eui, f_port, command, fields, place)
 where exists (select from deployment where id = deployment_id)
 order by place
+returning id
+
+-- name: select_log
+select from deployment_log where id = %s
 
 -- name: delete_deployment
 delete from deployment where id = %s

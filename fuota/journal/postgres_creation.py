@@ -8,7 +8,7 @@ import psycopg
 from fuota.journal.encoding import dump_plan, dump_state
 from fuota.journal.port import Conflict, NewDeployment
 from fuota.journal.postgres_held import Connection
-from fuota.journal.postgres_writing import begin_writing, committed
+from fuota.journal.postgres_writing import begin_writing, wait_for_end
 from fuota.journal.sealing import Keyring, Kind
 from fuota.journal.sql import queries
 from fuota.lorawan.eui import EUI64
@@ -38,7 +38,7 @@ class Withdrawal:
 
         Raises `Fenced` if there was another owner since, who has begun it if it was there.
         """
-        committed(self._xid)(connection)  # either is well, but what is under way can not be seen yet
+        wait_for_end(connection, self._xid)  # what is under way can not be seen yet
         begin_writing(connection, self._epoch)
         connection.execute(queries()["delete_deployment"], [self.deployment_id])
 
@@ -66,9 +66,12 @@ class Creation:
 
     def write(self, connection: Connection) -> None:
         """In a transaction of its own; once it was committed, again does nothing."""
-        if self._xid is None or not committed(self._xid)(connection):
-            self._xid = begin_writing(connection, self._epoch)
-            self._insert(connection)
+        if self._xid is not None:
+            wait_for_end(connection, self._xid)
+            if connection.execute(queries()["select_existing"], [[self._new.id]]).fetchone() is not None:
+                return
+        self._xid = begin_writing(connection, self._epoch)
+        self._insert(connection)
 
     def _insert(self, connection: Connection) -> None:
         new, seal = self._new, self._keyring.seal

@@ -95,7 +95,7 @@ class Writer:
         last = self._doubtful
         if last is None or last.xid is None:
             return
-        if await self._connections.transact(committed(last.xid), within=WITHIN, writing=True):
+        if await self._connections.transact(last.committed, within=WITHIN, writing=True):
             last.settle()
         self._doubtful = None
 
@@ -110,8 +110,23 @@ class _Batch:
         self._fenced: set[Version] = set()
         self._deleted: set[UUID] = set()
         """Deployments of those that are fenced."""
+        self._written: dict[Version, Step] = {}
+        """One of them that was not written before, if there is one."""
+        self._log: int | None = None
+        """The id of one log row."""
         self.xid: int | None = None
         """From when on it may be committed."""
+
+    def committed(self, connection: Connection) -> bool:
+        """Whether it was. A batch that has written nothing was not, for that makes no difference.
+
+        Raises `Unavailable` while that is not decided.
+        """
+        assert self.xid is not None
+        wait_for_end(connection, self.xid)
+        if self._log is not None:
+            return connection.execute(queries()["select_log"], [self._log]).fetchone() is not None
+        return bool(_same(connection, self._written))
 
     def settle(self) -> None:
         for pending in self._batch:
@@ -128,16 +143,18 @@ class _Batch:
         given = {_version(entry): entry for entry in entries if isinstance(entry, Step)}
         written = _insert(connection, given)
         left = {version: entry for version, entry in given.items() if version not in written}
+        self._written = {version: given[version] for version in [*written][:1]}
         self._fenced = left.keys() - _same(connection, left)
         self._deleted = _deleted(connection, {deployment_id for deployment_id, _, _ in self._fenced})
         logs = [row for entry in entries for row in _logs(entry, written)]
         if logs:
-            connection.execute(queries()["insert_logs"], _columns(logs, LOG_COLUMNS))
+            inserted = connection.execute(queries()["insert_logs"], _columns(logs, LOG_COLUMNS)).fetchone()
+            self._log = None if inserted is None else inserted[0]
         self.xid = xid
 
 
 def begin_writing(connection: Connection, epoch: int | None) -> int:
-    """Keep the owner from changing until the transaction has ended; its id, for `committed`.
+    """Keep the owner from changing until the transaction has ended; its id, for `wait_for_end`.
 
     Raises `Fenced` if the owner has changed already.
     """
@@ -147,20 +164,19 @@ def begin_writing(connection: Connection, epoch: int | None) -> int:
     return cast(int, row[0])
 
 
-def committed(xid: int) -> Callable[[Connection], bool]:
-    """Whether the transaction has been committed. Raises `Unavailable` while that is not decided."""
+def wait_for_end(connection: Connection, xid: int) -> None:
+    """Raise `Unavailable` while the transaction may still be committed.
 
-    def ask(connection: Connection) -> bool:
-        try:
-            with connection.transaction():
-                row = connection.execute(queries()["transaction_status"], [xid]).fetchone()
-        except psycopg.DataError:
-            return False  # of the future, to this database: a standby has taken over without it
-        if row is not None and row[0] == "in progress":
-            raise Unavailable("PostgreSQL: the last transaction is still under way")
-        return row is not None and row[0] == "committed"
-
-    return ask
+    Whether it was, only what it has written can say: a database that has taken over without it, or that was
+    restored, gives its id to another.
+    """
+    try:
+        with connection.transaction():
+            row = connection.execute(queries()["transaction_status"], [xid]).fetchone()
+    except psycopg.DataError:
+        return  # of the future, to this database
+    if row is not None and row[0] == "in progress":
+        raise Unavailable("PostgreSQL: the last transaction is still under way")
 
 
 def _insert(connection: Connection, given: Mapping[Version, Step]) -> set[Version]:

@@ -18,6 +18,7 @@ from fuota.journal.postgres import PostgresJournal
 from fuota.journal.postgres_creation import Creation
 from fuota.journal.postgres_dsn import BadDsn
 from fuota.journal.sealing import Keyring
+from fuota.journal.sql import queries
 from tests.postgres.clusters import only_read
 from tests.postgres.owners import opened
 
@@ -118,10 +119,19 @@ async def test_reading_is_tried_again_for_a_moment(
     assert "postgresql" not in health.ailments()
 
 
+@pytest.mark.parametrize("of_another", [False, True])
 @pytest.mark.parametrize("moment", ["cut_before", "cut_after"])
 async def test_a_creation_whose_commit_is_not_answered_is_there_once(
-    journal: PostgresJournal, line: Any, order: Order, moment: str
+    journal: PostgresJournal,
+    line: Any,
+    order: Order,
+    moment: str,
+    of_another: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """`of_another`: a standby that has taken over has given the id of its transaction to another."""
+    if of_another:
+        monkeypatch.setitem(queries(), "transaction_status", "select 'committed' where %s > 0")
     new = order(3)
     setattr(line, moment, COMMIT)
     await journal.create(new)
@@ -148,7 +158,7 @@ async def test_a_creation_that_was_refused_is_not_there_when_the_database_comes_
 async def test_an_order_that_was_refused_is_not_there_however_late_it_is_committed(
     journal: PostgresJournal, dsn: str, order: Order, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_creation, "WITHIN", 0.1)
+    monkeypatch.setattr(postgres_creation, "WITHIN", 0.5)
     earlier, new = order(0), order(3)
     await journal.create(earlier)
     with psycopg.connect(dsn, autocommit=True) as connection:
