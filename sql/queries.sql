@@ -160,6 +160,14 @@ select deployment_id, dev_eui, version, created_at, 'created', live, state
 from deployment_device
 where deployment_id = %(id)s
 
+-- name: release_claims
+-- Of devices whose deployment has ended, and whose own last steps a failover has lost.
+update deployment_device as old set live = false
+from deployment
+where
+    deployment.id = old.deployment_id and not deployment.live
+    and old.live and old.dev_eui = any(%(dev_eui)b)
+
 -- name: select_claims
 -- Who has the devices, of those that some live deployment has.
 select dev_eui, mc_group_id = %(mc_group_id)s as mc_group, deployment_id

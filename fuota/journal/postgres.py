@@ -188,8 +188,9 @@ class PostgresJournal:
             except REFUSALS as error:
                 if not is_conflict(error):
                     raise JournalError(f"PostgreSQL: {error}") from error
-            # None: the other deployment has ended since, so the new one may have the device.
-            if (conflict := await self._read(creation.conflict)) is not None:
+            # None: the other deployment has ended, so the new one may have the device.
+            conflict = await self._connections.persist(creation.conflict, within=READING_WITHIN, writing=True)
+            if conflict is not None:
                 raise conflict
 
     async def _withdraw(self, withdrawal: Withdrawal) -> None:

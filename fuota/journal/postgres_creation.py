@@ -100,13 +100,15 @@ class Creation:
         connection.execute(queries()["insert_first_transitions"], {"id": new.id})
 
     def conflict(self, connection: Connection) -> Conflict | None:
-        """With a deployment that lives; None if there is none any more."""
+        """With a deployment that lives; None if there is none, or it has ended without the device."""
         plan = self._new.plan
         wanted = {
             "dev_eui": [device.dev_eui.octets for device in self._new.devices],
             "mc_group_id": plan.mc_group_id,
             "frag_index": plan.frag_index,
         }
+        begin_writing(connection, self._epoch)
+        connection.execute(queries()["release_claims"], wanted)
         row = connection.execute(queries()["select_claims"], wanted).fetchone()
         if row is None:
             return None

@@ -10,10 +10,11 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
+from fuota.deployment import states as deployment
 from fuota.device import states as device
 from fuota.health import Health
 from fuota.journal import postgres_connections, postgres_creation
-from fuota.journal.port import ActorId, Fenced, LogRow, NewDeployment, Transition, Unavailable
+from fuota.journal.port import ActorId, Conflict, Fenced, LogRow, NewDeployment, Transition, Unavailable
 from fuota.journal.postgres import PostgresJournal
 from fuota.journal.postgres_creation import Creation
 from fuota.journal.postgres_dsn import BadDsn
@@ -61,6 +62,17 @@ def prepared(new: NewDeployment) -> Transition:
         at=new.created_at,
         cause="Answered",
         state=device.Prepared(),
+    )
+
+
+def ended(new: NewDeployment) -> Transition:
+    return Transition(
+        actor=ActorId(new.id),
+        version=2,
+        at=new.created_at,
+        cause="Settled",
+        state=deployment.Ended(deployment.Why.DONE, ""),
+        live=False,
     )
 
 
@@ -138,6 +150,21 @@ async def test_a_creation_whose_commit_is_not_answered_is_there_once(
     assert getattr(line, moment) is None
     assert await journal.unfinished() == [new.id]
     assert len(await journal.devices(new.id)) == 3
+
+
+async def test_a_device_whose_end_was_lost_is_free_when_its_deployment_has_ended(
+    journal: PostgresJournal, line: Any, order: Order
+) -> None:
+    """A standby has taken over without the last steps of the device, and with those of the deployment."""
+    first, second = order(2), order(2)
+    await journal.create(first)
+    with pytest.raises(Conflict):
+        await journal.create(second)
+    await journal.commit(ended(first))
+    await journal.create(second)
+    with pytest.raises(Conflict, match=str(second.id)):
+        await journal.create(order(1))
+    assert await journal.unfinished() == [second.id]
 
 
 async def test_a_creation_that_was_refused_is_not_there_when_the_database_comes_back(
