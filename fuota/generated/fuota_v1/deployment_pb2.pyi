@@ -345,16 +345,23 @@ class _FailureReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Failure
     DESCRIPTOR: _descriptor.EnumDescriptor
     FAILURE_REASON_UNSPECIFIED: _FailureReason.ValueType  # 0
     FAILURE_REASON_NO_ANSWER: _FailureReason.ValueType  # 1
+    """It has not answered; detail says which request."""
     FAILURE_REASON_UNKNOWN_DEVICE: _FailureReason.ValueType  # 2
     """ChirpStack does not know the device."""
     FAILURE_REASON_NETWORK_REFUSED: _FailureReason.ValueType  # 3
     """ChirpStack declined what was asked for it."""
     FAILURE_REASON_GROUP_REFUSED: _FailureReason.ValueType  # 4
+    """The device has no such McGroupID."""
     FAILURE_REASON_FRAGMENTATION_REFUSED: _FailureReason.ValueType  # 5
+    """The device declined FragSessionSetupReq: for lack of memory, or for its FragIndex, descriptor or matrix."""
     FAILURE_REASON_SESSION_REFUSED: _FailureReason.ValueType  # 6
+    """The device has not the data rate or the frequency, or not the group any more."""
     FAILURE_REASON_CLOCK_OFF: _FailureReason.ValueType  # 7
+    """Its clock stayed wrong, though it was told to ask for the time (ForceDeviceResyncReq)."""
     FAILURE_REASON_START_MISSED: _FailureReason.ValueType  # 8
+    """It was told of the session when that had begun, or says so."""
     FAILURE_REASON_NOT_ENOUGH_MEMORY: _FailureReason.ValueType  # 9
+    """The device can not rebuild as many fragments as it has lost."""
     FAILURE_REASON_INCOMPLETE: _FailureReason.ValueType  # 10
     """Too little was received."""
     FAILURE_REASON_ABANDONED: _FailureReason.ValueType  # 11
@@ -366,16 +373,23 @@ class FailureReason(_FailureReason, metaclass=_FailureReasonEnumTypeWrapper): ..
 
 FAILURE_REASON_UNSPECIFIED: FailureReason.ValueType  # 0
 FAILURE_REASON_NO_ANSWER: FailureReason.ValueType  # 1
+"""It has not answered; detail says which request."""
 FAILURE_REASON_UNKNOWN_DEVICE: FailureReason.ValueType  # 2
 """ChirpStack does not know the device."""
 FAILURE_REASON_NETWORK_REFUSED: FailureReason.ValueType  # 3
 """ChirpStack declined what was asked for it."""
 FAILURE_REASON_GROUP_REFUSED: FailureReason.ValueType  # 4
+"""The device has no such McGroupID."""
 FAILURE_REASON_FRAGMENTATION_REFUSED: FailureReason.ValueType  # 5
+"""The device declined FragSessionSetupReq: for lack of memory, or for its FragIndex, descriptor or matrix."""
 FAILURE_REASON_SESSION_REFUSED: FailureReason.ValueType  # 6
+"""The device has not the data rate or the frequency, or not the group any more."""
 FAILURE_REASON_CLOCK_OFF: FailureReason.ValueType  # 7
+"""Its clock stayed wrong, though it was told to ask for the time (ForceDeviceResyncReq)."""
 FAILURE_REASON_START_MISSED: FailureReason.ValueType  # 8
+"""It was told of the session when that had begun, or says so."""
 FAILURE_REASON_NOT_ENOUGH_MEMORY: FailureReason.ValueType  # 9
+"""The device can not rebuild as many fragments as it has lost."""
 FAILURE_REASON_INCOMPLETE: FailureReason.ValueType  # 10
 """Too little was received."""
 FAILURE_REASON_ABANDONED: FailureReason.ValueType  # 11
