@@ -70,7 +70,10 @@ class Keyring:
             raise NotOpened(f"{what} is not sealed at all: {len(sealed)} octets")
         number, nonce, ciphertext = sealed[0], sealed[1 : 1 + NONCE_SIZE], sealed[1 + NONCE_SIZE :]
         if number not in self._ciphers:
-            raise NotOpened(f"{what} is sealed with master key {number}, which is not at hand")
+            raise NotOpened(
+                f"{what} is sealed with master key {number}, which is not at hand: "
+                "see [secrets] key_file, and whether master_key is still set"
+            )
         try:
             return self._ciphers[number].decrypt(nonce, ciphertext, _owner(kind, deployment_id, dev_eui))
         except InvalidTag:
