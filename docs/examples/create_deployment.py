@@ -63,7 +63,9 @@ def deployment(application_id: int, firmware: bytes, devices: list[tuple[str, st
 
 
 def main(server: str, application_id: str, firmware: str, devices: str) -> None:
-    with grpc.insecure_channel(server) as channel:
+    # The status of some 40 000 devices is more than the 4 MiB that a client takes by default.
+    options = [("grpc.max_receive_message_length", -1)]
+    with grpc.insecure_channel(server, options=options) as channel:
         stub = fuota_pb2_grpc.FUOTAServerServiceStub(channel)
         ordered = deployment(int(application_id), Path(firmware).read_bytes(), read(devices))
         created = stub.CreateDeployment(pb.CreateDeploymentRequest(deployment=ordered), timeout=30)

@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 import trio
 
 from fuota.simulation.behaviour import Behaviour
+from tests.process.certificates import Authority
 from tests.process.generations import FOUR, IMAGE, THREE, Generation
 from tests.process.installation import Installation
 from tests.process.live import chirpstack, quick, site
@@ -137,6 +139,24 @@ async def test_deployments_are_listed_shown_and_cancelled(
             assert f"{devices[0].dev_eui}  ABANDONED: cancelled" in shown
             assert "ENDED CANCELLED" in await say(api)
             assert await running.server.stop() == 0
+
+
+async def test_deployments_are_asked_for_over_tls(tmp_path: Path, dsn: str) -> None:
+    authority = Authority(tmp_path, "authority")
+    ca_cert, server, client = authority.own(), authority.issue("localhost"), authority.issue("client")
+    api = {"tls_cert": str(server.cert), "tls_key": str(server.key), "ca_cert": str(ca_cert)}
+    installation = Installation.make(tmp_path, {"postgresql": {"dsn": dsn}, "fuota_server.api": api})
+    async with installation.serving() as running:
+        ended = await trio.run_process(
+            [
+                *[sys.executable, str(EXAMPLES / "deployments.py"), running.api, str(UUID(int=1))],
+                *["--ca", str(ca_cert), "--cert", str(client.cert), "--key", str(client.key)],
+            ],
+            capture_stderr=True,
+            check=False,
+        )
+        assert ended.stderr.startswith(b"NOT_FOUND: ")
+        assert await running.stop() == 0
 
 
 async def say(*arguments: str) -> str:
