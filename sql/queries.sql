@@ -290,7 +290,8 @@ where deployment_id = %s and dev_eui = %b
 order by id
 
 -- name: try_ownership_lock
-select pg_try_advisory_lock(%(key)s)
+-- Such a lock counts in the whole database, and the table in a schema of it: so its key has the table in it.
+select pg_try_advisory_lock(%(key)s # ('ownership'::regclass::oid::bigint << 32))
 
 -- name: select_ownership
 select epoch, holder, extract(epoch from clock_timestamp() - seen_at)::float8 from ownership
@@ -322,7 +323,9 @@ from pg_locks
 where granted and pid <> pg_backend_pid()
     and database = (select oid from pg_database where datname = current_database())
     and case locktype
-        when 'advisory' then objsubid = 1 and (classid::bigint << 32) | objid::bigint = %(key)s
+        when 'advisory' then
+            objsubid = 1
+            and (classid::bigint << 32) | objid::bigint = %(key)s # ('ownership'::regclass::oid::bigint << 32)
         when 'relation' then %(writing)s and relation = 'ownership'::regclass and mode = 'RowShareLock'
     end
 

@@ -28,7 +28,7 @@ from fuota.ownership import Ownership
 log = structlog.get_logger(__name__)
 
 LOCK = int.from_bytes(b"owner")
-"""Of the advisory lock."""
+"""Of the advisory lock, of whose key the table is the rest."""
 
 MASTER_KEY = 1_000_000_000
 """An epoch grows to the next multiple when the master key is changed: who began before has the old one."""

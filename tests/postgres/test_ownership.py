@@ -14,6 +14,9 @@ from fuota.health import Health
 from fuota.journal import postgres_ownership
 from fuota.journal.port import Fenced, LogRow, NewDeployment
 from fuota.journal.postgres import PostgresJournal
+from fuota.journal.postgres_dsn import conninfo
+from fuota.journal.sql import queries
+from tests.postgres.clusters import execute
 from tests.postgres.owners import Life, end_sessions, opened, step, until
 
 Order = Callable[[int], NewDeployment]
@@ -138,3 +141,18 @@ async def test_a_renewal_needs_no_thread_that_others_use(dsn: str) -> None:
         finally:
             for borrower in threads.statistics().borrowers:
                 threads.release_on_behalf_of(borrower)
+
+
+async def test_servers_in_two_schemas_of_one_database_know_nothing_of_each_other(dsn: str) -> None:
+    """Both are owners, and neither ends the other's session, whatever it thinks of its own table's owner."""
+    execute(dsn, "create extension hstore; create schema test; create schema live")
+    test, live = (f"{dsn} search_path='{schema}, public'" for schema in ("test", "live"))
+    ended = {"key": postgres_ownership.LOCK, "writing": True}
+    async with opened(test) as one, opened(live) as other:
+        assert one.ownership.certain
+        assert other.ownership.certain
+        with psycopg.connect(conninfo(test), autocommit=True) as connection:
+            assert len(connection.execute(queries()["end_owners_sessions"], ended).fetchall()) == 1
+        await until(lambda: not one.ownership.certain)
+        assert other.ownership.certain
+        await until(lambda: one.ownership.certain)

@@ -12,6 +12,7 @@ import trio.testing
 
 from fuota.journal import postgres_ownership, postgres_session, retry
 from fuota.journal.port import Fenced, NewDeployment
+from fuota.journal.postgres_preparation import prepare
 from fuota.journal.postgres_writing import begin_writing
 from fuota.journal.retry import keep_trying_keys, try_keys
 from fuota.journal.sealing import NotOpened
@@ -156,3 +157,19 @@ async def test_a_standby_that_could_not_go_on_says_so_before_it_has_to(
         with trio.fail_after(20), pytest.raises(NotOpened, match="sealed with another master key"):
             await keep_trying_keys(second)
         await first.end()
+
+
+async def test_an_owner_of_an_earlier_version_is_waited_for_though_it_has_another_lock(dsn: str) -> None:
+    """The key of that had nothing of the table: to us, the lock is free."""
+    seen = "update ownership set holder = 'elsewhere, process 7', seen_at = clock_timestamp()"
+    await prepare(dsn, automigrate=True)
+    with psycopg.connect(dsn, autocommit=True) as earlier:
+        earlier.execute("select pg_advisory_lock(%s)", [postgres_ownership.LOCK])
+        earlier.execute(seen)
+        async with opened(dsn) as second:
+            with trio.move_on_after(2 * postgres_ownership.CERTAIN):
+                while second.ownership.epoch is None:
+                    await trio.sleep(postgres_ownership.RENEWAL)
+                    earlier.execute(seen)
+            assert second.ownership.epoch is None
+            await until(lambda: second.ownership.certain)
