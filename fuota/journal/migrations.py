@@ -25,6 +25,13 @@ WIDE = ("UTF8", "SQL_ASCII")
 OWNERSHIP = 3
 """The migration from which on it is known who runs the deployments."""
 
+UNSEEN = """
+select nspname, current_setting('search_path')
+from pg_extension join pg_namespace on pg_namespace.oid = extnamespace
+where extname = 'hstore' and to_regtype('hstore') is null
+"""
+"""The schema of the extension and those in which names are looked for, if it is none of them."""
+
 BOOKKEEPING = """
 create table if not exists fuota_migration (
     number integer primary key,
@@ -73,6 +80,7 @@ def migrate(
     check_version(connection.info.server_version)
     with connection.transaction():
         _check_encoding(connection)
+        _check_hstore(connection)
         _lock(connection)
         recorded = _recorded(connection)
         done = recorded or _inherited(connection)
@@ -132,6 +140,15 @@ def _check_encoding(connection: Connection) -> None:
             f"the database has the encoding {name}, which lacks characters that a name or an error may have: "
             "create one with the encoding UTF8 from template0, and bring what this one holds into it by "
             "pg_dump and psql"
+        )
+
+
+def _check_hstore(connection: Connection) -> None:
+    """A database has it once, in one schema."""
+    for schema, searched in connection.execute(UNSEEN).fetchall():
+        raise SchemaMismatch(
+            f"the extension hstore is in the schema {schema}, where it is not looked for: write "
+            f"search_path='{searched}, {schema}' in [postgresql] dsn (and let the role use that schema)"
         )
 
 

@@ -8,6 +8,7 @@ import trio
 
 from fuota.journal.migrations import SchemaMismatch
 from fuota.journal.port import Unavailable
+from fuota.journal.postgres_dsn import conninfo
 from fuota.journal.sql import Migration, migrations
 from tests.postgres.schemas import CATALOG, OLD_ROWS, OURS, REFERENCE, brought_up, fill, run
 
@@ -124,6 +125,18 @@ def test_what_is_somebody_elses_is_named_and_left_alone(dsn: str, theirs: str, t
     assert run(dsn, CATALOG) == before
     run(dsn, "create schema apart")
     assert len(brought_up(f"{dsn} options='-c search_path=apart'")) == LAST
+
+
+def test_an_extension_in_a_schema_that_is_not_searched_is_told_of_with_what_helps(dsn: str) -> None:
+    run(dsn, "create extension hstore; create schema apart")
+    apart, both = (conninfo(f"{dsn} search_path='{path}'") for path in ("apart", "apart, public"))
+    told = "hstore is in the schema public, .*: write search_path='apart, public' in"
+    with pytest.raises(SchemaMismatch, match=told):
+        brought_up(apart)
+    assert len(brought_up(both)) == LAST
+    with pytest.raises(SchemaMismatch, match=told):
+        brought_up(apart)
+    assert brought_up(both) == []
 
 
 async def test_servers_that_start_together_migrate_once(dsn: str) -> None:
