@@ -15,11 +15,25 @@ PART = "ownership"
 """As which the health of the server has it."""
 
 
+@attrs.frozen
+class Tenure:
+    """What the journal knows an owner by.
+
+    The epoch alone is not enough: a database that has lost what was written last, since a replica has taken
+    its place or a backup was restored, gives the same number again, perhaps to another.
+    """
+
+    epoch: int | None
+    holder: str
+
+
 @attrs.define(eq=False)
 class Ownership:
     """This server's; it begins as nobody's."""
 
     _health: Health
+    _name: str = ""
+    """Of this server, as the holder in the journal."""
     epoch: int | None = attrs.field(default=None, init=False)
     """Of this server, also while it is in doubt; None: another server runs the deployments."""
     holder: str = attrs.field(default="nobody yet", init=False)
@@ -38,6 +52,11 @@ class Ownership:
         made.gain(1, math.inf)
         made.at_work = True
         return made
+
+    @property
+    def tenure(self) -> Tenure:
+        """This server's; without an epoch it is nobody's."""
+        return Tenure(self.epoch, self._name)
 
     @property
     def certain(self) -> bool:

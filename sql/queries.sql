@@ -34,7 +34,7 @@ join pg_settings using (name)
 -- Of every transaction that writes: the owner can not change before it has ended. Returns its id for
 -- transaction_status, if the connection is lost before COMMIT is answered. (PostgreSQL 13 has other names for
 -- both functions, but knows these.)
-select txid_current() from ownership where epoch = %s for key share
+select txid_current() from ownership where epoch = %(epoch)s and holder = %(holder)s for key share
 
 -- name: write_nothing
 -- Fails where nothing can be written.
@@ -311,10 +311,10 @@ where epoch = %(epoch)s
 returning epoch
 
 -- name: renew_ownership
-update ownership set seen_at = clock_timestamp() where epoch = %(epoch)s returning epoch
+update ownership set seen_at = clock_timestamp() where epoch = %(epoch)s and holder = %(holder)s returning epoch
 
 -- name: release_ownership
-update ownership set holder = 'nobody' where epoch = %(epoch)s returning epoch
+update ownership set holder = 'nobody' where epoch = %(epoch)s and holder = %(holder)s returning epoch
 
 -- name: end_owners_sessions
 -- The one that has the lock and, if wanted, those in the middle of a transaction that writes (begin_writing).

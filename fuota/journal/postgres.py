@@ -17,6 +17,7 @@ from fuota.journal import postgres_pages as pages
 from fuota.journal import postgres_reading as reading
 from fuota.journal.encoding import dump_state
 from fuota.journal.group_commit import GroupCommit
+from fuota.journal.holder import this_process
 from fuota.journal.port import (
     DeploymentStatus,
     DeviceStatus,
@@ -100,7 +101,7 @@ class PostgresJournal:
             ) as connections,
             trio.open_nursery() as nursery,
         ):
-            journal = cls(connections, keyring, Ownership(health), nursery)
+            journal = cls(connections, keyring, Ownership(health, this_process()), nursery)
             claimant = Claimant(dsn, journal.ownership, fit=partial(try_keys, journal))
             nursery.start_soon(claimant.run)
             await claimant.decided.wait()
@@ -111,7 +112,7 @@ class PostgresJournal:
     async def create(self, new: NewDeployment) -> None:
         if self.ownership.epoch is None:
             raise Fenced(f"the deployments of this database are run by {self.ownership.holder}")
-        creation = Creation(new, self._keyring, self.ownership.epoch)
+        creation = Creation(new, self._keyring, self.ownership.tenure)
         try:
             await self._create(creation)
         except (Unavailable, trio.Cancelled):

@@ -12,6 +12,7 @@ from fuota.journal.postgres_writing import begin_writing, wait_for_end
 from fuota.journal.sealing import Keyring, Kind
 from fuota.journal.sql import queries
 from fuota.lorawan.eui import EUI64
+from fuota.ownership import Tenure
 
 WITHIN = 10.0
 """Seconds that the transaction may take, as any other that writes."""
@@ -30,7 +31,7 @@ class Withdrawal:
     deployment_id: UUID
     within: float
     """Seconds that it may take."""
-    _epoch: int | None
+    _tenure: Tenure
     _xid: int
 
     def write(self, connection: Connection) -> None:
@@ -39,17 +40,17 @@ class Withdrawal:
         Raises `Fenced` if there was another owner since, who has begun it if it was there.
         """
         wait_for_end(connection, self._xid)  # what is under way can not be seen yet
-        begin_writing(connection, self._epoch)
+        begin_writing(connection, self._tenure)
         connection.execute(queries()["delete_deployment"], [self.deployment_id])
 
 
 class Creation:
     """The writing of one deployment, tried until its outcome is known."""
 
-    def __init__(self, new: NewDeployment, keyring: Keyring, epoch: int | None) -> None:
+    def __init__(self, new: NewDeployment, keyring: Keyring, tenure: Tenure) -> None:
         self._new = new
         self._keyring = keyring
-        self._epoch = epoch
+        self._tenure = tenure
         self._xid: int | None = None
 
     @property
@@ -57,7 +58,7 @@ class Creation:
         """If a transaction was begun: when its outcome was never heard, it may be committed."""
         if self._xid is None:
             return None
-        return Withdrawal(self._new.id, self.within, self._epoch, self._xid)
+        return Withdrawal(self._new.id, self.within, self._tenure, self._xid)
 
     @property
     def within(self) -> float:
@@ -70,7 +71,7 @@ class Creation:
             wait_for_end(connection, self._xid)
             if connection.execute(queries()["select_existing"], [[self._new.id]]).fetchone() is not None:
                 return
-        self._xid = begin_writing(connection, self._epoch)
+        self._xid = begin_writing(connection, self._tenure)
         self._insert(connection)
 
     def _insert(self, connection: Connection) -> None:
@@ -107,7 +108,7 @@ class Creation:
             "mc_group_id": plan.mc_group_id,
             "frag_index": plan.frag_index,
         }
-        begin_writing(connection, self._epoch)
+        begin_writing(connection, self._tenure)
         connection.execute(queries()["release_claims"], wanted)
         row = connection.execute(queries()["select_claims"], wanted).fetchone()
         if row is None:

@@ -16,14 +16,15 @@ hear of it.
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
+import attrs
 import structlog
 import trio
 
-from fuota.journal.holder import gone, shown, this_process
+from fuota.journal.holder import gone, shown
 from fuota.journal.port import Unavailable
 from fuota.journal.postgres_session import Session
 from fuota.journal.sealing import NotOpened
-from fuota.ownership import Ownership
+from fuota.ownership import Ownership, Tenure
 
 log = structlog.get_logger(__name__)
 
@@ -53,7 +54,7 @@ class Claimant:
         self._dsn = dsn
         self.ownership = ownership
         self._fit = fit
-        self._name = this_process()
+        self._name = ownership.tenure.holder
         self._stood_by = False
         self._began: int | None = None
 
@@ -74,7 +75,7 @@ class Claimant:
     async def _claim(self, session: Session) -> bool:
         """Whether this server is the owner now."""
         [(epoch, holder, silent)] = await session.ask("select_ownership")
-        ours = self.ownership.epoch == epoch
+        ours = self.ownership.tenure == Tenure(epoch, holder)
         if not ours and self.ownership.epoch is not None:
             self._lose(holder)
             await self.ownership.vacated()
@@ -102,7 +103,7 @@ class Claimant:
         """With the lock in hand: go on as the owner that this server was, or begin `after` another."""
         began = trio.current_time()
         if after is None:
-            rows = await session.ask("renew_ownership", epoch=epoch)
+            rows = await session.ask("renew_ownership", **attrs.asdict(self.ownership.tenure))
         else:
             await self._fit()
             began = trio.current_time()
@@ -127,19 +128,19 @@ class Claimant:
 
     async def _hold(self, session: Session) -> None:
         """Renew the ownership until it is lost. Raises `Unavailable`."""
-        epoch = self.ownership.epoch
+        epoch, values = self.ownership.epoch, attrs.asdict(self.ownership.tenure)
         assert epoch is not None
         try:
             while True:
                 with trio.move_on_after(RENEWAL):
                     await session.disturbed()
                 began = trio.current_time()
-                if not await session.ask("renew_ownership", epoch=epoch):
+                if not await session.ask("renew_ownership", **values):
                     return
                 self.ownership.gain(epoch, began + CERTAIN)
         except* trio.Cancelled:  # in a group if it was in the middle of a renewal
             with trio.move_on_after(RELEASE, shield=True), suppress(Unavailable):
-                await session.ask("release_ownership", epoch=epoch)
+                await session.ask("release_ownership", **values)
             raise
 
 

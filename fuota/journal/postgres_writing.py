@@ -15,7 +15,7 @@ from fuota.journal.port import ActorId, Fenced, JournalError, LogRow, Milestone,
 from fuota.journal.postgres_connections import REFUSALS, Connections
 from fuota.journal.postgres_held import Connection
 from fuota.journal.sql import queries
-from fuota.ownership import Ownership
+from fuota.ownership import Ownership, Tenure
 
 WITHIN = 10.0
 """Seconds that one transaction may take."""
@@ -69,7 +69,7 @@ class Writer:
             await self._write(unsettled)
 
     async def _write(self, batch: Sequence[Pending[Entry]]) -> None:
-        attempt = self._doubtful = _Batch(batch, self._ownership.epoch, self._fences)
+        attempt = self._doubtful = _Batch(batch, self._ownership.tenure, self._fences)
         try:
             await self._connections.transact(attempt.write, within=WITHIN, writing=True)
         except Fenced as fenced:
@@ -103,9 +103,9 @@ class Writer:
 class _Batch:
     """One transaction: which it was, and what it has done to each entry."""
 
-    def __init__(self, batch: Sequence[Pending[Entry]], epoch: int | None, fences: Fences) -> None:
+    def __init__(self, batch: Sequence[Pending[Entry]], tenure: Tenure, fences: Fences) -> None:
         self._batch = batch
-        self._epoch = epoch
+        self._tenure = tenure
         self._fences = fences
         self._fenced: set[Version] = set()
         self._deleted: set[UUID] = set()
@@ -138,7 +138,7 @@ class _Batch:
                 pending.settle()
 
     def write(self, connection: Connection) -> None:
-        xid = begin_writing(connection, self._epoch)
+        xid = begin_writing(connection, self._tenure)
         entries = [pending.entry for pending in self._batch]
         given = {_version(entry): entry for entry in entries if isinstance(entry, Step)}
         written = _insert(connection, given)
@@ -153,12 +153,12 @@ class _Batch:
         self.xid = xid
 
 
-def begin_writing(connection: Connection, epoch: int | None) -> int:
+def begin_writing(connection: Connection, tenure: Tenure) -> int:
     """Keep the owner from changing until the transaction has ended; its id, for `wait_for_end`.
 
     Raises `Fenced` if the owner has changed already.
     """
-    row = connection.execute(queries()["begin_writing"], [epoch]).fetchone()
+    row = connection.execute(queries()["begin_writing"], attrs.asdict(tenure)).fetchone()
     if row is None:
         raise Fenced("another server runs the deployments of this database")
     return cast(int, row[0])

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import attrs
 import psycopg
 from psycopg.rows import TupleRow
 
@@ -24,6 +25,7 @@ from fuota.journal.postgres_dsn import conninfo
 from fuota.journal.sealing import Keyring, Kind
 from fuota.journal.sql import migrations, queries
 from fuota.lorawan.eui import EUI64
+from fuota.ownership import Tenure
 
 BATCH = 1000
 """Keys that are sealed again in one transaction."""
@@ -46,9 +48,9 @@ def reseal(dsn: str, keyring: Keyring, told: Callable[[int], None]) -> int:
         with psycopg.connect(conninfo(dsn)) as connection:
             configure(connection)
             migrate(connection, migrations(), automigrate=False)
-            with _owned(connection) as epoch:
+            with _owned(connection) as tenure:
                 for query, sealed in (("mc_keys", _mc_keys), ("mc_root_keys", _mc_root_keys)):
-                    while changed := _batch(connection, epoch, query, keyring, sealed):
+                    while changed := _batch(connection, tenure, query, keyring, sealed):
                         done += changed
                         told(changed)
     except psycopg.OperationalError as error:
@@ -59,18 +61,18 @@ def reseal(dsn: str, keyring: Keyring, told: Callable[[int], None]) -> int:
 
 
 @contextmanager
-def _owned(connection: Connection) -> Iterator[int]:
-    """Be the owner, with this epoch, while the block runs. Raises `InUse`."""
-    epoch = _claim(connection)
+def _owned(connection: Connection) -> Iterator[Tenure]:
+    """Be the owner while the block runs. Raises `InUse`."""
+    tenure = _claim(connection)
     try:
-        yield epoch
+        yield tenure
     finally:
         with suppress(psycopg.Error):  # we end, which others see of a process beside them, or wait for
-            connection.execute(queries()["release_ownership"], {"epoch": epoch})
+            connection.execute(queries()["release_ownership"], attrs.asdict(tenure))
             connection.commit()
 
 
-def _claim(connection: Connection) -> int:
+def _claim(connection: Connection) -> Tenure:
     """Take the lock, which no server can have meanwhile, and an epoch. Raises `InUse`.
 
     That the lock is free is no proof that its owner has stopped: the owner may be cut off, and come back.
@@ -86,23 +88,23 @@ def _claim(connection: Connection) -> int:
             f"{InUse.__doc__}: stop it first; it is {shown(holder)}, "
             f"and if that has ended, try again in {wait} s"
         )
+    mine = this_process()
     taken = connection.execute(
         queries()["take_ownership_to_rotate"],
-        {"epoch": epoch, "holder": this_process(), "master_key": ownership.MASTER_KEY},
+        {"epoch": epoch, "holder": mine, "master_key": ownership.MASTER_KEY},
     ).fetchone()
     connection.commit()
     if taken is None:
         raise InUse(f"{InUse.__doc__}: stop it first")
-    mine: int = taken[0]
-    return mine
+    return Tenure(taken[0], mine)
 
 
 Sealed = Callable[[Keyring, TupleRow], bytes]
 
 
-def _batch(connection: Connection, epoch: int, query: str, keyring: Keyring, again: Sealed) -> int:
+def _batch(connection: Connection, tenure: Tenure, query: str, keyring: Keyring, again: Sealed) -> int:
     with connection.transaction():
-        if connection.execute(queries()["renew_ownership"], {"epoch": epoch}).fetchone() is None:
+        if connection.execute(queries()["renew_ownership"], attrs.asdict(tenure)).fetchone() is None:
             raise InUse(f"{InUse.__doc__}, since a moment ago: stop it first")
         rows = connection.execute(
             queries()[f"select_{query}_to_reseal"], {"current": keyring.current, "most": BATCH}

@@ -20,6 +20,7 @@ from fuota.journal.postgres_creation import Creation
 from fuota.journal.postgres_dsn import BadDsn
 from fuota.journal.sealing import Keyring
 from fuota.journal.sql import queries
+from fuota.ownership import Tenure
 from tests.postgres.clusters import only_read
 from tests.postgres.owners import opened
 
@@ -222,7 +223,7 @@ async def test_a_server_that_stops_before_it_is_withdrawn_says_so(
 async def test_a_deployment_that_another_server_may_run_is_not_withdrawn(
     journal: PostgresJournal, dsn: str, order: Order, keyring: Keyring
 ) -> None:
-    creation = Creation(order(1), keyring, journal.ownership.epoch)
+    creation = Creation(order(1), keyring, journal.ownership.tenure)
     with psycopg.connect(dsn) as connection:
         creation.write(connection)
         connection.commit()
@@ -308,7 +309,7 @@ def test_an_order_may_take_as_long_as_it_is_large(order: Order, keyring: Keyring
     small = order(1)
     many = attrs.evolve(small, devices=[*small.devices] * 100_000)
     large = attrs.evolve(small, firmware=bytes(10_000_000))
-    within = [Creation(new, keyring, 1).within for new in (small, many, large)]
+    within = [Creation(new, keyring, Tenure(1, "")).within for new in (small, many, large)]
     assert within == [pytest.approx(seconds, abs=0.1) for seconds in (10, 110, 20)]
 
 

@@ -9,6 +9,7 @@ import trio
 
 from fuota.health import Health
 from fuota.journal import postgres_ownership
+from fuota.journal.holder import this_process
 from fuota.journal.port import Fenced, NewDeployment
 from fuota.journal.postgres_ownership import Claimant
 from fuota.journal.rotation import InUse, reseal
@@ -123,7 +124,7 @@ async def test_a_server_that_began_before_the_master_key_was_changed_ends(dsn: s
     async def fit() -> None:
         pass
 
-    ownership = Ownership(Health())
+    ownership = Ownership(Health(), this_process())
     claimant = Claimant(dsn, ownership, fit)
 
     async def run() -> None:

@@ -17,6 +17,7 @@ from fuota.journal.postgres_writing import begin_writing
 from fuota.journal.retry import keep_trying_keys, try_keys
 from fuota.journal.sealing import NotOpened
 from fuota.journal.sql import queries
+from tests.postgres.clusters import execute, value
 from tests.postgres.owners import Life, end_sessions, opened, step, succeeded, until
 
 Order = Callable[[int], NewDeployment]
@@ -105,7 +106,7 @@ async def test_an_owner_that_hangs_in_the_middle_of_a_transaction_is_succeeded(
     with psycopg.connect(dsn) as writing, psycopg.connect(dsn, autocommit=True) as hanging:
         epoch = owner.ownership.epoch
         assert epoch is not None
-        begin_writing(writing, epoch)
+        begin_writing(writing, owner.ownership.tenure)
         await owner.end()
         if lock == "held":
             hanging.execute(queries()["try_ownership_lock"], {"key": postgres_ownership.LOCK})
@@ -138,7 +139,7 @@ async def test_a_takeover_waits_for_what_is_being_written(dsn: str, nursery: tri
     first = await Life.begin(dsn, nursery)
     async with opened(dsn) as second:
         with psycopg.connect(dsn) as connection:
-            begin_writing(connection, first.ownership.epoch)
+            begin_writing(connection, first.ownership.tenure)
             await first.end()
             with psycopg.connect(dsn, autocommit=True) as onlooker:
                 await until(lambda: onlooker.execute(WAITING).fetchone())
@@ -157,6 +158,43 @@ async def test_a_standby_that_could_not_go_on_says_so_before_it_has_to(
         with trio.fail_after(20), pytest.raises(NotOpened, match="sealed with another master key"):
             await keep_trying_keys(second)
         await first.end()
+
+
+async def test_an_owner_with_the_same_number_is_another(
+    dsn: str, line: Any, order: Order, nursery: trio.Nursery
+) -> None:
+    """A replica has taken the place of the database, and has never heard of the first."""
+    first, new = await Life.begin(line.dsn, nursery), order(1)
+    await first.journal.create(new)
+    line.frozen = True
+    end_sessions(dsn)
+    execute(dsn, "update ownership set epoch = epoch - 1, holder = 'nobody'")
+    async with opened(dsn) as second:
+        assert second.ownership.certain
+        assert second.ownership.epoch == first.ownership.epoch
+        line.frozen = False
+        await line.cut()
+        await until(lambda: first.ownership.epoch is None)
+        with pytest.raises(Fenced):
+            await first.journal.commit(step(new))
+        assert second.ownership.certain
+        await second.commit(step(new))
+    await first.end()
+
+
+async def test_what_is_written_with_the_number_of_another_is_fenced(dsn: str, order: Order) -> None:
+    """Before the server has heard that its number is another's."""
+    new = order(1)
+    async with opened(dsn) as journal:
+        await journal.create(new)
+        await journal.commit(step(new))
+        execute(dsn, "update ownership set holder = 'another, process 1', seen_at = clock_timestamp()")
+        with pytest.raises(Fenced):
+            await journal.commit(step(new, 3))
+        with pytest.raises(Fenced):
+            await journal.create(order(0))
+        await until(lambda: journal.ownership.holder == "another, process 1")
+    assert value(dsn, "select holder from ownership") == "another, process 1"
 
 
 async def test_an_owner_of_an_earlier_version_is_waited_for_though_it_has_another_lock(dsn: str) -> None:
