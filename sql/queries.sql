@@ -294,12 +294,13 @@ order by id
 select pg_try_advisory_lock(%(key)s # ('ownership'::regclass::oid::bigint << 32))
 
 -- name: select_ownership
-select epoch, holder, extract(epoch from clock_timestamp() - seen_at)::float8 from ownership
+select epoch, holder, seen_at::text, extract(epoch from clock_timestamp() - seen_at)::float8 from ownership
 
 -- name: take_ownership
+-- If nothing was heard of its owner since we looked.
 update ownership
 set epoch = epoch + 1, holder = %(holder)s, since = clock_timestamp(), seen_at = clock_timestamp()
-where epoch = %(epoch)s
+where epoch = %(epoch)s and seen_at = %(seen_at)s::timestamptz
 returning epoch
 
 -- name: take_ownership_to_rotate
@@ -307,7 +308,7 @@ returning epoch
 update ownership
 set epoch = (epoch / %(master_key)s + 1) * %(master_key)s, holder = %(holder)s,
     since = clock_timestamp(), seen_at = clock_timestamp()
-where epoch = %(epoch)s
+where epoch = %(epoch)s and seen_at = %(seen_at)s::timestamptz
 returning epoch
 
 -- name: renew_ownership

@@ -7,8 +7,9 @@ from psycopg.rows import TupleRow
 
 from fuota.journal.holder import shown
 from fuota.journal.port import JournalError, Unavailable
-from fuota.journal.postgres_ownership import may_act
-from fuota.journal.sql import Migration, queries
+from fuota.journal.postgres_ownership import RENEWAL, may_act
+from fuota.journal.silence import look
+from fuota.journal.sql import Migration
 
 LOCK = int.from_bytes(b"fuota")
 """Of the advisory lock: servers that start at the same moment migrate one after the other."""
@@ -111,9 +112,9 @@ def migrate(
 
 def _check_owner(connection: Connection) -> None:
     """An earlier version goes on to write as it did, and not what the new schema wants."""
-    for _, holder, silent in connection.execute(queries()["select_ownership"]).fetchall():
-        if may_act(holder, silent):
-            raise Unavailable(f"the tables are to be brought up to date when {shown(holder)} has stopped")
+    _, holder, _, silent = look(connection, 2 * RENEWAL)
+    if may_act(holder, silent):
+        raise Unavailable(f"the tables are to be brought up to date when {shown(holder)} has stopped")
 
 
 def _apply(connection: Connection, migration: Migration) -> None:

@@ -9,7 +9,7 @@ at which the owner was last seen: every transaction that writes asks for its epo
                 that its session has ended is no proof that it knows. After FROZEN seconds it ends that
                 session. The epoch then grows, and what the other still wanted to write is refused
 
-The owner counts on a clock of its own, so it has stopped acting before another begins, also when it can not
+Each counts on a clock of its own, so the owner has stopped acting before another begins, also when it can not
 hear of it.
 """
 
@@ -24,6 +24,7 @@ from fuota.journal.holder import gone, shown
 from fuota.journal.port import Unavailable
 from fuota.journal.postgres_session import Session
 from fuota.journal.sealing import NotOpened
+from fuota.journal.silence import Row, Watch
 from fuota.ownership import Ownership, Tenure
 
 log = structlog.get_logger(__name__)
@@ -55,6 +56,7 @@ class Claimant:
         self.ownership = ownership
         self._fit = fit
         self._name = ownership.tenure.holder
+        self._watch = Watch()
         self._stood_by = False
         self._began: int | None = None
 
@@ -74,7 +76,8 @@ class Claimant:
 
     async def _claim(self, session: Session) -> bool:
         """Whether this server is the owner now."""
-        [(epoch, holder, silent)] = await session.ask("select_ownership")
+        [(epoch, holder, seen_at, silent)] = await session.ask("select_ownership")
+        self._watch.see((epoch, holder, seen_at), silent)
         ours = self.ownership.tenure == Tenure(epoch, holder)
         if not ours and self.ownership.epoch is not None:
             self._lose(holder)
@@ -84,33 +87,34 @@ class Claimant:
         if epoch // MASTER_KEY != self._began // MASTER_KEY:
             raise NotOpened("the master key was changed since this server began: start it again")
         unheard = holder == self._name  # it was given to us, but we did not hear of it: nobody acts on it
-        if not ours and not unheard and may_act(holder, silent):
+        if not ours and not unheard and may_act(holder, self._watch.silent):
             self._lose(holder)
             return False
         [(locked,)] = await session.ask("try_ownership_lock", key=LOCK)
         if not ours and not locked:
             self._lose(holder)
-        hangs = not locked if ours else silent > FROZEN  # what is left of our last session; or another server
-        if hangs:
-            ended = await session.ask("end_owners_sessions", key=LOCK, writing=not ours)
-            if ended:
-                log.warning(
-                    "sessions that were not heard of are ended", holder=shown(holder), seconds=round(silent)
-                )
-        return locked and await self._gain(session, epoch, holder if not ours else None)
+        seconds = self._watch.unchanged
+        # What is left of our last session; or another server.
+        hangs = not locked if ours else seconds > FROZEN
+        if hangs and await session.ask("end_owners_sessions", key=LOCK, writing=not ours):
+            log.warning(
+                "sessions that were not heard of are ended", holder=shown(holder), seconds=round(seconds)
+            )
+        return locked and await self._gain(session, (epoch, holder, seen_at), ours=ours)
 
-    async def _gain(self, session: Session, epoch: int, after: str | None) -> bool:
-        """With the lock in hand: go on as the owner that this server was, or begin `after` another."""
+    async def _gain(self, session: Session, seen: Row, *, ours: bool) -> bool:
+        """With the lock in hand: go on as the owner that this server was, or begin after another."""
         began = trio.current_time()
-        if after is None:
+        epoch, after, seen_at = seen
+        if ours:
             rows = await session.ask("renew_ownership", **attrs.asdict(self.ownership.tenure))
         else:
             await self._fit()
             began = trio.current_time()
-            rows = await session.ask("take_ownership", epoch=epoch, holder=self._name)
+            rows = await session.ask("take_ownership", epoch=epoch, seen_at=seen_at, holder=self._name)
         for (gained,) in rows:
             self.ownership.gain(gained, began + CERTAIN)
-            if after is not None:
+            if not ours:
                 say = log.info if self._stood_by else log.debug
                 say("this server runs the deployments now", epoch=gained, after=shown(after))
                 self._stood_by = False
@@ -145,5 +149,5 @@ class Claimant:
 
 
 def may_act(holder: str, silent: float) -> bool:
-    """Whether `holder`, which was last seen so many seconds ago, may still act, as far as we can know."""
+    """Whether `holder`, unheard of for so many seconds, may still act, as far as we can know."""
     return silent <= CERTAIN and not gone(holder)

@@ -23,6 +23,7 @@ from fuota.journal.port import JournalError, Unavailable
 from fuota.journal.postgres_connections import configure, one_line
 from fuota.journal.postgres_dsn import conninfo
 from fuota.journal.sealing import Keyring, Kind
+from fuota.journal.silence import look
 from fuota.journal.sql import migrations, queries
 from fuota.lorawan.eui import EUI64
 from fuota.ownership import Tenure
@@ -81,7 +82,7 @@ def _claim(connection: Connection) -> Tenure:
     if row is None or not row[0]:
         raise InUse(f"{InUse.__doc__}: stop it first")
     connection.commit()  # so that the row is seen as it is with the lock in hand, whatever the isolation
-    [(epoch, holder, silent)] = connection.execute(queries()["select_ownership"]).fetchall()
+    epoch, holder, seen_at, silent = look(connection, ownership.CERTAIN)
     if ownership.may_act(holder, silent):
         wait = math.ceil(ownership.CERTAIN - silent) + 1
         raise InUse(
@@ -91,7 +92,7 @@ def _claim(connection: Connection) -> Tenure:
     mine = this_process()
     taken = connection.execute(
         queries()["take_ownership_to_rotate"],
-        {"epoch": epoch, "holder": mine, "master_key": ownership.MASTER_KEY},
+        {"epoch": epoch, "seen_at": seen_at, "holder": mine, "master_key": ownership.MASTER_KEY},
     ).fetchone()
     connection.commit()
     if taken is None:

@@ -4,6 +4,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import LiteralString
 
 import attrs
 import psycopg
@@ -77,6 +78,14 @@ def end_sessions(dsn: str) -> None:
     """Those of the owners."""
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory'")
+
+
+def seen(ahead: LiteralString = "0") -> LiteralString:
+    """What a server says that is no other's process here; its time may be `ahead` of the clock."""
+    return (
+        "update ownership set holder = 'elsewhere, process 7', "
+        f"seen_at = clock_timestamp() + interval '{ahead}'"
+    )
 
 
 def step(new: NewDeployment, version: int = 2) -> Transition:

@@ -6,10 +6,12 @@ import psycopg
 import pytest
 import trio
 
+from fuota.journal import silence
 from fuota.journal.migrations import SchemaMismatch
 from fuota.journal.port import Unavailable
 from fuota.journal.postgres_dsn import conninfo
 from fuota.journal.sql import Migration, migrations
+from tests.postgres.owners import seen
 from tests.postgres.schemas import CATALOG, OLD_ROWS, OURS, REFERENCE, brought_up, fill, run
 
 LAST = len(migrations())
@@ -47,12 +49,27 @@ def test_each_earlier_schema_becomes_the_same_and_keeps_its_rows(dsn: str, last:
 def test_an_earlier_version_that_runs_the_deployments_has_to_stop_first(dsn: str) -> None:
     earlier = migrations()[:-1]
     brought_up(dsn, earlier)
-    run(dsn, "update ownership set holder = 'elsewhere, process 7', seen_at = clock_timestamp()")
+    run(dsn, seen())
     with pytest.raises(Unavailable, match="when elsewhere, process 7 has stopped"):
         brought_up(dsn)
     assert brought_up(dsn, earlier) == []
     run(dsn, "update ownership set holder = 'nobody'")
     assert brought_up(dsn) == [migrations()[-1].name]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_an_earlier_version_seen_in_a_time_to_come_has_stopped_if_it_is_not_seen_again(
+    there: bool, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database's clock was set back."""
+    brought_up(dsn, migrations()[:-1])
+    monkeypatch.setattr(silence, "sleep", lambda seconds: there and run(dsn, seen("59 min")))
+    run(dsn, seen("1 hour"))
+    if there:
+        with pytest.raises(Unavailable, match="when elsewhere, process 7 has stopped"):
+            brought_up(dsn)
+    else:
+        assert brought_up(dsn) == [migrations()[-1].name]
 
 
 def test_what_had_ended_before_there_was_a_column_for_it_is_in_it(dsn: str) -> None:

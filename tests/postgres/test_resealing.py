@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from fuota.health import Health
-from fuota.journal import postgres_ownership
+from fuota.journal import postgres_ownership, silence
 from fuota.journal.holder import this_process
 from fuota.journal.port import Fenced, NewDeployment
 from fuota.journal.postgres_ownership import Claimant
@@ -16,8 +16,8 @@ from fuota.journal.rotation import InUse, reseal
 from fuota.journal.sealing import Keyring, NotOpened
 from fuota.journal.sql import queries
 from fuota.ownership import Ownership
-from tests.postgres.clusters import master_keys
-from tests.postgres.owners import Life, end_sessions, opened, step, until
+from tests.postgres.clusters import execute, master_keys
+from tests.postgres.owners import Life, end_sessions, opened, seen, step, until
 
 Order = Callable[[int], NewDeployment]
 
@@ -102,6 +102,34 @@ async def test_the_master_key_is_changed_when_a_silent_server_has_surely_stopped
     assert row(dsn) == (taken, "nobody"), "a server that is started now need not wait"
 
 
+@pytest.mark.parametrize("there", [False, True])
+async def test_a_time_to_come_does_not_keep_the_master_key_from_being_changed(
+    there: bool, dsn: str, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database's clock was set back. Whether a server is `there`, its next renewal shows."""
+    async with opened(dsn) as journal:
+        await journal.create(order(1))
+    await until(lambda: not locked(dsn))
+    paused = []
+
+    def sleep(seconds: float) -> None:
+        paused.append(seconds)
+        if there:
+            execute(dsn, seen("59 min"))
+
+    monkeypatch.setattr(silence, "sleep", sleep)
+    execute(dsn, seen("1 hour"))
+    if there:
+        with pytest.raises(InUse, match=r"stop it first; it is elsewhere, process 7, .* try again in"):
+            await resealed(dsn)
+    else:
+        assert await resealed(dsn) == 2
+        execute(dsn, "update ownership set seen_at = clock_timestamp() + interval '1 hour'")
+        assert await resealed(dsn) == 0, "at once, for the owner has said that it stops"
+    assert paused == [postgres_ownership.CERTAIN]
+    assert master_keys(dsn) == ({1} if there else {2})
+
+
 async def test_the_change_of_the_master_key_ends_when_a_server_has_taken_over(dsn: str, order: Order) -> None:
     """It had hung, perhaps, and its session was ended."""
     async with opened(dsn) as journal:
@@ -137,12 +165,14 @@ async def test_a_server_that_began_before_the_master_key_was_changed_ends(dsn: s
         nursery.start_soon(run)
         await until(lambda: "process" in ownership.holder or ownership.epoch)
         end_sessions(dsn)
-        with psycopg.connect(dsn, autocommit=True) as connection:
-            [(epoch,)] = connection.execute("select epoch from ownership").fetchall()
+        with psycopg.connect(dsn) as connection:
+            connection.execute("select from ownership for update")
+            [(epoch, _, seen_at, _)] = connection.execute(queries()["select_ownership"]).fetchall()
             connection.execute(
                 queries()["take_ownership_to_rotate"],
                 {
                     "epoch": epoch,
+                    "seen_at": seen_at,
                     "holder": "attic, process 3",
                     "master_key": postgres_ownership.MASTER_KEY,
                 },

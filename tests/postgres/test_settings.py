@@ -151,7 +151,7 @@ async def test_how_long_an_owner_is_silent_is_not_rounded(dsn: str) -> None:
     await prepare(dsn, automigrate=True)
     execute(dsn, "update ownership set seen_at = clock_timestamp() - interval '20.1 s'")
     async with Session.open(dsn) as session:
-        [(_, _, silent)] = await session.ask("select_ownership")
+        [(_, _, _, silent)] = await session.ask("select_ownership")
     assert silent > 20.1
 
 

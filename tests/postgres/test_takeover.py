@@ -17,8 +17,9 @@ from fuota.journal.postgres_writing import begin_writing
 from fuota.journal.retry import keep_trying_keys, try_keys
 from fuota.journal.sealing import NotOpened
 from fuota.journal.sql import queries
+from fuota.ownership import Ownership
 from tests.postgres.clusters import execute, value
-from tests.postgres.owners import Life, end_sessions, opened, step, succeeded, until
+from tests.postgres.owners import Life, end_sessions, opened, seen, step, succeeded, until
 
 Order = Callable[[int], NewDeployment]
 
@@ -197,17 +198,63 @@ async def test_what_is_written_with_the_number_of_another_is_fenced(dsn: str, or
     assert value(dsn, "select holder from ownership") == "another, process 1"
 
 
+async def test_an_owner_seen_in_a_time_to_come_is_waited_for_no_longer_than_another(dsn: str) -> None:
+    """The database's machine had no clock while it was off: an owner of before is seen in an hour."""
+    await prepare(dsn, automigrate=True)
+    execute(dsn, seen("1 hour"))
+    async with opened(dsn) as second:
+        assert second.ownership.epoch is None
+        await until(lambda: second.ownership.certain)
+
+
+async def test_who_was_silent_for_long_is_not_waited_for(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres_ownership, "CERTAIN", 1000.0)
+    await prepare(dsn, automigrate=True)
+    execute(dsn, seen("-1001 s"))
+    async with opened(dsn) as second:
+        assert second.ownership.certain
+
+
+@pytest.mark.parametrize("lock", ["held", "free"])
+async def test_a_clock_that_is_set_forward_makes_nobody_silent(dsn: str, lock: str) -> None:
+    """Each renewal comes before the clock is set, and each look of the other server after that."""
+    await prepare(dsn, automigrate=True)
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        if lock == "held":
+            owner.execute(queries()["try_ownership_lock"], {"key": postgres_ownership.LOCK})
+        owner.execute(seen())
+        async with opened(dsn) as second:
+            await renewing(owner, "-1 hour", beside=second.ownership)
+            await until(lambda: second.ownership.certain)
+
+
+async def test_nobody_is_succeeded_who_was_heard_of_since_the_last_look(dsn: str) -> None:
+    """The renewal was under way, perhaps, when its session ended."""
+    async with opened(dsn) as journal:
+        await journal.unfinished()
+    with psycopg.connect(dsn) as connection:
+        [(epoch, _, seen_at, _)] = connection.execute(queries()["select_ownership"]).fetchall()
+        connection.execute(seen())
+        taken = {"epoch": epoch, "seen_at": seen_at, "holder": "another, process 1", "master_key": 10}
+        for take in ("take_ownership", "take_ownership_to_rotate"):
+            assert connection.execute(queries()[take], taken).fetchall() == []
+
+
 async def test_an_owner_of_an_earlier_version_is_waited_for_though_it_has_another_lock(dsn: str) -> None:
     """The key of that had nothing of the table: to us, the lock is free."""
-    seen = "update ownership set holder = 'elsewhere, process 7', seen_at = clock_timestamp()"
     await prepare(dsn, automigrate=True)
     with psycopg.connect(dsn, autocommit=True) as earlier:
         earlier.execute("select pg_advisory_lock(%s)", [postgres_ownership.LOCK])
-        earlier.execute(seen)
+        earlier.execute(seen())
         async with opened(dsn) as second:
-            with trio.move_on_after(2 * postgres_ownership.CERTAIN):
-                while second.ownership.epoch is None:
-                    await trio.sleep(postgres_ownership.RENEWAL)
-                    earlier.execute(seen)
-            assert second.ownership.epoch is None
+            await renewing(earlier, "0", beside=second.ownership)
             await until(lambda: second.ownership.certain)
+
+
+async def renewing(owner: psycopg.Connection[Any], ahead: str, *, beside: Ownership) -> None:
+    """For longer than anybody may be silent; the other server does not take over meanwhile."""
+    with trio.move_on_after(1.5 * postgres_ownership.FROZEN):
+        while beside.epoch is None:
+            owner.execute(seen(ahead))
+            await trio.sleep(postgres_ownership.RENEWAL)
+    assert beside.epoch is None
