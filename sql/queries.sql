@@ -23,12 +23,16 @@ from (
         ('idle_session_timeout', '0'),
         -- a transaction whose client has vanished ends soon, with its locks
         ('idle_in_transaction_session_timeout', '30s'),
-        ('client_connection_check_interval', '5s'),
         ('tcp_keepalives_idle', '10'),
         ('tcp_keepalives_interval', '5'),
         ('tcp_keepalives_count', '3')
 ) as wanted (name, value)
 join pg_settings using (name)
+
+-- name: configure_client_check
+-- Apart, for not every system lets PostgreSQL look for clients that have vanished: on Windows, and on others before
+-- version 15, every interval but 0 is refused.
+select set_config(name, '5s', false) from pg_settings where name = 'client_connection_check_interval'
 
 -- name: begin_writing
 -- Of every transaction that writes: the owner can not change before it has ended. Returns its id for

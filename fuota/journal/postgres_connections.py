@@ -189,9 +189,12 @@ class Reasons:
 
 def configure(connection: Connection) -> None:
     """What other settings would spoil is set, of a connection that was just made."""
-    connection.autocommit = True
+    before = connection.autocommit
+    connection.autocommit = True  # so that what is refused undoes nothing else
     connection.execute(queries()["configure"])
-    connection.autocommit = False
+    with suppress(psycopg.DataError):
+        connection.execute(queries()["configure_client_check"])
+    connection.autocommit = before
 
 
 @asynccontextmanager

@@ -12,8 +12,8 @@ import trio
 
 from fuota.journal.migrations import Begin, Connection, migrate
 from fuota.journal.port import JournalError, Unavailable
-from fuota.journal.postgres_connections import one_line
-from fuota.journal.sql import Migration, migrations, queries
+from fuota.journal.postgres_connections import configure, one_line
+from fuota.journal.sql import Migration, migrations
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +61,7 @@ def _bring_up(connection: Connection, begin: Begin, automigrate: bool) -> None:
     try:
         with connection:
             # If this server stops dead in the middle, its locks do not outlive it for long.
-            connection.execute(queries()["configure"])
+            configure(connection)
             migrate(connection, migrations(), automigrate=automigrate, begin=begin)
     except psycopg.Error as error:
         raise _told(error) from error

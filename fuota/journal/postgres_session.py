@@ -11,7 +11,7 @@ import psycopg
 import trio
 
 from fuota.journal.port import Unavailable
-from fuota.journal.postgres_connections import one_line
+from fuota.journal.postgres_connections import T, Work, configure, one_line
 from fuota.journal.postgres_dsn import conninfo
 from fuota.journal.postgres_held import Connection
 from fuota.journal.sql import queries
@@ -42,17 +42,19 @@ class Session:
         try:
             with _socket(connection) as connected:  # once: later there may be no file descriptor to be had
                 session = cls(connection, connected, thread)
-                await session.ask("configure")
+                await session._run(configure)
                 yield session
         finally:
             connection.close()
 
     async def ask(self, query: str, **values: object) -> Sequence[tuple[Any, ...]]:
         """The rows that a query of `sql/queries.sql` gives. Cancelled, it ends it after `LEFT` seconds."""
+        return await self._run(lambda connection: connection.execute(queries()[query], values).fetchall())
 
-        def execute() -> Sequence[tuple[Any, ...]] | psycopg.Error:
+    async def _run(self, work: Work[T]) -> T:
+        def execute() -> T | psycopg.Error:
             try:
-                return self._connection.execute(queries()[query], values).fetchall()
+                return work(self._connection)
             except psycopg.Error as error:
                 return error
 

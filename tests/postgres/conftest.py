@@ -110,6 +110,8 @@ class Line:
     """After that, the line is dead."""
     version: bytes | None = None
     """What PostgreSQL calls its version; no longer than its own."""
+    instead: tuple[bytes, bytes] = (b"", b"")
+    """What PostgreSQL is asked in the place of something else; as long as that."""
     _streams: list[trio.abc.Stream] = attrs.field(factory=list, init=False)
 
     async def cut(self) -> None:
@@ -138,7 +140,7 @@ class Line:
                 if self.frozen:
                     self.swallowed.set()
                 else:
-                    await server.send_all(request)
+                    await server.send_all(request.replace(*self.instead))
 
         async def answer() -> None:
             async for reply in server:

@@ -12,9 +12,11 @@ from structlog.testing import capture_logs
 
 from fuota.deployment import states as deployment
 from fuota.device import states as device
+from fuota.health import Health
 from fuota.journal import migrations
 from fuota.journal.migrations import migrate
 from fuota.journal.port import Conflict, Milestone
+from fuota.journal.postgres_connections import open_connections
 from fuota.journal.postgres_preparation import prepare
 from fuota.journal.postgres_session import Session
 from fuota.journal.rotation import reseal
@@ -32,6 +34,8 @@ WAITING = """
 select coalesce(max(extract(epoch from clock_timestamp() - query_start)), 0)::float8 from pg_stat_activity
 where datname = current_database() and wait_event_type = 'Lock'
 """
+
+LAST = ("client_connection_check_interval", "idle_in_transaction_session_timeout", "DateStyle")
 
 ODD = "Ж, \\x, \"', null, {NULL}, 日本"
 
@@ -155,9 +159,31 @@ async def test_how_long_an_owner_is_silent_is_not_rounded(dsn: str) -> None:
     assert silent > 20.1
 
 
+async def test_what_postgresql_can_not_do_where_it_runs_keeps_nothing_else_from_being_set(
+    line: Any, dsn: str
+) -> None:
+    """On Windows it can not look for clients that have vanished, and refuses every interval but 0."""
+    configured(dsn, "DateStyle", "German")
+    line.instead = b"'5s'", b"'-1'"
+    new = ordered()
+    with capture_logs() as said, trio.fail_after(30):
+        async with opened(line.dsn) as journal:
+            await journal.create(new)
+            assert (await journal.load(new.id)).created_at == new.created_at
+        async with open_connections(line.dsn, health=Health(), idle=0, most=1, patience=5) as connections:
+            shown = await connections.transact(
+                lambda connection: [connection.execute(f"show {name}").fetchall() for name in LAST], within=5
+            )
+    assert shown == [[("0",)], [("30s",)], [("ISO, DMY",)]]
+    another = Keyring({1: b"\xa5" * 32, 2: b"\x5a" * 32}, current=2)
+    assert await trio.to_thread.run_sync(reseal, line.dsn, another, lambda keys: None) == 1 + len(DEVICES)
+    assert worried(said) == []
+
+
 def test_what_is_set_for_the_journal_is_known_to_postgresql(dsn: str) -> None:
     """A name that is not, is passed over, for an older version may not know it."""
     with psycopg.connect(dsn) as connection:
         of_the_future = queries()["configure"].replace("'TimeZone'", "'time_zone'")
         known, fewer = (connection.execute(query) for query in (queries()["configure"], of_the_future))
         assert known.rowcount == fewer.rowcount + 1 == queries()["configure"].count("        ('")
+        assert connection.execute(queries()["configure_client_check"]).rowcount == 1
