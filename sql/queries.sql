@@ -189,8 +189,9 @@ select created_at, plan::text, mc_key, state::text, version from deployment wher
 -- name: select_devices
 select dev_eui, mc_root_key, state::text, version
 from deployment_device
-where deployment_id = %s and state is not null
+where deployment_id = %(deployment_id)s and dev_eui > %(after)b and state is not null
 order by dev_eui
+limit %(most)s
 
 -- name: select_firmware
 select image from firmware where sha256 = %b
@@ -207,8 +208,9 @@ select
     dev_eui, created_at, updated_at, mc_group_setup_completed_at, frag_session_setup_completed_at,
     mc_session_completed_at, frag_status_completed_at, state::text
 from deployment_device
-where deployment_id = %s
+where deployment_id = %(deployment_id)s and dev_eui > %(after)b
 order by dev_eui
+limit %(most)s
 
 -- name: select_summary
 select

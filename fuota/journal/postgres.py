@@ -1,12 +1,13 @@
 """The journal in PostgreSQL."""
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from functools import partial
-from typing import Self
+from typing import Self, TypeVar
 from uuid import UUID
 
+import attrs
 import structlog
 import trio
 
@@ -42,6 +43,7 @@ from fuota.journal.postgres_connections import (
 )
 from fuota.journal.postgres_creation import Creation, Withdrawal, is_conflict
 from fuota.journal.postgres_dsn import conninfo
+from fuota.journal.postgres_held import Connection
 from fuota.journal.postgres_ownership import Claimant
 from fuota.journal.postgres_preparation import prepare
 from fuota.journal.postgres_writing import Entry, Step, Writer, actor, weight
@@ -52,8 +54,10 @@ from fuota.ownership import Ownership
 
 log = structlog.get_logger(__name__)
 
+Device = TypeVar("Device", StoredDevice, DeviceStatus)
+
 READING_WITHIN = 10.0
-"""Seconds that a transaction may take which only reads."""
+"""Seconds that a transaction may take which only reads; much is read in several."""
 
 ROOM = 2000
 """The most rows that group commit writes in one transaction."""
@@ -137,13 +141,21 @@ class PostgresJournal:
         )
 
     async def devices(self, deployment_id: UUID) -> Sequence[StoredDevice]:
-        return await self._read(lambda connection: reading.devices(connection, self._keyring, deployment_id))
+        return await self._in_pieces(
+            lambda after, connection: reading.devices(connection, self._keyring, deployment_id, after)
+        )
 
     async def firmware(self, sha256: bytes) -> bytes:
         return await self._read(lambda connection: reading.firmware(connection, sha256))
 
     async def status(self, deployment_id: UUID) -> DeploymentStatus | None:
-        return await self._read(lambda connection: reading.status(connection, deployment_id))
+        found = await self._read(lambda connection: reading.status(connection, deployment_id))
+        if found is None:
+            return None
+        devices = await self._in_pieces(
+            lambda after, connection: reading.device_statuses(connection, deployment_id, after)
+        )
+        return attrs.evolve(found, devices=devices)
 
     async def logs(self, deployment_id: UUID, dev_eui: EUI64) -> Sequence[LogRow] | None:
         return await self._read(lambda connection: reading.logs(connection, deployment_id, dev_eui))
@@ -175,6 +187,17 @@ class PostgresJournal:
         return await self._read(
             lambda connection: pages.device_page(connection, deployment_id, states, reasons, after, most)
         )
+
+    async def _in_pieces(
+        self, piece: Callable[[EUI64 | None, Connection], Sequence[Device]]
+    ) -> Sequence[Device]:
+        """All devices, of which `piece` gives those that follow one: however many, no transaction is long."""
+        found: list[Device] = []
+        while True:
+            read = await self._read(partial(piece, found[-1].dev_eui if found else None))
+            found += read
+            if len(read) < reading.PIECE:
+                return found
 
     async def _read(self, work: Work[T]) -> T:
         try:

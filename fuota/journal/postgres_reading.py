@@ -27,7 +27,8 @@ DEVICE_MILESTONES = tuple(milestone for milestone in Milestone if milestone is n
 """In the order of the columns that are selected, as `Milestone` is."""
 
 PIECE = 1000
-"""Rows that become Python objects at once: the driver does not let other threads run meanwhile."""
+"""Rows that become Python objects at once: the driver does not let other threads run meanwhile. And the most
+devices that are read in one transaction."""
 
 
 def unfinished(connection: Connection) -> Sequence[UUID]:
@@ -49,9 +50,12 @@ def deployment(connection: Connection, keyring: Keyring, deployment_id: UUID) ->
     )
 
 
-def devices(connection: Connection, keyring: Keyring, deployment_id: UUID) -> Sequence[StoredDevice]:
+def devices(
+    connection: Connection, keyring: Keyring, deployment_id: UUID, after: EUI64 | None
+) -> Sequence[StoredDevice]:
+    """A piece of them."""
     found = []
-    for octets, sealed, state, version in _rows(connection, "select_devices", deployment_id):
+    for octets, sealed, state, version in _piece(connection, "select_devices", deployment_id, after):
         dev_eui = EUI64(octets)
         found.append(
             StoredDevice(
@@ -73,6 +77,7 @@ def firmware(connection: Connection, sha256: bytes) -> bytes:
 
 
 def status(connection: Connection, deployment_id: UUID) -> DeploymentStatus | None:
+    """Without its devices."""
     row = connection.execute(queries()["select_status"], [deployment_id]).fetchone()
     if row is None:
         return None
@@ -83,8 +88,15 @@ def status(connection: Connection, deployment_id: UUID) -> DeploymentStatus | No
         updated_at=updated_at,
         milestones=earned(Milestone, completed),
         state=known(load_deployment_state, state),
-        devices=[device_status(*row) for row in _rows(connection, "select_device_status", deployment_id)],
+        devices=(),
     )
+
+
+def device_statuses(
+    connection: Connection, deployment_id: UUID, after: EUI64 | None
+) -> Sequence[DeviceStatus]:
+    """A piece of them."""
+    return [device_status(*row) for row in _piece(connection, "select_device_status", deployment_id, after)]
 
 
 def logs(connection: Connection, deployment_id: UUID, dev_eui: EUI64) -> Sequence[LogRow] | None:
@@ -119,6 +131,14 @@ def earned(
     milestones: Iterable[Milestone], completed: Sequence[datetime | None]
 ) -> dict[Milestone, datetime]:
     return {milestone: at for milestone, at in zip(milestones, completed, strict=True) if at is not None}
+
+
+def _piece(
+    connection: Connection, query: str, deployment_id: UUID, after: EUI64 | None
+) -> Sequence[TupleRow]:
+    octets = b"" if after is None else after.octets
+    wanted = {"deployment_id": deployment_id, "after": octets, "most": PIECE}
+    return connection.execute(queries()[query], wanted).fetchall()
 
 
 def _rows(connection: Connection, query: str, *of: object) -> Iterator[TupleRow]:

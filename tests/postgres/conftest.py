@@ -1,6 +1,7 @@
 """Deployments to write, and a PostgreSQL that can be cut off."""
 
 import hashlib
+import math
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -90,6 +91,9 @@ def log() -> Callable[[NewDeployment, int], LogRow]:
 
 VERSION = re.compile(rb"(server_version\0)([^\0]+)")
 
+STEP = 100
+"""Octets that come at once over a slow line."""
+
 
 @attrs.define
 class Line:
@@ -110,6 +114,10 @@ class Line:
     """After that, the line is dead."""
     version: bytes | None = None
     """What PostgreSQL calls its version; no longer than its own."""
+    speed: float = math.inf
+    """Octets of PostgreSQL's answers in a second."""
+    carried: int = attrs.field(default=0, init=False)
+    """Octets of PostgreSQL's answers so far."""
     instead: tuple[bytes, bytes] = (b"", b"")
     """What PostgreSQL is asked in the place of something else; as long as that."""
     _streams: list[trio.abc.Stream] = attrs.field(factory=list, init=False)
@@ -124,6 +132,14 @@ class Line:
     def _renamed(self, said: re.Match[bytes]) -> bytes:
         own = said[2]
         return said[1] + (own if self.version is None else self.version.ljust(len(own)))
+
+    async def _tell(self, client: trio.SocketStream, reply: bytes) -> None:
+        step = STEP if self.speed < math.inf else len(reply)
+        for begin in range(0, len(reply), step):
+            part = reply[begin : begin + step]
+            await trio.sleep(len(part) / self.speed)
+            await client.send_all(part)
+            self.carried += len(part)
 
     async def carry(self, client: trio.SocketStream, server: trio.SocketStream) -> None:
         """One connection."""
@@ -149,7 +165,7 @@ class Line:
                         self.dead = True
                         await self.cut()
                     return
-                await client.send_all(VERSION.sub(self._renamed, reply))
+                await self._tell(client, VERSION.sub(self._renamed, reply))
             if self.frozen:
                 await trio.sleep_forever()
 

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 from fuota.deployment import states as deployment
 from fuota.device import states as device
 from fuota.health import Health
-from fuota.journal import postgres_connections, postgres_creation
+from fuota.journal import postgres, postgres_connections, postgres_creation, postgres_reading
 from fuota.journal.port import ActorId, Conflict, Fenced, LogRow, NewDeployment, Transition, Unavailable
 from fuota.journal.postgres import PostgresJournal
 from fuota.journal.postgres_creation import Creation
@@ -22,7 +22,7 @@ from fuota.journal.sealing import Keyring
 from fuota.journal.sql import queries
 from fuota.ownership import Tenure
 from tests.postgres.clusters import only_read
-from tests.postgres.owners import opened
+from tests.postgres.owners import opened, until
 
 Order = Callable[[int], NewDeployment]
 Log = Callable[[NewDeployment, int], LogRow]
@@ -301,6 +301,48 @@ async def test_an_order_is_refused_in_time_though_the_database_hangs(
     line.frozen = True
     with trio.fail_after(10), pytest.raises(Unavailable):
         await journal.create(order(2))
+    line.frozen = False
+    await line.cut()
+
+
+@pytest.fixture
+def pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of which each has 1 s."""
+    monkeypatch.setattr(postgres, "READING_WITHIN", 1.0)
+    monkeypatch.setattr(postgres_connections, "WATCHING", 0.02)
+    monkeypatch.setattr(postgres_reading, "PIECE", 2)
+
+
+@pytest.mark.usefixtures("pieces")
+async def test_what_is_long_may_take_long_to_read(journal: PostgresJournal, line: Any, order: Order) -> None:
+    new = order(41)
+    await journal.create(new)
+    line.speed = 3000.0
+    begun = trio.current_time()
+    stored, status = await journal.devices(new.id), await journal.status(new.id)
+    assert trio.current_time() - begun > 2 * postgres.READING_WITHIN
+    assert status is not None
+    wanted = [each.dev_eui for each in new.devices]
+    assert [each.dev_eui for each in stored] == [each.dev_eui for each in status.devices] == wanted
+
+
+@pytest.mark.usefixtures("pieces")
+async def test_a_database_that_hangs_while_much_is_read_is_cut_off(
+    journal: PostgresJournal, line: Any, order: Order
+) -> None:
+    new = order(41)
+    await journal.create(new)
+    line.speed = 3000.0
+    async with trio.open_nursery() as reading:
+
+        async def read() -> None:
+            with trio.fail_after(10), pytest.raises(Unavailable):
+                await journal.devices(new.id)
+
+        before = line.carried
+        reading.start_soon(read)
+        await until(lambda: line.carried > before + 2000)
+        line.frozen = True
     line.frozen = False
     await line.cut()
 
