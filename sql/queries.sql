@@ -339,7 +339,8 @@ where granted and pid <> pg_backend_pid()
 -- name: select_mc_keys_to_reseal
 -- The first octet of what is sealed is the number of the master key.
 select id, ''::bytea, mc_key from deployment
-where mc_key is not null and get_byte(mc_key, 0) <> %(current)s
+where id > %(deployment_id)s and mc_key is not null and get_byte(mc_key, 0) <> %(current)s
+order by id
 limit %(most)s
 
 -- name: update_mc_keys
@@ -350,7 +351,9 @@ where id = given.deployment_id
 
 -- name: select_mc_root_keys_to_reseal
 select deployment_id, dev_eui, mc_root_key from deployment_device
-where mc_root_key is not null and get_byte(mc_root_key, 0) <> %(current)s
+where (deployment_id, dev_eui) > (%(deployment_id)s, %(dev_eui)b)
+    and mc_root_key is not null and get_byte(mc_root_key, 0) <> %(current)s
+order by deployment_id, dev_eui
 limit %(most)s
 
 -- name: update_mc_root_keys

@@ -8,9 +8,10 @@ and the number of its epoch tells every server that has begun before that the ke
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
+from uuid import UUID
 
 import attrs
 import psycopg
@@ -30,6 +31,9 @@ from fuota.ownership import Tenure
 
 BATCH = 1000
 """Keys that are sealed again in one transaction."""
+
+BEFORE_ALL: TupleRow = (UUID(int=0), b"", b"")
+"""What no row of either table comes before."""
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -51,9 +55,11 @@ def reseal(dsn: str, keyring: Keyring, told: Callable[[int], None]) -> int:
             migrate(connection, migrations(), automigrate=False)
             with _owned(connection) as tenure:
                 for query, sealed in (("mc_keys", _mc_keys), ("mc_root_keys", _mc_root_keys)):
-                    while changed := _batch(connection, tenure, query, keyring, sealed):
-                        done += changed
-                        told(changed)
+                    last = BEFORE_ALL
+                    while changed := _batch(connection, tenure, query, last, keyring, sealed):
+                        last = changed[-1]
+                        done += len(changed)
+                        told(len(changed))
     except psycopg.OperationalError as error:
         raise Unavailable(f"PostgreSQL: {one_line(error)}") from error
     except psycopg.Error as error:
@@ -103,12 +109,17 @@ def _claim(connection: Connection) -> Tenure:
 Sealed = Callable[[Keyring, TupleRow], bytes]
 
 
-def _batch(connection: Connection, tenure: Tenure, query: str, keyring: Keyring, again: Sealed) -> int:
+def _batch(
+    connection: Connection, tenure: Tenure, query: str, last: TupleRow, keyring: Keyring, again: Sealed
+) -> Sequence[TupleRow]:
+    """Those that follow the last one, which are sealed again: what was done is not searched through again."""
     with connection.transaction():
         if connection.execute(queries()["renew_ownership"], attrs.asdict(tenure)).fetchone() is None:
             raise InUse(f"{InUse.__doc__}, since a moment ago: stop it first")
+        deployment_id, dev_eui, _ = last
+        wanted = {"deployment_id": deployment_id, "dev_eui": dev_eui}
         rows = connection.execute(
-            queries()[f"select_{query}_to_reseal"], {"current": keyring.current, "most": BATCH}
+            queries()[f"select_{query}_to_reseal"], {**wanted, "current": keyring.current, "most": BATCH}
         ).fetchall()
         columns: list[list[Any]] = [[], [], []]
         for row in rows:
@@ -117,7 +128,7 @@ def _batch(connection: Connection, tenure: Tenure, query: str, keyring: Keyring,
                 column.append(value)
         values = dict(zip(("deployment_id", "dev_eui", "sealed"), columns, strict=True))
         connection.execute(queries()[f"update_{query}"], values)
-    return len(rows)
+    return rows
 
 
 def _mc_keys(keyring: Keyring, row: TupleRow) -> bytes:

@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -28,7 +29,7 @@ def execute(dsn: str, statement: str) -> None:
         connection.execute(statement)
 
 
-def value(dsn: str, query: str) -> object:
+def value(dsn: str, query: str) -> Any:
     with psycopg.connect(dsn) as connection:
         row = connection.execute(query).fetchone()
     assert row is not None

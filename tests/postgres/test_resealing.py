@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from fuota.health import Health
-from fuota.journal import postgres_ownership, silence
+from fuota.journal import postgres_ownership, rotation, silence
 from fuota.journal.holder import this_process
 from fuota.journal.port import Fenced, NewDeployment
 from fuota.journal.postgres_ownership import Claimant
@@ -16,13 +16,24 @@ from fuota.journal.rotation import InUse, reseal
 from fuota.journal.sealing import Keyring, NotOpened
 from fuota.journal.sql import queries
 from fuota.ownership import Ownership
-from tests.postgres.clusters import execute, master_keys
+from tests.postgres.clusters import execute, master_keys, value
 from tests.postgres.owners import Life, end_sessions, opened, seen, step, until
 
 Order = Callable[[int], NewDeployment]
 
 KEYRING = Keyring({1: b"\xa5" * 32, 2: b"\x5a" * 32}, current=2)
 """The servers of these tests have the first."""
+
+OTHERS = """
+select count(*) from pg_stat_activity
+where datname = current_database() and backend_type = 'client backend' and pid <> pg_backend_pid()
+"""
+"""Who have ended have said what they have looked at."""
+
+LOOKED_AT = """
+select seq_tup_read + idx_tup_fetch from pg_stat_user_tables where relname = 'deployment_device'
+"""
+"""Rows, so far."""
 
 pytestmark = pytest.mark.usefixtures("a_tenth_of_the_time")
 
@@ -128,6 +139,22 @@ async def test_a_time_to_come_does_not_keep_the_master_key_from_being_changed(
         assert await resealed(dsn) == 0, "at once, for the owner has said that it stops"
     assert paused == [postgres_ownership.CERTAIN]
     assert master_keys(dsn) == ({1} if there else {2})
+
+
+async def test_what_is_sealed_again_is_not_searched_through_again(
+    dsn: str, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many batches there are: else each takes longer than the one before it."""
+    devices = 4000
+    monkeypatch.setattr(rotation, "BATCH", 20)
+    async with opened(dsn) as journal:
+        await journal.create(order(devices))
+    execute(dsn, "analyze deployment_device")
+    await until(lambda: value(dsn, OTHERS) == 0)
+    before = value(dsn, LOOKED_AT)
+    assert await resealed(dsn) == 1 + devices
+    await until(lambda: value(dsn, OTHERS) == 0)
+    assert value(dsn, LOOKED_AT) - before < 10 * devices
 
 
 async def test_the_change_of_the_master_key_ends_when_a_server_has_taken_over(dsn: str, order: Order) -> None:
