@@ -36,6 +36,9 @@ KEPT = psycopg.errors.ReadOnlySqlTransaction
 PULSE = 10.0
 """Seconds between two signs of life, and from the last failure to write until one is to write."""
 
+CONFIGURING = 5.0
+"""Seconds that `configure` may take: meanwhile no other connection is made."""
+
 CLOSING = 2.0
 """Seconds for which the end waits for connections that are being made."""
 
@@ -102,7 +105,7 @@ class Connections:
         try:
             await self._cut_while(lambda: True)
         finally:
-            for held in self._held:
+            for held in tuple(self._held):  # of which other threads have some, too
                 held.hurry(ENDING)
             with trio.CancelScope(shield=True):
                 await self._cut_while(lambda: self._held)
@@ -110,8 +113,21 @@ class Connections:
     async def _cut_while(self, needed: Callable[[], object]) -> None:
         while needed():
             await trio.sleep(WATCHING)
-            for held in self._held:
+            for held in tuple(self._held):
                 held.cut_if_overdue()
+
+    def configure(self, connection: Connection) -> None:
+        """A new one of the pool, in a thread of that."""
+        held = Held(CONFIGURING)
+        self._held.add(held)
+        try:
+            with held.holding(connection):
+                configure(connection)
+        except psycopg.Error as error:
+            self._reasons.last = one_line(error)
+            raise
+        finally:
+            self._held.discard(held)
 
     async def feel_pulse(self) -> None:
         """An outage, and its end, are noticed also when nobody asks for anything."""
@@ -209,7 +225,7 @@ async def open_connections(
         min_size=min(idle, most),
         max_size=most,
         open=False,
-        configure=configure,
+        configure=lambda connection: connections.configure(connection),
         reconnect_timeout=patience,
         num_workers=1,
         name="fuota",

@@ -106,6 +106,8 @@ class Line:
     """Nothing reaches PostgreSQL any more, and nobody is told, not even that PostgreSQL has hung up."""
     swallowed: trio.Event = attrs.field(factory=trio.Event, init=False)
     """Something was asked while the line was frozen."""
+    lost: bytes | None = None
+    """Requests with these octets do not reach PostgreSQL, and nobody is told."""
     cut_before: bytes | None = None
     """The next request with these octets does not reach PostgreSQL: its connection ends."""
     cut_after: bytes | None = None
@@ -153,7 +155,7 @@ class Line:
                 if self.cut_after and self.cut_after in request:
                     self.cut_after = None
                     unanswered.set()
-                if self.frozen:
+                if self.frozen or (self.lost and self.lost in request):
                     self.swallowed.set()
                 else:
                     await server.send_all(request.replace(*self.instead))

@@ -3,6 +3,7 @@
 import errno
 import os
 import threading
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 import trio
 
 from fuota.health import Health
+from fuota.journal import postgres_connections
 from fuota.journal.port import Unavailable
 from fuota.journal.postgres_connections import open_connections
 from fuota.journal.postgres_session import Session
@@ -58,6 +60,24 @@ async def test_a_database_that_hangs_is_cut_off(line: Any, health: Health) -> No
         line.frozen = False
         await line.cut()
         await connections.persist(lambda connection: connection.execute("select 1"), within=5)
+
+
+async def test_a_connection_that_hangs_before_it_is_used_keeps_no_other_from_being_made(
+    line: Any, health: Health, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the database's machine vanishes just after the login."""
+    monkeypatch.setattr(postgres_connections, "CONFIGURING", 0.2)
+    monkeypatch.setattr(postgres_connections, "WATCHING", 0.02)
+    async with open_connections(line.dsn, health=health, idle=0, most=2, patience=PATIENCE) as connections:
+        line.lost = b"set_config"
+        with pytest.raises(Unavailable):
+            await connections.transact(lambda connection: connection.execute("select"), within=5)
+        assert line.swallowed.is_set()
+        line.lost = None
+        with trio.fail_after(10):
+            while health.ailments():
+                with suppress(Unavailable):
+                    await connections.persist(lambda connection: connection.execute("select"), within=5)
 
 
 async def test_a_connection_that_nobody_waits_for_any_more_is_closed(
