@@ -317,7 +317,7 @@ def pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_what_is_long_may_take_long_to_read(journal: PostgresJournal, line: Any, order: Order) -> None:
     new = order(41)
     await journal.create(new)
-    line.speed = 3000.0
+    line.speed = 6000.0
     begun = trio.current_time()
     stored, status = await journal.devices(new.id), await journal.status(new.id)
     assert trio.current_time() - begun > 2 * postgres.READING_WITHIN
@@ -332,7 +332,7 @@ async def test_a_database_that_hangs_while_much_is_read_is_cut_off(
 ) -> None:
     new = order(41)
     await journal.create(new)
-    line.speed = 3000.0
+    line.speed = 6000.0
     async with trio.open_nursery() as reading:
 
         async def read() -> None:
