@@ -57,7 +57,8 @@ class PostgreSQL:
         default=0,
         metadata=key(
             value.connections,
-            "The most connections at once, of which two are needed; 0 leaves it to the server to choose.",
+            "The most connections at once, of which two are needed; with two, all else waits while an order "
+            "is written. 0 leaves it to the server to choose.",
         ),
     )
     max_idle_connections: int = field(

@@ -15,6 +15,7 @@ from fuota.health import Health
 from fuota.journal import postgres_connections
 from fuota.journal.port import Unavailable
 from fuota.journal.postgres_connections import open_connections
+from fuota.journal.postgres_held import Connection
 from fuota.journal.postgres_session import Session
 from tests.postgres.clusters import closed_to_newcomers
 
@@ -78,6 +79,37 @@ async def test_a_connection_that_hangs_before_it_is_used_keeps_no_other_from_bei
             while health.ailments():
                 with suppress(Unavailable):
                     await connections.persist(lambda connection: connection.execute("select"), within=5)
+
+
+async def test_that_all_connections_are_busy_is_no_illness(
+    dsn: str, health: Health, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while a large order is written, and `max_open_connections` leaves one connection for all."""
+    monkeypatch.setattr(postgres_connections, "PULSE", PATIENCE / 3)
+    begun, written, done = threading.Event(), threading.Event(), []
+
+    def write(connection: Connection) -> None:
+        begun.set()
+        assert written.wait(30)
+
+    async with (
+        open_connections(dsn, health=health, idle=1, most=1, patience=PATIENCE) as connections,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(partial(connections.transact, write, within=30, writing=True))
+
+        async def write_too() -> None:
+            await connections.transact(lambda connection: connection.execute("select"), within=5)
+            done.append(written.is_set())
+
+        await trio.to_thread.run_sync(begun.wait, 30)
+        nursery.start_soon(write_too)
+        for _ in range(3):
+            with pytest.raises(Unavailable, match="all connections are busy"):
+                await connections.persist(lambda connection: connection.execute("select"), within=5)
+            assert health.ailments() == {}
+        written.set()
+    assert done == [True]
 
 
 async def test_a_connection_that_nobody_waits_for_any_more_is_closed(
