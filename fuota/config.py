@@ -10,7 +10,7 @@ from typing import Any, Literal
 from attrs import Factory, field, frozen
 
 from fuota import configvalue as value
-from fuota.configvalue import Bind
+from fuota.configvalue import Bind, MasterKey
 
 __all__ = ["Bind", "Settings"]
 
@@ -190,12 +190,13 @@ class Debug:
 class Secrets:
     """The master key, which seals the devices' keys in the database: lose it, and they are lost."""
 
-    master_key: bytes | None = field(
+    master_key: MasterKey | None = field(
         default=None,
         repr=False,
         metadata=key(
             value.master_key,
-            "32 octets, as 64 hexadecimal digits or as base64. Empty: it is read from the key file.",
+            "32 octets, as 64 hexadecimal digits or as base64, or a line of the key file, which has the "
+            "number of its key before them. Empty: it is read from the key file.",
         ),
     )
     key_file: Path = field(

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import attrs
 
 from fuota.config import Settings
+from fuota.configvalue import MasterKey
 
 NAME = "chirpstack-fuota-server"
 HEAD = (
@@ -226,8 +227,8 @@ def _toml(value: object) -> str:
     match value:
         case bool() | int():
             return json.dumps(value)
-        case bytes():
-            return json.dumps(value.hex())
+        case MasterKey():
+            return json.dumps(value.line)
         case None:
             return '""'
         case _:  # JSON's strings are TOML's, but for DEL

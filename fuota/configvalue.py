@@ -52,6 +52,19 @@ class Bind:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+@attrs.frozen
+class MasterKey:
+    """A key of 32 octets, and its number, by which what it has sealed is known."""
+
+    number: int
+    key: bytes = attrs.field(repr=False)
+
+    @property
+    def line(self) -> str:
+        """As the key file has it; the first one needs no number."""
+        return self.key.hex() if self.number == 1 else f"{self.number} {self.key.hex()}"
+
+
 def text(raw: object) -> str:
     """Any text; an undecodable octet of a variable is refused, for it could not be written to a file."""
     if not isinstance(raw, str):
@@ -159,15 +172,19 @@ def data_path(name: str) -> Read:
     return read
 
 
-def master_key(raw: object) -> bytes | None:
-    """32 octets as 64 hexadecimal digits or as base64; None for empty text."""
+def master_key(raw: object) -> MasterKey | None:
+    """32 octets as 64 hexadecimal digits or as base64, maybe after a number; None for empty text."""
     written = text(raw).strip()
     if not written:
         return None
+    number, _, octets = written.rpartition(" ")
     try:
-        key = bytes.fromhex(written) if len(written) == 64 else base64.b64decode(written, validate=True)
+        key = bytes.fromhex(octets) if len(octets) == 64 else base64.b64decode(octets, validate=True)
     except (ValueError, binascii.Error):
         key = b""
-    if len(key) != 32:
-        raise ValueError("must be 32 octets: 64 hexadecimal digits, or base64")
-    return key
+    if len(key) != 32 or not re.fullmatch("[0-9]{0,3}", number) or not 1 <= int(number or 1) <= 255:
+        raise ValueError(
+            "must be 32 octets: 64 hexadecimal digits, or base64; "
+            "before them there may be the number of the key, from 1 to 255, and a space"
+        )
+    return MasterKey(int(number or 1), key)

@@ -94,7 +94,7 @@ async def _entered(
 def master_keys(secrets: Secrets) -> dict[int, bytes]:
     """By their number. Raises `BadMasterKey`."""
     if secrets.master_key is not None:
-        return {1: secrets.master_key}
+        return {secrets.master_key.number: secrets.master_key.key}
     try:
         return keyfile.load_or_create(secrets.key_file)
     except BadMasterKey as error:
@@ -110,8 +110,14 @@ async def rotate_master_key(settings: Settings, told: Callable[[int], None]) -> 
     keys = master_keys(settings.secrets)
     if given is not None and path.exists():
         keys = keyfile.load_or_create(path)
-        if given not in keys.values():
+        if given.key not in keys.values():
             raise BadMasterKey(f"master key: {path} holds another than [secrets] master_key: move it away")
+        if keys.get(given.number) != given.key:  # what is sealed says another number than the key would have
+            [number] = [number for number, key in keys.items() if key == given.key]
+            raise BadMasterKey(
+                f"master key: in {path} the one of [secrets] master_key has the number {number}: "
+                "write that and a space before it"
+            )
     async with database(settings.postgresql) as dsn:
         keys = keyfile.with_another(keys)
         keyfile.save(path, keys)

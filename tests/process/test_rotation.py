@@ -127,6 +127,27 @@ async def test_from_a_key_in_the_configuration_to_one_in_the_file(
     assert await resumes(made)
 
 
+async def test_a_key_of_the_file_is_put_into_the_configuration(installed: Installation, dsn: str) -> None:
+    """With its number, which what it has sealed says; and the key after it has the next."""
+    path, secrets = installed.folder / "master.key", installed.tables["secrets"]
+    code, _ = await trio.to_thread.run_sync(rotated, installed)
+    assert code == 0
+    secrets["master_key"] = path.read_text().rpartition(" ")[2].strip()
+    code, said = await trio.to_thread.run_sync(rotated, installed)
+    assert code == 1
+    assert "has the number 2: write that and a space before it" in said
+    assert list(keyfile.load_or_create(path)) == [2]
+    secrets["master_key"] = path.read_text()
+    path.unlink()
+    assert await resumes(installed)
+    assert not path.exists()
+    code, said = await trio.to_thread.run_sync(rotated, installed)
+    assert (code, list(keyfile.load_or_create(path))) == (0, [3])
+    assert master_keys(dsn) == {3}
+    del secrets["master_key"]
+    assert await resumes(installed)
+
+
 async def test_another_key_file_is_not_written_over(tmp_path: Path, dsn: str) -> None:
     made = Installation.make(tmp_path, {"postgresql": {"dsn": dsn}})
     made.tables["secrets"] = {"key_file": str(tmp_path / "master.key"), "master_key": "ab" * 32}

@@ -50,7 +50,8 @@ from fuota.configfile import ConfigError, load
         ),
         (
             "[secrets]\nmaster_key = 'abcd'",
-            "secrets.master_key = (a secret): must be 32 octets: 64 hexadecimal digits, or base64",
+            "secrets.master_key = (a secret): must be 32 octets: 64 hexadecimal digits, or base64; "
+            "before them there may be the number of the key, from 1 to 255, and a space",
         ),
         (
             "[fuota_server.api]\ntls_cert = '/'",

@@ -10,6 +10,9 @@ import pytest
 from fuota import configfile
 from fuota.config import Bind, Secrets, Settings
 from fuota.configfile import ConfigError, dump, load
+from fuota.configvalue import MasterKey
+from fuota.database import master_keys
+from fuota.journal import keyfile
 
 KEY = bytes(range(32))
 
@@ -142,7 +145,24 @@ def test_the_variable_named_with_a_key_sets_it(file: Path) -> None:
 
 @pytest.mark.parametrize("written", [KEY.hex(), KEY.hex().upper(), base64.b64encode(KEY).decode()])
 def test_the_master_key_is_hex_or_base64(written: str) -> None:
-    assert load(environ={"SECRETS__MASTER_KEY": written}).secrets.master_key == KEY
+    assert load(environ={"SECRETS__MASTER_KEY": written}).secrets.master_key == MasterKey(1, KEY)
+
+
+@pytest.mark.parametrize("number", [1, 2, 255])
+def test_the_master_key_may_be_a_line_of_the_key_file(number: int, file: Path, tmp_path: Path) -> None:
+    """What is sealed says the number of its key, and one that was changed is not number 1 any more."""
+    path = tmp_path / "master.key"
+    keyfile.save(path, {number: KEY})
+    settings = load(environ={"SECRETS__MASTER_KEY": path.read_text(), "SECRETS__KEY_FILE": "/nowhere"})
+    assert master_keys(settings.secrets) == {number: KEY}
+    file.write_text(dump(settings))
+    assert load(file, {}) == settings
+
+
+@pytest.mark.parametrize("number", ["0", "256", "-1", "1 1", "1.0", "two", "\u0662", "1000", "001 "])
+def test_a_number_that_no_master_key_has_is_refused(number: str) -> None:
+    with pytest.raises(ConfigError, match=r"\(a secret\): must be .* the number of the key, from 1 to 255"):
+        load(environ={"SECRETS__MASTER_KEY": f"{number} {KEY.hex()}"})
 
 
 def test_secrets_are_not_in_the_repr() -> None:
