@@ -97,6 +97,16 @@ def empty_directory(path: Path, account: Account) -> None:
     os.chown(path, account.uid, account.gid)
 
 
+def close_to_others(cluster: Path, account: Account) -> None:
+    """Takes from others what PostgreSQL refuses to start with: all that is more than the group's reading.
+
+    With `fsGroup`, Kubernetes opens the directory to a group each time that it mounts the volume.
+    """
+    status = cluster.stat()
+    if status.st_uid == account.uid and status.st_mode & 0o027:
+        cluster.chmod(0o700)
+
+
 def forget_crash(cluster: Path) -> None:
     """Removes the process ids that a killed PostgreSQL left: by now they may be anyone's.
 

@@ -16,6 +16,7 @@ from fuota.postgresql.cluster import (
     Account,
     address,
     claim,
+    close_to_others,
     empty_directory,
     forget_crash,
     lock_file,
@@ -128,6 +129,7 @@ async def _run(place: _Place, *, durable: bool) -> AsyncIterator[None]:
     try:
         if not place.cluster.exists():
             await _initialise(place.cluster, place.binaries, family, durable=durable)
+        close_to_others(place.cluster, Account.to_run_as())
         forget_crash(place.cluster)
         server = _start(place.cluster, place.binaries, family, durable=durable)
     finally:

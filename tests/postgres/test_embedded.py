@@ -44,6 +44,27 @@ async def test_it_is_durable_and_private(tmp_path: Path) -> None:
         assert mode(cluster(tmp_path / "data")) == 0o700
 
 
+@pytest.mark.parametrize("opened", [0o2770, 0o755])
+async def test_a_cluster_that_somebody_has_opened_to_others_is_closed_again(
+    opened: int, tmp_path: Path
+) -> None:
+    """As Kubernetes does at each mount of a volume, to the group of `fsGroup`; PostgreSQL would not start."""
+    async with open_postgresql(tmp_path, durable=False):
+        pass
+    cluster(tmp_path).chmod(opened)
+    async with open_postgresql(tmp_path, durable=False) as dsn:
+        assert value(dsn, "SELECT 1") == 1
+        assert mode(cluster(tmp_path)) == 0o700
+
+
+async def test_a_cluster_that_its_group_may_read_stays_so(tmp_path: Path) -> None:
+    async with open_postgresql(tmp_path, durable=False):
+        pass
+    cluster(tmp_path).chmod(0o750)
+    async with open_postgresql(tmp_path, durable=False) as dsn:
+        assert value(dsn, "SHOW data_directory_mode") == "0750"
+
+
 @pytest.mark.parametrize("name", ["with space", "with, comma", r"it's a \ slash", "l" * 120])
 async def test_any_path_will_do(tmp_path: Path, name: str) -> None:
     async with open_postgresql(tmp_path / name, durable=False) as dsn:
