@@ -28,13 +28,17 @@ CALL_TIMEOUT = 5.0
 """Seconds that one call may take."""
 
 QUOTED: Mapping[Status, re.Pattern[str]] = {
-    Status.UNAVAILABLE: re.compile(r"code = (Unavailable|DeadlineExceeded)"),
+    Status.UNAVAILABLE: re.compile(
+        r"code = (Unavailable|DeadlineExceeded)\b|dial tcp\b|[Cc]onnection refused"
+        r"|context deadline exceeded|driver: bad connection|the database system is "
+    ),
     Status.ALREADY_EXISTS: re.compile(r"_pkey\b|UNIQUE constraint failed"),
     Status.NOT_FOUND: re.compile(r"_fkey\b|FOREIGN KEY constraint failed"),
 }
-"""What it is in truth when ChirpStack says INTERNAL and quotes another: its Network Server (v3), which is
-away, or its database (v4), that a row is there already or that what it points to is not. PostgreSQL says
-so in any language, but with the constraint's own name; SQLite in these words."""
+"""What it is in truth when ChirpStack says INTERNAL or UNKNOWN and quotes another: its Network Server (v3),
+which is away, or whose Redis or PostgreSQL is; or its database (v4), that a row is there already or that what
+it points to is not. PostgreSQL says so in any language, but with the constraint's own name; SQLite in these
+words."""
 
 ERRORS: Mapping[Status, type[NetworkError]] = {
     Status.UNAVAILABLE: Unreachable,

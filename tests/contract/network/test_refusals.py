@@ -103,18 +103,30 @@ async def test_a_token_is_not_to_blame_while_nobody_says_whether_it_is_good(
     assert answered.value.own
 
 
+BEHIND_VERSION_3 = (
+    ("rpc error: code = Unavailable desc = …", Unreachable),
+    ("rpc error: code = DeadlineExceeded desc = …", Unreachable),
+    ("rpc error: code = Unknown desc = dial tcp 10.0.0.6:6379: connect: connection refused", Unreachable),
+    ("rpc error: code = Unknown desc = dial tcp: lookup redis: no such host", Unreachable),
+    ("rpc error: code = Unknown desc = driver: bad connection", Unreachable),
+    ("rpc error: code = Unknown desc = pq: the database system is starting up", Unreachable),
+    ("dial network-server api error: context deadline exceeded", Unreachable),
+    ("rpc error: code = Unknown desc = pq: deadlock detected", Trouble),
+    ("object does not exist", Trouble),
+)
+"""What the Application Server quotes of its Network Server, which quotes its Redis and its PostgreSQL."""
+
+
 async def test_a_network_server_that_is_away_is_an_outage_though_it_is_called_internal() -> None:
     clock = SystemClock()
     world, conditions = World(fleet(1), clock=clock), ApiConditions(clock=clock)
     async with application_server_v3(world, conditions, Health()) as network:
-        for said, kind in (
-            ("enqueue downlink payload error: rpc error: code = Unavailable desc = …", Unreachable),
-            ("enqueue downlink payload error: rpc error: code = DeadlineExceeded desc = …", Unreachable),
-            ("enqueue downlink payload error: object does not exist", Trouble),
-        ):
+        for quoted, kind in BEHIND_VERSION_3:
+            said = f"enqueue downlink payload error: {quoted}"
             conditions.outages = [(clock.now(), clock.now() + timedelta(hours=1), "INTERNAL", said)]
-            with pytest.raises(kind):
+            with pytest.raises(NetworkError) as caught:
                 await network.downlink(world.devices[0].dev_eui, 200, b"\x00", unless_pending=False)
+            assert type(caught.value) is kind, said
 
 
 @pytest.mark.parametrize("said", NOT_ACTIVATED)
