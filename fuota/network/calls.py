@@ -40,6 +40,10 @@ which is away, or whose Redis or PostgreSQL is; or its database (v4), that a row
 it points to is not. PostgreSQL says so in any language, but with the constraint's own name; SQLite in these
 words."""
 
+VALIDATING = "validator func error"
+"""Part of what version 3 says, as UNAUTHENTICATED, when its own database is away: that is asked first of all,
+for the rights of the token. Version 4 says INTERNAL then, and gives no reason."""
+
 ERRORS: Mapping[Status, type[NetworkError]] = {
     Status.UNAVAILABLE: Unreachable,
     Status.DEADLINE_EXCEEDED: Unreachable,
@@ -88,15 +92,15 @@ class Calls:
         async with self._gate.passage(self._permit, about_group=about_group, proves=proves):
             try:
                 return await self.bare(method, request)
-            except RpcError as error:
-                status = _status(error)
-                if status in fine:
+            except RpcError as said:
+                error = _in_truth(said)
+                if error.status in fine:
                     return method.reply_type()
-                kind = ERRORS.get(status, Refused)
+                kind = ERRORS.get(error.status, Refused)
                 if kind is Trouble and inactive is not None and inactive.search(error.detail):
                     kind = NotActivated
                 own = kind is TokenRefused and await _found_good(good, error)
-                raise _own(error) if own else kind(status.name, error.detail) from error
+                raise _own(error) if own else kind(error.status.name, error.detail) from said
 
     async def bare(self, method: UnaryUnaryMethod[Req, Res], request: Req) -> Res:
         """Without the gate. Raises `RpcError`."""
@@ -108,13 +112,13 @@ async def _found_good(good: Callable[[], Awaitable[bool]], refusal: RpcError) ->
     """Raises `Unreachable` or `Trouble` if nothing is found out: that is no word about the token."""
     try:
         return await good()
-    except RpcError as error:
-        status = _status(error)
-        kind = ERRORS.get(status, Refused)
+    except RpcError as said:
+        error = _in_truth(said)
+        kind = ERRORS.get(error.status, Refused)
         if kind is TokenRefused:
             return False
         undecided = f"{error.detail} (asked whether the token is good, after {refusal.status.name})"
-        raise (kind if kind is Unreachable else Trouble)(status.name, undecided) from error
+        raise (kind if kind is Unreachable else Trouble)(error.status.name, undecided) from said
 
 
 def _own(error: RpcError) -> TokenRefused:
@@ -126,8 +130,13 @@ def _own(error: RpcError) -> TokenRefused:
     return refused
 
 
-def _status(error: RpcError) -> Status:
-    """The status of the error, or the one that `QUOTED` has for it."""
+def _in_truth(error: RpcError) -> RpcError:
+    """The error with the status that it has in truth, as `QUOTED` has it, or `VALIDATING`."""
+    if error.status is Status.UNAUTHENTICATED and VALIDATING in error.detail:
+        return RpcError(Status.UNAVAILABLE, error.detail)
+    if error.status is Status.INTERNAL and not error.detail:
+        return RpcError(Status.UNAVAILABLE, "INTERNAL, and no reason: its database may be away")
     if ERRORS.get(error.status) is not Trouble:
-        return error.status
-    return next((status for status, said in QUOTED.items() if said.search(error.detail)), error.status)
+        return error
+    status = next((status for status, said in QUOTED.items() if said.search(error.detail)), error.status)
+    return RpcError(status, error.detail)

@@ -129,6 +129,29 @@ async def test_a_network_server_that_is_away_is_an_outage_though_it_is_called_in
             assert type(caught.value) is kind, said
 
 
+WITHOUT_ITS_DATABASE = {
+    3: (
+        "UNAUTHENTICATED",
+        "authentication failed: validator func error: select error: dial tcp: connect: connection refused",
+    ),
+    4: ("INTERNAL", ""),
+}
+"""What is answered to every call: the database is asked for the rights of the token."""
+
+
+@pytest.mark.parametrize("call", ["downlink", "ensure_group", "add_device", "multicast"])
+async def test_a_chirpstack_whose_database_is_away_is_an_outage_however_it_is_called(
+    wired: Opened, call: str
+) -> None:
+    made = await wired.make()
+    now, (status, said) = wired.conditions.clock.now(), WITHOUT_ITS_DATABASE[wired.generation or 0]
+    wired.conditions.outages = [(now, now + timedelta(hours=1), status, said)]
+    with structlog.testing.capture_logs() as logged, pytest.raises(Unreachable) as caught:
+        await CALLS[call](wired, made)
+    assert caught.value.detail
+    assert not logged
+
+
 @pytest.mark.parametrize("said", NOT_ACTIVATED)
 async def test_the_same_words_about_a_group_do_not_say_that_a_device_has_to_join(said: str) -> None:
     clock = SystemClock()
