@@ -85,9 +85,9 @@ class Calls:
         inactive: re.Pattern[str] | None = None,
     ) -> Res:
         """`fine`: statuses that say that what is asked for is so already. `good` finds out whether a token
-        that is refused is known to be good for something else, and may raise `RpcError`. `about_group`,
-        `proves`: see `Gate.passage`; what only reads ChirpStack's own database proves nothing. `inactive`:
-        what INTERNAL says where it means `NotActivated`. Raises `NetworkError`.
+        that is refused is known to be good for something else; it may raise `RpcError`, or `TokenRefused` if
+        it knows why. `about_group`, `proves`: see `Gate.passage`; what only reads ChirpStack's own database
+        proves nothing. `inactive`: what INTERNAL says where it means `NotActivated`. Raises `NetworkError`.
         """
         async with self._gate.passage(self._permit, about_group=about_group, proves=proves):
             try:
@@ -101,6 +101,16 @@ class Calls:
                     kind = NotActivated
                 own = kind is TokenRefused and await _found_good(good, error)
                 raise _own(error) if own else kind(error.status.name, error.detail) from said
+
+    async def allowed(self, method: UnaryUnaryMethod[Req, Res], request: Req) -> bool:
+        """Whether the token may make the call, without the gate. Raises `RpcError` if nothing says so."""
+        try:
+            await self.bare(method, request)
+        except RpcError as error:
+            if issubclass(ERRORS.get(_in_truth(error).status, Refused), TokenRefused | Refused):
+                return False
+            raise
+        return True
 
     async def bare(self, method: UnaryUnaryMethod[Req, Res], request: Req) -> Res:
         """Without the gate. Raises `RpcError`."""

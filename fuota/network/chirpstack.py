@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Self, TypeVar
+from typing import Self, TypeAlias, TypeVar
 
 import attrs
 from grpclib.client import UnaryUnaryMethod
@@ -16,6 +16,8 @@ from fuota.network.port import Group, GroupGone, KnownGroup, NotFound, Queued, T
 
 Req = TypeVar("Req")
 Res = TypeVar("Res")
+Good: TypeAlias = Callable[[], Awaitable[bool]]
+"""Finds out whether a token that was refused is good; see `Calls`."""
 
 PAGE = 100
 """Groups asked for at a time when one is looked for by its name."""
@@ -122,12 +124,17 @@ class ChirpStack:
         return True
 
     async def _of_group(
-        self, method: UnaryUnaryMethod[Req, Res], request: Req, *, fine: tuple[Status, ...] = ()
+        self,
+        method: UnaryUnaryMethod[Req, Res],
+        request: Req,
+        *,
+        fine: tuple[Status, ...] = (),
+        good: Good | None = None,
     ) -> Res:
         """A call about the group alone, and no device; see `Calls`."""
-        return await self._calls(method, request, fine=fine, good=self._good(), about_group=True)
+        return await self._calls(method, request, fine=fine, good=good or self._good(), about_group=True)
 
-    def _good(self, application_id: str = "") -> Callable[[], Awaitable[bool]]:
+    def _good(self, application_id: str = "") -> Good:
         return partial(self._is_good, application_id)
 
     # What each generation spells its own way

@@ -1,11 +1,13 @@
 """The network port on ChirpStack 4."""
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import TypeAlias, TypeVar
 
 import attrs
 from google.protobuf.empty_pb2 import Empty
-from grpclib.client import Channel
+from grpclib.client import Channel, UnaryUnaryMethod
 from grpclib.const import Status
 
 from fuota.config import ChirpStackApi
@@ -20,9 +22,9 @@ from fuota.health import Health
 from fuota.lorawan.eui import EUI64
 from fuota.lorawan.region import Region
 from fuota.network.calls import Calls
-from fuota.network.chirpstack import PAGE, ChirpStack, Page
+from fuota.network.chirpstack import PAGE, ChirpStack, Good, Page
 from fuota.network.gate import Gate
-from fuota.network.port import Group, KnownGroup, Refused
+from fuota.network.port import Group, KnownGroup, Refused, TokenRefused
 from fuota.rpc.client import connect
 from fuota.rpc.errors import RpcError
 from fuota.rpc.tls import client_context
@@ -30,6 +32,11 @@ from fuota.rpc.tls import client_context
 CLASSES = {MulticastClass.B: pb.CLASS_B, MulticastClass.C: pb.CLASS_C}
 SCHEDULINGS = {ClassCScheduling.DELAY: pb.DELAY, ClassCScheduling.GPS_TIME: pb.GPS_TIME}
 REGIONS = {region: common_pb2.Region.Value(region.value) for region in Region}
+
+Req = TypeVar("Req")
+Res = TypeVar("Res")
+Look: TypeAlias = Callable[[], Awaitable[bool]]
+"""Whether the token may look at something."""
 
 
 @attrs.frozen
@@ -60,12 +67,44 @@ class ChirpStack4(ChirpStack):
         return True
 
     async def _glance(self, application_id: str) -> None:
-        request = pb.ListMulticastGroupsRequest(limit=1, application_id=application_id)
-        await self._calls.bare(self._groups.List, request)
+        await self._calls.bare(self._groups.List, _one_of(application_id))
+
+    def _writing(self, *looks: Look, application_id: str = "") -> Good:
+        """For a call that changes something, which is refused to a key that may only read, without a reason.
+
+        `looks` are at what is to be changed: whoever may have all of them, and not change it, is such a key.
+        """
+
+        async def good() -> bool:
+            for number, look in enumerate(looks):
+                if not await look():  # whoever may look at something has a good token
+                    return number > 0 or await self._is_good(application_id)
+            raise TokenRefused("UNAUTHENTICATED", "it may only read")
+
+        return good
+
+    def _at_group(self, group_id: str) -> Look:
+        return partial(self._calls.allowed, self._groups.Get, pb.GetMulticastGroupRequest(id=group_id))
+
+    async def _change(
+        self,
+        group_id: str,
+        method: UnaryUnaryMethod[Req, Res],
+        request: Req,
+        *,
+        fine: tuple[Status, ...] = (),
+    ) -> None:
+        """A call that changes the group, or its queue."""
+        await self._of_group(method, request, fine=fine, good=self._writing(self._at_group(group_id)))
+
+    def _at_device(self, dev_eui: EUI64) -> Look:
+        request = queue.GetDeviceQueueItemsRequest(dev_eui=str(dev_eui), count_only=True)
+        return partial(self._calls.allowed, self._devices.GetQueue, request)
 
     async def _create(self, group: Group) -> str:
         request = pb.CreateMulticastGroupRequest(multicast_group=_message(group, group.periodicity))
-        return (await self._of_group(self._groups.Create, request)).id
+        look = partial(self._calls.allowed, self._groups.List, _one_of(group.application_id))
+        return (await self._of_group(self._groups.Create, request, good=self._writing(look))).id
 
     async def _see_to_ping_slots(self, group_id: str, group: Group) -> None:
         """From 4.8 to 4.12 ChirpStack takes the periodicity for the exponent of the number of ping slots.
@@ -79,16 +118,16 @@ class ChirpStack4(ChirpStack):
         made, exponent = answer.multicast_group, 7 - group.periodicity
         if made.class_b_ping_slot_period and made.class_b_ping_slot_periodicity != exponent:
             update = pb.UpdateMulticastGroupRequest(multicast_group=_message(group, exponent, group_id))
-            await self._of_group(self._groups.Update, update)
+            await self._change(group_id, self._groups.Update, update)
 
     async def _add_gateway(self, group_id: str, gateway: str) -> None:
         request = pb.AddGatewayToMulticastGroupRequest(multicast_group_id=group_id, gateway_id=gateway)
-        fine = (Status.ALREADY_EXISTS,)
-        await self._of_group(self._groups.AddGateway, request, fine=fine)
+        await self._change(group_id, self._groups.AddGateway, request, fine=(Status.ALREADY_EXISTS,))
 
     async def _join(self, group: KnownGroup, dev_eui: EUI64) -> None:
         request = pb.AddDeviceToMulticastGroupRequest(multicast_group_id=group.id, dev_eui=str(dev_eui))
-        good = self._good(group.application_id)
+        looks = self._at_device(dev_eui), self._at_group(group.id)
+        good = self._writing(*looks, application_id=group.application_id)
         await self._calls(self._groups.AddDevice, request, fine=(Status.ALREADY_EXISTS,), good=good)
 
     async def _pending(self, dev_eui: EUI64, application_id: str) -> Mapping[tuple[int, bytes], str]:
@@ -99,16 +138,18 @@ class ChirpStack4(ChirpStack):
     async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, application_id: str) -> str:
         item = queue.DeviceQueueItem(dev_eui=str(dev_eui), f_port=f_port, data=data)
         request = queue.EnqueueDeviceQueueItemRequest(queue_item=item)
-        return (await self._calls(self._devices.Enqueue, request, good=self._good(application_id))).id
+        good = self._writing(self._at_device(dev_eui), application_id=application_id)
+        return (await self._calls(self._devices.Enqueue, request, good=good)).id
 
     async def _empty(self, dev_eui: EUI64, application_id: str) -> None:
         request = queue.FlushDeviceQueueRequest(dev_eui=str(dev_eui))
-        await self._calls(self._devices.FlushQueue, request, good=self._good(application_id))
+        good = self._writing(self._at_device(dev_eui), application_id=application_id)
+        await self._calls(self._devices.FlushQueue, request, good=good)
 
     async def _send(self, group_id: str, f_port: int, data: bytes) -> None:
         item = pb.MulticastGroupQueueItem(multicast_group_id=group_id, f_port=f_port, data=data)
         request = pb.EnqueueMulticastGroupQueueItemRequest(queue_item=item)
-        await self._of_group(self._groups.Enqueue, request)
+        await self._change(group_id, self._groups.Enqueue, request)
 
     async def _queued(self, group_id: str) -> Collection[tuple[int, bytes]]:
         request = pb.ListMulticastGroupQueueRequest(multicast_group_id=group_id)
@@ -117,11 +158,11 @@ class ChirpStack4(ChirpStack):
 
     async def _flush(self, group_id: str) -> None:
         request = pb.FlushMulticastGroupQueueRequest(multicast_group_id=group_id)
-        await self._of_group(self._groups.FlushQueue, request, fine=(Status.NOT_FOUND,))
+        await self._change(group_id, self._groups.FlushQueue, request, fine=(Status.NOT_FOUND,))
 
     async def _delete(self, group_id: str) -> None:
         request = pb.DeleteMulticastGroupRequest(id=group_id)
-        await self._of_group(self._groups.Delete, request, fine=(Status.NOT_FOUND,))
+        await self._change(group_id, self._groups.Delete, request, fine=(Status.NOT_FOUND,))
 
 
 @asynccontextmanager
@@ -140,6 +181,11 @@ def chirpstack4(channel: Channel, token: str, health: Health) -> ChirpStack4:
         DeviceServiceStub(channel),
         DeviceProfileServiceStub(channel),
     )
+
+
+def _one_of(application_id: str) -> pb.ListMulticastGroupsRequest:
+    """The groups of the application; whether they may be seen, and no more than one."""
+    return pb.ListMulticastGroupsRequest(limit=1, application_id=application_id)
 
 
 def _message(group: Group, ping_slots: int, group_id: str = "") -> pb.MulticastGroup:

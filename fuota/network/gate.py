@@ -26,9 +26,9 @@ PROBE = 0.5
 """Seconds between two calls to a network that ails."""
 
 LASTS = 30.0
-"""Seconds for which a failure says that the network ails. Whoever waits for it fails again within 23: two
-pauses, a call that proves nothing, one that fails, two questions about the token. When nobody waits any more,
-nobody finds out that it is back."""
+"""Seconds for which a failure says that the network ails. Whoever waits for it fails again within 28: two
+pauses, a call that proves nothing, one that fails, three questions about the token. When nobody waits any
+more, nobody finds out that it is back."""
 
 PART = "chirpstack"
 """As which the health of the server has it."""
