@@ -9,6 +9,7 @@ from typing import Any
 
 from grpclib.exceptions import StreamTerminatedError
 from grpclib.protocol import EventsProcessor
+from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.exceptions import NoAvailableStreamIDError
 from hyperframe.frame import GoAwayFrame
@@ -62,6 +63,13 @@ class Calling(Connection):
         if self._leaving and not self.processor.streams:
             self.processor.close()
 
+    def run_out(self) -> None:
+        """There is no number for another call: those under way are answered, and the next has a connection of
+        its own."""
+        if not self._leaving and not self.closed.is_set():
+            self._leave(H2Connection.HIGHEST_ALLOWED_STREAM_ID)
+            self.part()
+
     def _leave(self, last: int) -> None:
         """The peer answers the calls up to that one."""
         self._leaving, self.last = True, last
@@ -73,8 +81,7 @@ class Calling(Connection):
 
     def _send_on(self) -> None:
         """Those who wait for a stream find out that there will be none."""
-        h2 = self.connection._connection
-        h2.highest_outbound_stream_id = h2.HIGHEST_ALLOWED_STREAM_ID
+        self.connection._connection.highest_outbound_stream_id = H2Connection.HIGHEST_ALLOWED_STREAM_ID
         self.connection.stream_close_waiter.set()
 
 
@@ -91,6 +98,7 @@ class CallingStream(LimitedStream):
         try:
             release = await super().send_request(headers, end_stream, _processor=_processor)
         except NoAvailableStreamIDError as error:
+            self._calling.run_out()
             raise NotTaken(others=self._calling.last > 0) from error
 
         def released() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import trio
+from grpclib.client import Channel
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
@@ -11,6 +12,7 @@ from fuota.bridge import open_loop
 from fuota.config import Bind
 from fuota.generated.chirpstack3 import device_queue_pb2 as pb
 from fuota.generated.chirpstack3.device_queue_grpc import DeviceQueueServiceStub
+from fuota.rpc.calling import Calling
 from fuota.rpc.client import call, connect
 from fuota.rpc.errors import RpcError
 from fuota.rpc.server import serve
@@ -100,6 +102,46 @@ async def test_a_slow_call_does_not_end_the_others(serving: Any) -> None:
             connections += channel._protocol is not protocol
         assert await enqueue(channel) == 2
         assert connections == 0
+
+
+def near_its_end(channel: Channel, calls: int) -> Calling:
+    """The connection of the channel, which has numbers for so many more calls."""
+    connection = channel._protocol
+    assert isinstance(connection, Calling)
+    h2 = connection.connection._connection
+    h2.highest_outbound_stream_id = h2.HIGHEST_ALLOWED_STREAM_ID - 2 * calls
+    return connection
+
+
+async def test_a_connection_that_has_no_number_for_another_call_is_left(serving: Any) -> None:
+    """As after 2**30 of them; those that are under way then are answered."""
+    began, let_go = trio.Event(), trio.Event()
+    late: list[int] = []
+
+    async def body(queued: pb.DeviceQueueItem) -> int:
+        if not began.is_set():
+            began.set()
+            await let_go.wait()
+        return 2
+
+    async with serving(body) as served, connect(served.bind) as channel:
+
+        async def under_way() -> None:
+            late.append(await enqueue(channel))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(under_way)
+            await began.wait()
+            first = near_its_end(channel, calls=2)
+            for _ in range(6):
+                assert await enqueue(channel) == 2
+            second = near_its_end(channel, calls=0)
+            assert second is not first
+            let_go.set()
+        assert late == [2]
+        await first.closed.wait()
+        assert await enqueue(channel) == 2
+        await second.closed.wait()
 
 
 async def test_a_peer_that_never_speaks() -> None:
