@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from grpclib.client import Channel, UnaryUnaryMethod
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+from grpclib.protocol import H2Protocol
 from h2.exceptions import H2Error
 
 from fuota.bridge import in_asyncio
@@ -26,6 +27,9 @@ Res = TypeVar("Res")
 HTTP_STATUS = "Received :status = "
 """What grpclib says where no gRPC server has answered. To it, 404 means that there is no such method; but so
 says a proxy while it has nobody to pass a call on to."""
+
+NEXT_ADDRESS = 0.25
+"""Seconds in which an address of the peer may answer before its next one is tried beside it (RFC 8305)."""
 
 _NO_CONNECTION = (StreamTerminatedError, OSError, H2Error, asyncio.CancelledError)
 _NOT_GRPC = (ProtocolError, DecodeError, AssertionError, LookupError, NotImplementedError, ValueError)
@@ -101,6 +105,16 @@ class _Channel(Channel):
     def _protocol_factory(self) -> Connection:
         made = super()._protocol_factory()
         return Calling(made.handler, made.config, made.h2_config, self._connections)
+
+    async def _create_connection(self) -> H2Protocol:
+        _, connection = await self._loop.create_connection(
+            self._protocol_factory,
+            self._host,
+            self._port,
+            ssl=self._ssl,
+            happy_eyeballs_delay=NEXT_ADDRESS,
+        )
+        return connection
 
     def suspect(self, *, silent_since: float) -> None:
         """Leave a connection on which nothing at all was heard: grpclib would ask a frozen peer for ever."""

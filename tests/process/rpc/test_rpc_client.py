@@ -1,5 +1,7 @@
 """The gRPC client, on real sockets, before servers that refuse, hang, restart, or are not there."""
 
+import socket
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import pytest
@@ -35,6 +37,30 @@ async def test_nobody_there(host: str) -> None:
         await unused.bind(("127.0.0.1", 0))
         async with open_loop(), connect(Bind(host, unused.getsockname()[1])) as channel:
             assert (await failure(channel)).status is Status.UNAVAILABLE
+
+
+async def test_an_address_that_does_not_answer_does_not_hide_the_next_one(
+    serving: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is sent to 127.0.0.2 is dropped, for the queue there is full."""
+    found = socket.getaddrinfo
+
+    def both(host: str, *more: Any, **named: Any) -> list[Any]:
+        addresses = ("127.0.0.2", "127.0.0.1") if host == "chirpstack.example" else (host,)
+        return [info for address in addresses for info in found(address, *more, **named)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", both)
+    async with serving() as served:
+        with ExitStack() as opened, socket.socket() as hole:
+            hole.bind(("127.0.0.2", served.bind.port))
+            hole.listen(0)
+            for _ in range(4):
+                filling = opened.enter_context(socket.socket())
+                filling.setblocking(False)
+                with suppress(BlockingIOError):
+                    filling.connect(hole.getsockname())
+            async with connect(Bind("chirpstack.example", served.bind.port)) as channel:
+                assert await enqueue(channel, timeout=4) == 2
 
 
 async def test_a_frozen_peer_is_left(serving: Any) -> None:
