@@ -13,9 +13,14 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 from grpclib.protocol import AbstractHandler, H2Protocol, Stream
 from h2.config import H2Configuration
+from h2.utilities import SizeLimitDict
 
 MESSAGE_LIMIT = 16 * 2**20
 """Bytes of one message, in either direction."""
+REMEMBERED = 200
+"""Calls that have ended of which it is known how. That matters when headers still come for one, as of an
+answer to a call that was given up just then; those are fewer than may be under way, which are 100. h2 itself
+would remember 65 536 on each connection, which are 7 MiB."""
 UNKNOWN, BAD = (str(status.value) for status in (Status.UNKNOWN, Status.INVALID_ARGUMENT))
 A_BUG = "Internal Server Error"
 """What grpclib says when a service has failed. It also calls UNKNOWN what the peer has done wrong: a header
@@ -46,6 +51,7 @@ class Connection(H2Protocol):
         self.transport = transport
         self._open_ones.add(self)
         super().connection_made(transport)
+        self.connection._connection._closed_streams = SizeLimitDict(size_limit=REMEMBERED)
         # grpclib takes these for errors that end the connection; HTTP/2 wants them ignored (RFC 9113, 4.1)
         self.processor.processors = _Ignoring(self.processor.processors)
         self.connection.create_stream = partial(  # type: ignore[method-assign]  # it has no other way in

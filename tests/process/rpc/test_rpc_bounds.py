@@ -9,6 +9,7 @@ import trio
 from grpclib.const import Status
 from h2.events import PingAckReceived
 from h2.settings import SettingCodes
+from hyperframe.frame import DataFrame, RstStreamFrame, WindowUpdateFrame
 
 from fuota.generated.chirpstack3 import device_queue_pb2 as pb
 from fuota.generated.chirpstack3.device_queue_grpc import DeviceQueueServiceStub
@@ -17,6 +18,7 @@ from fuota.rpc import served as rpc_served
 from fuota.rpc import server as rpc_server
 from fuota.rpc.client import call as call_method
 from fuota.rpc.client import connect
+from fuota.rpc.connection import REMEMBERED
 from fuota.rpc.served import PIECE, WINDOW
 from tests.process.rpc.calls import LIST, PATH, RawPeerAt
 
@@ -134,6 +136,35 @@ async def test_calls_that_are_reset_at_once_leave_nothing_behind(serving: Any, r
         all_ever = [each for each in gc.get_objects() if isinstance(each, rpc_served.Served)]
         (connection,) = [each for each in all_ever if not each.closed.is_set()]
         assert connection.processor.streams == {}
+
+
+async def test_few_of_the_calls_that_have_ended_are_remembered(serving: Any, raw_peer: RawPeerAt) -> None:
+    """And what comes late for one that is forgotten does not end the connection."""
+    async with serving() as served, raw_peer(served.bind) as peer:
+        for _ in range(REMEMBERED // 100 + 1):
+            for _ in range(100):
+                peer.h2.reset_stream(await peer.call(PATH, None, send=False))
+            await peer.send()
+        first = 1
+        for late in (
+            WindowUpdateFrame(first, window_increment=9),
+            DataFrame(first, b"late"),
+            RstStreamFrame(first),
+        ):
+            await peer.send(late.serialize())
+        peer.h2.ping(b"12345678")
+        await peer.send()
+        answered = False
+        while not answered:
+            data = await peer.stream.receive_some()
+            assert data
+            answered = any(isinstance(event, PingAckReceived) for event in peer.h2.receive_data(data))
+        assert await status(peer.trailers(await peer.call(PATH, framed()))) is Status.OK
+        all_ever = [each for each in gc.get_objects() if isinstance(each, rpc_served.Served)]
+        (connection,) = [each for each in all_ever if not each.closed.is_set()]
+        ended = connection.connection._connection._closed_streams
+        assert first not in ended
+        assert len(ended) == REMEMBERED
 
 
 async def test_a_message_that_does_not_come_is_not_waited_for(
