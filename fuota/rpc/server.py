@@ -40,6 +40,11 @@ GRACE = 4.0
 REQUIRED = ((":method", ""), (":path", ""))
 """What grpclib stumbles over if a peer leaves it out. (And over metadata in octets, `-bin`, that is not in
 Base64: nobody reads it here.)"""
+TIMEOUT = "grpc-timeout"
+UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+"""Of a client's deadline, in seconds."""
+FAR = 60.0
+"""Seconds until a deadline, beyond which it is the client's business alone."""
 HANGING_UP = 1.0
 """Seconds for peers to receive what has been sent, and to close their side."""
 
@@ -182,8 +187,10 @@ class _Calls(Handler):
     """Of one connection."""
 
     def accept(self, stream: Any, headers: list[tuple[str, str]], release_stream: Callable[[], Any]) -> None:
-        sent = ((name, _at_least(name, value)) for name, value in headers if not name.endswith("-bin"))
-        super().accept(stream, [*REQUIRED, *sent], release_stream)
+        kept = [(name, value) for name, value in headers if name != TIMEOUT and not name.endswith("-bin")]
+        given = [_deadline(value) for name, value in headers if name == TIMEOUT]
+        kept += [(TIMEOUT, deadline) for deadline in given if deadline is not None]
+        super().accept(stream, [*REQUIRED, *kept], release_stream)
         # a call that is reset at once is cancelled before it has begun, and would never be released
         self._tasks[stream].add_done_callback(lambda _: release_stream())
 
@@ -207,13 +214,19 @@ def _stopping() -> GRPCError:
     return GRPCError(Status.UNAVAILABLE, "the server is stopping")
 
 
-def _at_least(name: str, value: str) -> str:
-    """A header. A deadline is put at least a second away, for one that is over before the call begins would
-    be a bug to grpclib; the client waits no longer than it said."""
-    if name != "grpc-timeout" or not (found := re.fullmatch(r"([0-9]{1,8})([HMSmun])", value)):
+def _deadline(value: str) -> str | None:
+    """What is made of a client's deadline; None: there is none.
+
+    It is put at least a second away, for one that is over before the call begins would be a bug to grpclib;
+    the client waits no longer than it said. One that is far off is left to the client, who takes the call
+    back then: trio-asyncio keeps a timer in memory until its time has come, though the call may end at once.
+    """
+    if not (found := re.fullmatch(r"([0-9]{1,8})([HMSmun])", value)):
         return value
-    number, unit = int(found[1]), found[2]
-    return "1S" if number < {"m": 1_000, "u": 1_000_000, "n": 1_000_000_000}.get(unit, 1) else value
+    seconds = int(found[1]) * UNITS[found[2]]
+    if seconds > FAR:
+        return None
+    return "1S" if seconds < 1 else value
 
 
 def _news(record: logging.LogRecord) -> bool:

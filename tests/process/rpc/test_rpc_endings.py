@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import trio
+import trio_asyncio  # type: ignore[import-untyped]
 from grpclib.const import Status
 from grpclib.server import Server
 from h2.errors import ErrorCodes
@@ -67,6 +68,17 @@ async def test_the_clients_deadline_cancels_the_body(serving: Any, raw_peer: Raw
         trailers = await peer.trailers(stream_id)
         assert Status(int(trailers[b"grpc-status"])) is Status.DEADLINE_EXCEEDED
         assert body.cancelled.is_set()
+
+
+async def test_a_deadline_that_is_far_off_leaves_nothing_behind(serving: Any, raw_peer: RawPeerAt) -> None:
+    """A timer would stay in memory until then, though the call has ended."""
+    async with serving() as served, raw_peer(served.bind) as peer:
+        loop = trio_asyncio.current_loop.get()
+        assert loop is not None
+        for deadline in (b"99999999H", b"61M", b"3601S", b"99999999m"):
+            stream_id = await peer.call(PATH, framed(item().SerializeToString()), grpc_timeout=deadline)
+            assert (await peer.trailers(stream_id))[b"grpc-status"] == b"0"
+            assert max(timer.when() for timer in loop._timers) - loop.time() < 100
 
 
 async def test_stopping_lets_calls_finish(serving: Any, raw_peer: RawPeerAt) -> None:
