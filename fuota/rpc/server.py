@@ -16,6 +16,7 @@ from grpclib.encoding.proto import ProtoStatusDetailsCodec
 from grpclib.events import RecvRequest, listen
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 from grpclib.server import Handler, Server, Stream
+from h2.exceptions import H2Error
 
 from fuota.bridge import in_asyncio
 from fuota.config import Bind
@@ -45,6 +46,8 @@ UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 """Of a client's deadline, in seconds."""
 FAR = 60.0
 """Seconds until a deadline, beyond which it is the client's business alone."""
+OUTLIVED = "Failed to handle cancellation"
+"""What grpclib says, as an error, of a body that ends otherwise than by being cancelled."""
 HANGING_UP = 1.0
 """Seconds for peers to receive what has been sent, and to close their side."""
 
@@ -230,5 +233,9 @@ def _deadline(value: str) -> str | None:
 
 
 def _news(record: logging.LogRecord) -> bool:
-    """Whether the log should have it. That a peer has gone before its answer could be sent, is none."""
-    return not (record.exc_info and isinstance(record.exc_info[1], StreamTerminatedError))
+    """Whether the log should have it. It is no news that a peer has gone before its answer could be sent, or
+    that its deadline was over before a body that goes on to its end had come there."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, TimeoutError) and record.msg == OUTLIVED:
+        return not isinstance(error.__context__, GRPCError | H2Error | None)
+    return not isinstance(error, StreamTerminatedError)

@@ -1,5 +1,6 @@
 """Calls, connections and the server itself come to their end, whoever is at the other end."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -79,6 +80,36 @@ async def test_a_deadline_that_is_far_off_leaves_nothing_behind(serving: Any, ra
             stream_id = await peer.call(PATH, framed(item().SerializeToString()), grpc_timeout=deadline)
             assert (await peer.trailers(stream_id))[b"grpc-status"] == b"0"
             assert max(timer.when() for timer in loop._timers) - loop.time() < 100
+
+
+async def test_a_body_that_outlives_its_deadline_is_no_news(
+    serving: Any, raw_peer: RawPeerAt, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def goes_on(queued: pb.DeviceQueueItem) -> int:
+        with suppress(trio.Cancelled):
+            await trio.sleep_forever()
+        return 2
+
+    async with serving(goes_on) as served, raw_peer(served.bind) as peer:
+        stream_id = await peer.call(PATH, framed(item().SerializeToString()), grpc_timeout=b"50m")
+        trailers = await peer.trailers(stream_id)
+        assert Status(int(trailers[b"grpc-status"])) is Status.DEADLINE_EXCEEDED
+    assert not caplog.records
+
+
+async def test_a_body_that_fails_over_its_deadline_is_logged(
+    serving: Any, raw_peer: RawPeerAt, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fails(queued: pb.DeviceQueueItem) -> int:
+        with suppress(trio.Cancelled):
+            await trio.sleep_forever()
+        raise ZeroDivisionError("a bug")
+
+    async with serving(fails) as served, raw_peer(served.bind) as peer:
+        stream_id = await peer.call(PATH, framed(item().SerializeToString()), grpc_timeout=b"50m")
+        trailers = await peer.trailers(stream_id)
+        assert Status(int(trailers[b"grpc-status"])) is Status.DEADLINE_EXCEEDED
+    assert "ZeroDivisionError: a bug" in caplog.text
 
 
 async def test_stopping_lets_calls_finish(serving: Any, raw_peer: RawPeerAt) -> None:
