@@ -32,10 +32,10 @@ def unary(method: Callable[[S, Req], Awaitable[Res]]) -> Method[S, Req, Res]:
     @wraps(method)
     async def call(self: S, stream: Stream[Req, Res]) -> None:
         request = await _request(stream)
-        with served(stream).served.serving(to_its_end=True):
+        with served(stream).serving(to_its_end=True):
             response = await in_trio(method, self, request)
-        async with _within(TAKING, "the answer was not taken"):
-            await stream.send_message(response)
+            async with _within(TAKING, "the answer was not taken"):
+                await stream.send_message(response)
 
     return call
 
@@ -57,7 +57,7 @@ def streaming(method: Callable[[S, Req, Send[Res]], Awaitable[None]]) -> Method[
             await in_asyncio(stream.send_message, response)
 
         request = await _request(stream)
-        with served(stream).served.serving(to_its_end=False):
+        with served(stream).serving(to_its_end=False):
             await in_trio(method, self, request, send)
 
     return call

@@ -6,7 +6,7 @@ back with the next frame. grpclib takes up all that has come, and what a peer do
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from grpclib.config import Configuration
@@ -21,6 +21,8 @@ PIECE = 1 << 14
 """Octets that are taken up before others have their turn: some 20 ms of nothing but small frames."""
 WINDOW = 1 << 18
 """Octets of a connection, and of a stream, that are on their way or not yet looked at."""
+DAWDLING = 10.0
+"""Seconds in which a peer has to take some of its answer, or has no claim to its place until it does."""
 MESSAGES = 8 * MESSAGE_LIMIT
 """Octets of all clients' calls that are in memory at a time: their messages, and `PIECE` for each call."""
 
@@ -118,18 +120,15 @@ class Served(Connection):
             self._place.hang_up = _nobody
 
     @contextmanager
-    def serving(self, *, to_its_end: bool) -> Iterator[None]:
-        """While a call is carried out, whose message is here.
-
-        `to_its_end`: it will end by itself, and so is worth a place.
-        """
+    def counting(self, calls: int) -> Iterator[None]:
+        """While so many more calls are a reason for it to have its place."""
         assert self._place is not None
-        self._calls += to_its_end
+        self._calls += calls
         self._places.move(self._place, Standing.SERVED if self._calls else Standing.KNOWN)
         try:
             yield
         finally:
-            self._calls -= to_its_end
+            self._calls -= calls
             self._places.move(self._place, Standing.SERVED if self._calls else Standing.KNOWN)
 
     def _take_up(self) -> None:
@@ -157,10 +156,24 @@ class ServedStream(LimitedStream):
 
     def __init__(self, served: Served, memory: Memory, share: Share, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.served = served
+        self._served = served
+        self._worth = 0
         self._memory = memory
         self._share = share
         self._held = 0
+
+    @contextmanager
+    def serving(self, *, to_its_end: bool) -> Iterator[None]:
+        """While the call, whose message is here, is carried out and answered.
+
+        `to_its_end`: it will end by itself, and so is worth a place.
+        """
+        self._worth = int(to_its_end)
+        try:
+            with self._served.counting(self._worth):
+                yield
+        finally:
+            self._worth = 0
 
     def hold(self, octets: int) -> None:
         """Raises RESOURCE_EXHAUSTED."""
@@ -187,6 +200,25 @@ class ServedStream(LimitedStream):
         """A client may take megabytes in one go: others have their turn in between."""
         *first, last = [data[begin : begin + WINDOW] for begin in range(0, len(data) or 1, WINDOW)]
         for piece in first:
-            await super().send_data(piece)
+            with self._being_taken():
+                await super().send_data(piece)
             await asyncio.sleep(0)
-        await super().send_data(last, end_stream)
+        with self._being_taken():
+            await super().send_data(last, end_stream)
+
+    async def send_headers(self, headers: list[tuple[str, str]], end_stream: bool = False) -> None:
+        with self._being_taken():
+            await super().send_headers(headers, end_stream)
+
+    @contextmanager
+    def _being_taken(self) -> Iterator[None]:
+        """While a part of the answer is sent; for as long as it waits for a peer that dawdles, the call does
+        not count."""
+        with ExitStack() as dawdling:
+            late = asyncio.get_running_loop().call_later(
+                DAWDLING, dawdling.enter_context, self._served.counting(-self._worth)
+            )
+            try:
+                yield
+            finally:
+                late.cancel()

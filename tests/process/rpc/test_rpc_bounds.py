@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 from grpclib.const import Status
-from h2.events import PingAckReceived
+from h2.events import DataReceived, PingAckReceived
 from h2.settings import SettingCodes
 from hyperframe.frame import DataFrame, RstStreamFrame, WindowUpdateFrame
 
@@ -69,6 +69,66 @@ async def test_a_stranger_makes_room_and_who_is_served_does_not(
             let_go.set()
             assert await status(third.trailers(also)) is Status.OK
         assert await status(busy.trailers(waiting)) is Status.OK
+
+
+class Never:
+    """A body that does not end, and tells of its beginning."""
+
+    def __init__(self) -> None:
+        self.began = trio.Event()
+
+    async def __call__(self, item: pb.DeviceQueueItem) -> int:
+        self.began.set()
+        await trio.sleep_forever()
+
+
+async def begins_to_take(peer: Any) -> int:
+    """Ask for 3 MiB, and take what comes without being asked for more, which is 64 KiB."""
+    call: int = await peer.call(LIST, framed())
+    taken = 0
+    while taken < 65535:
+        taken += sum(len(event.data) for event in await peer.events() if isinstance(event, DataReceived))
+    return call
+
+
+async def test_who_takes_its_answer_slowly_keeps_its_place(
+    serving: Any, raw_peer: RawPeerAt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rpc_server, "CONNECTIONS", 2)
+    body = Never()
+    async with serving(body) as served, raw_peer(served.bind) as busy, raw_peer(served.bind) as slow:
+        await busy.call(PATH, framed())
+        await body.began.wait()
+        call = await begins_to_take(slow)
+        async with raw_peer(served.bind) as third:
+            await third.send()
+            while await third.events():
+                pass
+        slow.h2.increment_flow_control_window(1 << 24)
+        slow.h2.increment_flow_control_window(1 << 24, call)
+        await slow.send()
+        assert await status(slow.trailers(call)) is Status.OK
+
+
+async def test_who_takes_nothing_of_its_answer_makes_room(
+    serving: Any, raw_peer: RawPeerAt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rpc_server, "CONNECTIONS", 2)
+    monkeypatch.setattr(rpc_served, "DAWDLING", 0.05)
+    body = Never()
+    async with serving(body) as served, raw_peer(served.bind) as busy, raw_peer(served.bind) as slow:
+        await busy.call(PATH, framed())
+        await body.began.wait()
+        await begins_to_take(slow)
+        let_in = False
+        while not let_in:
+            async with raw_peer(served.bind) as third:
+                third.h2.ping(b"12345678")
+                await third.send()
+                while not let_in and (events := await third.events()):
+                    let_in = any(isinstance(event, PingAckReceived) for event in events)
+        while await slow.events():
+            pass
 
 
 async def test_a_peer_that_reads_nothing_is_not_answered_into_memory(serving: Any) -> None:
