@@ -42,7 +42,7 @@ def debug_app(snapshot: Snapshot, health: Health, ready: Callable[[], bool], *, 
             arguments = request.args.copy()
             del arguments["token"]
             answer = redirect(request.path + page.query(arguments))
-            answer.set_cookie(COOKIE, cookie, httponly=True, samesite="Strict")
+            answer.set_cookie(COOKIE, cookie, httponly=True, samesite="Lax")
             return answer
         if bearer.same(request.cookies.get(COOKIE, "").encode(), cookie):
             return None
