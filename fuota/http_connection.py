@@ -12,6 +12,7 @@ make it turn in circles for good (docs/decisions/0010-http-1-only.md).
     another needs the place, or all is cancelled  `_life`, at once   everything
 """
 
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -43,6 +44,8 @@ LINGERING = 1.0
 """Seconds in which the rest of a request that is already answered is read away."""
 ANSWERING = 12.0
 """Seconds for what is still to be answered to a peer that sends no more, or lets nothing more be sent."""
+ABSOLUTE = re.compile(rb"https?://[^/?]*", re.IGNORECASE)
+"""How a URL begins, up to its path."""
 
 
 class Connection(TCPServer, trio.abc.AsyncResource):
@@ -205,7 +208,7 @@ class _Http1(H11Protocol):
         return await super()._create_stream(
             Request(
                 method=request.method,
-                target=request.target,
+                target=_of_origin(request.target),
                 headers=headers,
                 http_version=request.http_version,
             )
@@ -214,3 +217,11 @@ class _Http1(H11Protocol):
     async def _send_error_response(self, status_code: int) -> None:
         """h11 says 501 to a transfer coding that it does not know: that, too, is the peer's mistake."""
         await super()._send_error_response(400 if status_code >= 500 else status_code)
+
+
+def _of_origin(target: bytes) -> bytes:
+    """Path and query of a target, which may be a whole URL (RFC 9112, 3.2.2)."""
+    if (host := ABSOLUTE.match(target)) is None:
+        return target
+    rest = target[host.end() :]
+    return rest if rest.startswith(b"/") else b"/" + rest

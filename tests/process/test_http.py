@@ -73,6 +73,20 @@ async def test_what_is_not_served_is_refused(address: str, data: bytes) -> None:
     assert (await exchange(address, data)).startswith(b"HTTP/1.1 400")
 
 
+@pytest.mark.parametrize("target", [b"http://x/slow", b"HTTP://x:80/slow?a=b", b"https://[::1]/slow"])
+async def test_a_target_may_be_a_whole_url(address: str, target: bytes) -> None:
+    """As a proxy is asked (RFC 9112, 3.2.2)."""
+    answer = await exchange(address, b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.endswith(b"at last")
+
+
+@pytest.mark.parametrize("target", [b"http://x", b"http://x?a=b"])
+async def test_a_url_without_a_path_has_the_shortest_one(address: str, target: bytes) -> None:
+    answer = await exchange(address, b"GET " + target + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200")
+
+
 @pytest.mark.parametrize(
     "upgrade",
     [
