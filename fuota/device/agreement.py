@@ -30,8 +30,8 @@ def session_answered(
     now: datetime,
 ) -> State:
     """Whether it agrees, by what it says of its clock."""
-    refusals = {"data rate": answer.dr_error, "frequency": answer.freq_error}
-    if any(refusals.values()):
+    if _refused(answer):
+        refusals = {"data rate": answer.dr_error, "frequency": answer.freq_error}
         return Failed(Reason.SESSION_REFUSED, named(refusals))
     off = _clock_error(state.session, answer.time_to_start, received_at)
     if off is not None and abs(off) <= CLOCK_TOLERANCE:
@@ -54,9 +54,14 @@ def heard_late(
 ) -> State:
     """An answer that arrives when the session has begun already."""
     off = _clock_error(state.session, answer.time_to_start, received_at)
-    if off is None or abs(off) > CLOCK_TOLERANCE or answer.dr_error or answer.freq_error:
+    if off is None or abs(off) > CLOCK_TOLERANCE or _refused(answer):
         return state
     return Listening(state.session)
+
+
+def _refused(answer: McClassBSessionAns | McClassCSessionAns) -> bool:
+    """LoRaMac-node sets all bits if it has no such group, or is sending just then: it may be asked again."""
+    return (answer.dr_error or answer.freq_error) and not answer.mc_group_undefined
 
 
 def _clock_error(session: Session, time_to_start: int | None, received_at: datetime) -> timedelta | None:

@@ -162,6 +162,20 @@ def test_an_undefined_group_that_was_just_accepted_is_a_missed_start(
     assert state.reason is Reason.SESSION_REFUSED
 
 
+def test_a_group_that_is_undefined_is_asked_about_again_whatever_else_is_said_of_it(
+    plan: Plan, session: Session, now: datetime
+) -> None:
+    """LoRaMac-node sets all three bits, also while it is sending."""
+    all_bits = session_answer(None, dr_error=True, freq_error=True, mc_group_undefined=True)
+    state = step(plan, asked(session, 1, now), Answered(all_bits, now), now)
+    assert isinstance(state, CorrectingClock)
+    assert state.otherwise == Failed(Reason.SESSION_REFUSED, "group undefined")
+    again = step(plan, state, Expired(), now)
+    assert isinstance(again, SettingUpSession)
+    agreeing = session_answer(round((session.start - now).total_seconds()))
+    assert step(plan, again, Answered(agreeing, now), now) == Listening(session)
+
+
 def test_a_retry_never_moves_the_start(plan: Plan, session: Session, now: datetime) -> None:
     state: State = asked(session, 1, now)
     for later in (10, 20):
