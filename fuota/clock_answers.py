@@ -50,13 +50,16 @@ def time_correction(received_at: datetime, device_time: int) -> int:
     """Seconds to add to a device's clock that showed `device_time` when its uplink was received.
 
     Both clocks count GPS seconds modulo 2^32, so next to a multiple of it they may be near each other and
-    yet differ by almost 2^32. What is beyond 32 bits becomes the nearest that is not, and the device asks
-    again (TS003 2.0.0).
+    yet differ by almost 2^32. So too much to take away is added up to that, which is right at once: a clock
+    that has never been set often counts from 1970, and is before the GPS epoch then. Too much to add becomes
+    the most that can be, and the device asks again (TS003 2.0.0).
     """
     difference = gpstime.gps_seconds(received_at) - device_time
     if abs(difference) > _WRAPPED:
         difference -= _ERA if difference > 0 else -_ERA
-    return max(-(2**31), min(2**31 - 1, difference))
+    if difference < -(2**31):
+        difference += _ERA
+    return min(2**31 - 1, difference)
 
 
 @attrs.define

@@ -43,13 +43,19 @@ def answers(payload: bytes | None) -> tuple[Command, ...]:
         (GPS - 5, 5),
         (GPS + 5, -5),
         (0, GPS),
-        (2**32 - 1, -(2**31)),
+        (2**32 - 1, GPS + 1),
         (GPS + 2**31, -(2**31)),
-        (GPS + 2**31 + 1, -(2**31)),
+        (GPS + 2**31 + 1, 2**31 - 1),
     ],
 )
 def test_the_correction_is_the_difference_as_far_as_it_fits(device_time: int, correction: int) -> None:
     assert time_correction(NOW, device_time) == correction
+
+
+def test_a_clock_that_was_never_set_is_right_at_once() -> None:
+    """LoRaMac-node counts from 1970 then, which is before the GPS epoch."""
+    device_time = (100 - 315_964_800) % 2**32
+    assert (device_time + time_correction(NOW, device_time)) % 2**32 == GPS
 
 
 def test_a_device_of_1980_in_2050_is_corrected_in_two_steps() -> None:
