@@ -91,7 +91,7 @@ class Dispatcher(Actor[Route]):
         *,
         clock_sync: bool = True,
     ) -> None:
-        """`clock_sync`: whether devices that ask for the time are answered."""
+        """`clock_sync`: whether devices that ask for the time are answered here, and not by ChirpStack."""
         self._devices = devices
         self._network = network
         self._ownership = ownership
@@ -111,6 +111,8 @@ class Dispatcher(Actor[Route]):
                 self._deliver(route)
             case clocksync.package.port if self._clock_sync:
                 self._answer(route)
+            case clocksync.package.port:
+                self._overhear(route)
             case _:
                 self._counts.unconcerned += 1
                 route.reply.give(Outcome.TAKEN)
@@ -180,6 +182,15 @@ class Dispatcher(Actor[Route]):
             self._nursery.start_soon(self._send, route.uplink, answer.payload, answer.correction)
         elif answer.correction is not None:
             self._tell_correction(route.uplink.dev_eui, answer.correction)
+
+    def _overhear(self, route: Route) -> None:
+        """ChirpStack answers it, and so puts the device's clock right."""
+        self._counts.unconcerned += 1
+        route.reply.give(Outcome.TAKEN)
+        if self._devices[route.uplink.dev_eui]:
+            correction = clock_answers.answer(route.uplink).correction
+            if correction is not None:
+                self._tell_correction(route.uplink.dev_eui, correction)
 
     def _tell_correction(self, dev_eui: EUI64, correction: int) -> None:
         for ref in self._devices[dev_eui]:

@@ -132,7 +132,11 @@ async def test_clock_requests_are_answered_while_ownership_is_in_doubt(autojump_
 
 
 async def test_clock_requests_are_left_to_the_network_if_so_configured(autojump_clock: object) -> None:
+    """Which puts the clock right: the devices' actors need not wait for that any longer."""
     async with field(clock_sync=False) as f:
+        device, other = f.device(ONE, "one"), f.device(TWO, "two")
         assert await f.route(clock_request(off=1)) is Outcome.TAKEN
         await trio.testing.wait_all_tasks_blocked()
         assert not f.network.downlinks
+        assert device.told == [ClockAnswered(-1)]
+        assert other.told == []
