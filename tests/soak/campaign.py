@@ -117,16 +117,18 @@ def campaign(seed: int, deployments: int, devices: int, clock: LeapingClock) -> 
     around = surroundings(fleets, radio=air.radio, journal=journal, timeline=clock)
     around.random = Random(f"{seed} keys")
     around.network = network = WitnessedNetwork(around.world, permit=attended(journal))
-    network.witness = witness
+    network.witness, network.stumbles = witness, {}
     network.conditions.failing = random.choice([0, 0.1])
     network.conditions.random = Random(f"{seed} calls")
     faults = Faults(
         random=Random(f"{seed} faults"),
         around=around,
+        network=network,
         journal=journal,
         suspend=clock.suspend,
         meantime=random.choice([60, 300, 2000]),
         deaths_left=random.choice([0, 2, 5]),
+        hides=random.random() < 0.2,
     )
     orders = []
     for index in range(deployments):

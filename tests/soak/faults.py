@@ -10,9 +10,11 @@ import attrs
 import trio
 
 from fuota.deployment.messages import Cancel
+from fuota.lorawan.eui import EUI64
 from fuota.simulation.chirpstack import Group
 from tests.campaign import Server, Surroundings
 from tests.soak.journal import FickleJournal
+from tests.soak.witness import WitnessedNetwork
 
 STATUSES = ("UNAVAILABLE", "UNAVAILABLE", "RESOURCE_EXHAUSTED", "INTERNAL", "UNAUTHENTICATED")
 HANGING = 10.0
@@ -27,6 +29,7 @@ class Faults:
 
     random: Random
     around: Surroundings
+    network: WitnessedNetwork
     journal: FickleJournal
     meantime: float
     """Seconds from one fault to the next, on average."""
@@ -35,12 +38,17 @@ class Faults:
     deleted: dict[str, int] = attrs.field(factory=dict)
     """Groups that were deleted by hand, by name: how often."""
     cancelled: set[UUID] = attrs.field(factory=set)
+    stumbled: set[EUI64] = attrs.field(factory=set)
+    """Devices over which the network has stumbled."""
+    hides: bool = False
+    """Whether it does not show the groups' queues at times, so that it may not be known what was not sent."""
 
     async def run(self) -> None:
         """Faults that do not need a server, for ever."""
         kinds: list[Callable[[], Awaitable[None]]] = [
             *(self.outage, self.hanging, self.slowness, self.silence),
-            *(self.database, self.owner, self.group, self.suspension),
+            *(self.database, self.owner, self.group, self.suspension, self.stumbling),
+            *([self.hiding] if self.hides else []),
         ]
         while True:
             await trio.sleep(self.random.expovariate(1 / self.meantime))
@@ -74,6 +82,20 @@ class Faults:
         conditions.unsaid = self.random.choice([0.1, 0.5])
         await trio.sleep(self.lasting())
         conditions.unsaid = 0
+
+    async def stumbling(self) -> None:
+        """Over one device, for a while or for good, whatever else works."""
+        device = self.random.choice(self.around.world.devices).dev_eui
+        self.stumbled.add(device)
+        self.network.stumbles[device] = self.random.choice(["UNAVAILABLE", "INTERNAL"])
+        if self.random.random() < 0.5:
+            await trio.sleep(self.lasting())
+            del self.network.stumbles[device]
+
+    async def hiding(self) -> None:
+        self.network.hidden = True
+        await trio.sleep(self.lasting())
+        self.network.hidden = False
 
     async def database(self) -> None:
         await self.journal.absence(self.lasting())

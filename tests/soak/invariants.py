@@ -88,7 +88,7 @@ def check_deployment(
         assert each.state == witness.stands(actor), f"{actor}: {each.state} is not what was written last"
         _check_order(str(actor), each, OF_DEVICE)
         assert isinstance(each.state, Complete) == (Milestone.FRAG_STATUS in each.milestones)
-        does_right = asked.devices[each.dev_eui].behaviour in RIGHT
+        does_right = asked.devices[each.dev_eui].behaviour in RIGHT and each.dev_eui not in faults.stumbled
         if does_right and air.clear and _spared(status.id, asked, witness, faults):
             assert isinstance(each.state, Complete | Released), f"{actor} does all right: {each.state}"
             assert witness.held[actor], f"{actor} was let go without its image"
@@ -100,6 +100,7 @@ def _spared(deployment_id: UUID, asked: Asked, witness: Witness, faults: Faults)
     """Whether nothing has happened to the deployment that excuses it."""
     return (
         witness.put_off[deployment_id] < PATIENT
+        and not faults.hides
         and deployment_id not in faults.cancelled
         and faults.deleted.get(group_name(deployment_id), 0) <= RESTORATIONS
         and asked.order.unicast_attempt_count >= ENOUGH
