@@ -116,7 +116,8 @@ class Waiting:
 
 @attrs.frozen
 class Emptied:
-    """Everything has left the group's queue, and the devices listen still."""
+    """Everything has left the group's queue, and the devices listen still; or the window has closed, and the
+    network has never shown the queue."""
 
 
 @attrs.frozen

@@ -59,6 +59,7 @@ class Outside(Caller):
             class_c_scheduling=plan.class_c_scheduling,
             gateways=plan.gateways,
         )
+        self._shown = True
         self.air = Air(plan, lambda sha256: patiently(lambda: services.journal.firmware(sha256)))
 
     async def create_group(
@@ -106,10 +107,11 @@ class Outside(Caller):
         """Look for the group now and then, for what waits in its queue goes with it; and at the queue.
 
         A fragment may wait there twice: its call had no answer and was made again, or the process died.
+        What the network does not tell is taken to be as it was last seen, or empty if it never was.
         """
-        group, first = self._known(group_id), None
+        group, first, queue = self._known(group_id), None, None
         while True:
-            remaining = (until - self._clock.now()).total_seconds()
+            over = self._clock.now() >= until
             try:
                 there = await self.persistently(partial(self._network.has_group, group))
             except Refused as error:
@@ -118,19 +120,20 @@ class Outside(Caller):
                 if not there:
                     return GroupLost(group_id, f"multicast group {group_id} does not exist any more")
             try:
-                queue = await self._queue(group)
+                seen = await self._queue(group)
             except GroupGone as error:
                 return GroupLost(group_id, str(error))
-            if queue is None:
-                return Waiting(0)
+            queue = queue if seen is None else seen
             late = self._clock.now() - until
-            if late < timedelta(0):
-                if not queue:
+            if seen is not None and late < timedelta(0):
+                if not seen:
                     return Emptied()
-                first = queue if first is None else first
-            if remaining <= 0:
+                first = seen if first is None else first
+            if over:
                 break
             await trio.sleep(min(LOOK, max(-late.total_seconds(), 0)))
+        if queue is None:
+            return Emptied()
         if left := len({payload for _, payload in queue}):
             log.warning("downlinks still wait, and the window has closed", group=group.name, left=left)
         moved = first is not None and queue != first
@@ -141,20 +144,25 @@ class Outside(Caller):
         group = self._known(group_id)
         while (remaining := (until - self._clock.now()).total_seconds()) > 0:
             try:
-                if not await self._queue(group):
-                    break
+                queue = await self._queue(group)
             except GroupGone as error:
                 return GroupLost(group_id, str(error))
-            await trio.sleep(min(DRAINING, remaining))
+            if queue is not None and not queue:
+                break
+            await trio.sleep(min(DRAINING if queue else LOOK, remaining))
         return Drained()
 
     async def _queue(self, group: KnownGroup) -> frozenset[tuple[int, bytes]] | None:
         """What waits there; None if the network does not tell. Raises `GroupGone`."""
         try:
-            return await self.persistently(partial(self._network.waiting, group))
+            queue = await self.persistently(partial(self._network.waiting, group))
         except Refused as error:
-            log.warning("what waits in a queue is not known", group=group.name, error=str(error))
+            if self._shown:
+                log.warning("what waits in a queue is not known", group=group.name, error=str(error))
+            self._shown = False
             return None
+        self._shown = True
+        return queue
 
     async def flush(self, group_id: str) -> Flushed:
         """So that what devices have not heard is not sent twice in the next window."""
