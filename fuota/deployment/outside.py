@@ -21,6 +21,7 @@ from fuota.deployment.messages import (
     GroupRefused,
     Waiting,
 )
+from fuota.deployment.pace import LOOK, margin, next_look
 from fuota.journal.port import StoredDeployment
 from fuota.journal.retry import patiently
 from fuota.lorawan import fragmentation, keys
@@ -34,16 +35,13 @@ log = structlog.get_logger(__name__)
 DRAINING = 2.0
 """Seconds between two looks at what is left in the queue for devices that have settled."""
 
-LOOK = 30.0
-"""Seconds between two looks for the group, while nothing is put into its queue."""
-
 
 class Outside(Caller):
     """The group and the fragments of one deployment, as the network knows them."""
 
     def __init__(self, stored: StoredDeployment, services: Services) -> None:
         super().__init__()
-        plan = stored.plan
+        self._plan = plan = stored.plan
         self._network, self._clock = services.network, services.clock
         self._group = Group(
             name=group_name(stored.id),
@@ -126,12 +124,12 @@ class Outside(Caller):
             queue = queue if seen is None else seen
             late = self._clock.now() - until
             if seen is not None and late < timedelta(0):
-                if not seen:
+                if not seen and late < -margin(self._plan):
                     return Emptied()
                 first = seen if first is None else first
             if over:
                 break
-            await trio.sleep(min(LOOK, max(-late.total_seconds(), 0)))
+            await trio.sleep(next_look(self._plan, -late).total_seconds())
         if queue is None:
             return Emptied()
         if left := len({payload for _, payload in queue}):
@@ -149,7 +147,7 @@ class Outside(Caller):
                 return GroupLost(group_id, str(error))
             if queue is not None and not queue:
                 break
-            await trio.sleep(min(DRAINING if queue else LOOK, remaining))
+            await trio.sleep(min(DRAINING if queue else LOOK.total_seconds(), remaining))
         return Drained()
 
     async def _queue(self, group: KnownGroup) -> frozenset[tuple[int, bytes]] | None:

@@ -8,7 +8,8 @@ A window of 64 s with a fragment each 0.4 s, and its leeway of 5 s:
            long to enqueue is counted from the answer on, with the leeway on top: it may come all at once,
            when a device whose clock is ahead is about to close its window
     56 s   20 more can be heard (`room`), and at 60 s 10; what would come later waits for another window
-    64 s   the queue is looked at: what waits there was not heard, and if the look was late, nor were as many
+  ..57 s   the queue is looked at: if it is empty, all devices have heard what was in it (`next_look`)
+    64 s   it is looked at again: what waits there was not heard, and if the look was late, nor were as many
            as may have left it meanwhile (`unheard`)
 """
 
@@ -22,6 +23,9 @@ from fuota.lorawan.airtime import modulation, time_on_air
 FRAGMENT_HEADER = 3
 PHY_OVERHEAD = 13
 """MHDR, FHDR without options, FPort and MIC, in octets."""
+
+LOOK = timedelta(seconds=30)
+"""The longest time between two looks at a queue that nothing is put into."""
 
 LATE = timedelta(seconds=2)
 """What the network may take for a batch before it counts as away meanwhile."""
@@ -59,6 +63,26 @@ def first(plan: Plan, session: Session, opening: datetime, now: datetime) -> dat
     return session.start if now <= opening + LATE else now + pace(plan) + leeway(plan)
 
 
+def margin(plan: Plan) -> timedelta:
+    """How long before the window closes a fragment has to leave the queue, for a device whose clock is ahead
+    to hear it; 0 if it may miss that one, or has the time from beacons."""
+    if plan.redundancy or plan.mc_class is MulticastClass.B:
+        return timedelta(0)
+    return leeway(plan)
+
+
+def next_look(plan: Plan, left: timedelta) -> timedelta:
+    """How long to wait with the next look at the queue, if the window closes in `left`.
+
+    Three quarters of what is left until the margin: a few looks show an empty queue in a window of any
+    length, and the last of them has time for its answer.
+    """
+    before = left - margin(plan)
+    if before <= min(LATE, plan.window / 16):
+        return max(left, timedelta(0))
+    return min(LOOK, before * 3 / 4)
+
+
 def unheard(plan: Plan, gone: int, late: timedelta) -> int:
     """How many of those `gone` from the queue may have left it when nobody listened any more: in this time,
     or just before it, if a device's clock is ahead. They leave it no sooner than one is on the air after
@@ -66,11 +90,9 @@ def unheard(plan: Plan, gone: int, late: timedelta) -> int:
 
     Where there is redundancy it has room for those that left while the queue was being looked at.
     """
-    if plan.redundancy:
-        if late <= LATE:
-            return 0
-    elif plan.mc_class is MulticastClass.C:
-        late += leeway(plan)
+    if plan.redundancy and late <= LATE:
+        return 0
+    late += margin(plan)
     each = pace(plan)
     at_most = ceil(late / each) if each else gone
     return min(at_most, ceil(gone * (late / plan.window)) + 1) if late else 0

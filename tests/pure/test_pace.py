@@ -8,7 +8,7 @@ import pytest
 from fuota.deployment.effects import Multicast, effects
 from fuota.deployment.machine import opening, step
 from fuota.deployment.messages import Expired, FragmentsEnqueued, Tally, Waiting
-from fuota.deployment.pace import drained, first, leeway, pace, room, unheard
+from fuota.deployment.pace import drained, first, leeway, margin, next_look, pace, room, unheard
 from fuota.deployment.plan import SESSIONS, MulticastClass, Plan
 from fuota.deployment.record import milestones
 from fuota.deployment.states import (
@@ -86,8 +86,8 @@ def test_what_comes_when_a_device_may_have_closed_its_window_is_sent_again(
     """Its clock may be ahead."""
     state = opened(plan, session, opening(plan, session))
     enough = 20 * pace(plan) + leeway(plan)
-    for margin, reached in ((enough, 20), (enough - SECOND, 0)):
-        after = step(plan, state, FragmentsEnqueued(20), session.end - margin)
+    for left, reached in ((enough, 20), (enough - SECOND, 0)):
+        after = step(plan, state, FragmentsEnqueued(20), session.end - left)
         assert after == AwaitingEnd("g", session, reached)
 
 
@@ -141,3 +141,18 @@ def test_a_state_that_an_older_version_has_stored_goes_on(plan: Plan, session: S
     state = step(plan, old, FragmentsEnqueued(40), session.start + 10 * SECOND)
     assert isinstance(state, Transmitting)
     assert (state.sent, state.upto) == (40, plan.fragments)
+
+
+@pytest.mark.parametrize("redundancy", [0, 10])
+@pytest.mark.parametrize("time_out", range(16))
+def test_a_queue_is_looked_at_a_few_times_and_shortly_before_the_window_closes(
+    plan: Plan, time_out: int, redundancy: int
+) -> None:
+    plan = attrs.evolve(plan, time_out=time_out, redundancy=redundancy)
+    left, looks = plan.window, [plan.window]
+    while left > timedelta(0):
+        left -= next_look(plan, left)
+        looks.append(left)
+    assert left == timedelta(0), "when it closes"
+    assert len(looks) <= plan.window / (30 * SECOND) + 5
+    assert margin(plan) < looks[-2] <= margin(plan) + min(2 * SECOND, plan.window / 16)

@@ -11,6 +11,7 @@ from trio.testing import MockClock
 from fuota.deployment import states
 from fuota.deployment.plan import RESTORATIONS, StatusRequest
 from fuota.device.states import Complete
+from fuota.journal.memory import MemoryJournal
 from fuota.network.port import KnownGroup
 from fuota.simulation.behaviour import Behaviour
 from fuota.simulation.radio import Radio
@@ -74,6 +75,22 @@ async def test_nor_is_what_leaves_it_while_it_is_looked_at(
     `off` seconds, which is little."""
     devices = simulated(2, lambda number: Behaviour(clock_offset=timedelta(seconds=off * number)))
     async with server(devices, radio=Radio(fragment_interval=timedelta(seconds=interval))) as running:
+        deployment_id = await running.orders.take(order(devices, fragmentation_redundancy=0))
+        await until_all_is_enqueued(running, deployment_id)
+        running.network.conditions.latency = latency
+        result = await running.end_of(deployment_id)
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
+
+
+@pytest.mark.parametrize("latency", [1.8, 2.6, 3.4, 4.2])
+async def test_nor_is_what_left_it_when_the_first_windows_had_closed(
+    latency: float, autojump_clock: MockClock
+) -> None:
+    """A clock is ahead by 4 s, and the last fragment is on the air 3 s before the window closes, as a
+    look that began in time is answered."""
+    devices = simulated(2, lambda number: Behaviour(clock_offset=timedelta(seconds=4 * number)))
+    async with server(devices, radio=Radio(fragment_interval=timedelta(seconds=1.4))) as running:
         deployment_id = await running.orders.take(order(devices, fragmentation_redundancy=0))
         await until_all_is_enqueued(running, deployment_id)
         running.network.conditions.latency = latency
@@ -186,3 +203,32 @@ async def test_a_device_that_answers_before_the_deployment_has_looked_is_not_giv
         result = await running.end_of(deployment_id)
     assert result.states() == {Complete}, result.status.devices
     assert {device.image for device in devices} == {IMAGE}
+
+
+@pytest.mark.parametrize("asked", StatusRequest)
+@pytest.mark.parametrize("latency", [0, 0.1])
+@pytest.mark.parametrize(
+    ("time_out", "fragments"), [(2, 4), (3, 5), (3, 15), (4, 20), (5, 41), (7, 41), (9, 41)]
+)
+async def test_a_short_window_in_which_all_is_heard_is_opened_once(
+    time_out: int, fragments: int, latency: float, asked: StatusRequest, autojump_clock: MockClock
+) -> None:
+    """Its queue is seen empty before it closes."""
+    devices, journal = simulated(2), MemoryJournal()
+    radio = Radio(fragment_interval=timedelta(seconds=0.3))
+    async with server(devices, radio=radio, journal=journal) as running:
+        running.network.conditions.latency = latency
+        image = IMAGE[: fragments * 50]
+        await running.carry_out(
+            order(
+                devices,
+                payload=image,
+                multicast_timeout=time_out,
+                fragmentation_redundancy=0,
+                request_fragmentation_session_status=asked,
+            )
+        )
+    assert {device.image for device in devices} == {image}
+    assert [each.state for each in journal.history if isinstance(each.state, states.ArrangingSession)][
+        1:
+    ] == []
