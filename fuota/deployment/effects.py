@@ -159,16 +159,11 @@ def instruction(plan: Plan, state: State) -> device.Instruction | None:
         case Settling(session=session, looked=looked):
             ask = plan.status_request is not StatusRequest.NO_REQUEST
             return device.Verify(session, looked) if ask else device.Release()
+        case CreatingGroupInVain():  # the answer may be long in coming, and says nothing that they wait for
+            return device.Abandon("cancelled")
         case Abandoning(_, detail):
             return device.Abandon(detail)
-        case (
-            CreatingGroup()
-            | CreatingGroupInVain()
-            | RestoringGroup()
-            | Draining()
-            | DeletingGroup()
-            | Ended()
-        ):
+        case CreatingGroup() | RestoringGroup() | Draining() | DeletingGroup() | Ended():
             return None
         case _:
             assert_never(state)

@@ -45,7 +45,8 @@ class CreatingGroup:
 
 @attrs.frozen
 class CreatingGroupInVain:
-    """The deployment was cancelled while its group was being made; the answer is awaited to undo it."""
+    """The deployment was cancelled while its group was being made: the devices are let go, and the answer is
+    awaited to undo it."""
 
 
 @attrs.frozen

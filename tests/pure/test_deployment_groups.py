@@ -135,6 +135,7 @@ def test_a_cancelled_deployment_deletes_its_group_even_one_that_is_still_being_m
     state = step(plan, CreatingGroup(), Cancel(), now)
     assert state == CreatingGroupInVain()
     assert effects(plan, state) == (CreateGroup(members=False),), "nobody joins it"
+    assert instruction(plan, state) == device.Abandon("cancelled")
     state = step(plan, state, GroupCreated("g"), now)
     assert isinstance(state, Abandoning)
     assert step(plan, SettingUpFragments("g"), Cancel(), now) == state

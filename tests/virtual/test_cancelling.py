@@ -98,6 +98,36 @@ async def test_while_chirpstack_is_away(status: str, autojump_clock: MockClock) 
     assert {result.state(device.dev_eui).reason for device in devices} == {Reason.ABANDONED}
 
 
+@pytest.mark.parametrize("status", ["UNAVAILABLE", "UNAUTHENTICATED"])
+@pytest.mark.parametrize("again", [False, True], ids=["made", "made again"])
+async def test_while_its_group_is_not_made_the_devices_are_free(
+    again: bool, status: str, autojump_clock: MockClock
+) -> None:
+    """Only the deployment waits for the answer, for there may be a group to delete."""
+    devices = simulated(3)
+    ordered = order(devices)
+    async with server(devices) as running:
+        running.network.conditions.latency = 0.3
+        deployment_id = await running.orders.take(ordered)
+        if again:
+            await until_it_is(running.journal, deployment_id, states.Transmitting)
+            running.world.chirpstack.groups.clear()
+            await until_it_is(running.journal, deployment_id, states.RestoringGroup)
+        running.network.conditions.outage(timedelta(hours=1), status)
+        await trio.sleep(60)
+        await cancellations(running).take(deployment_id)
+        await trio.sleep(60)
+        cancelled = await running.journal.status(deployment_id)
+        assert cancelled is not None
+        assert cancelled.state == states.CreatingGroupInVain()
+        assert {device.state for device in cancelled.devices} == {Failed(Reason.ABANDONED, "cancelled")}
+        other = await running.carry_out(ordered)
+        result = await running.end_of(deployment_id)
+        assert not running.world.chirpstack.groups
+    assert result.why is Why.CANCELLED
+    assert other.states() == {Complete}
+
+
 async def test_while_its_group_is_made_again(autojump_clock: MockClock) -> None:
     devices = simulated(3)
     async with server(devices) as running:
