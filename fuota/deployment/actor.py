@@ -121,7 +121,9 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
             case Announced(dev_eui, stands):
                 self.roster.note(dev_eui, stands)
                 if self.told is not None and may_wait(stands.stage, self.told):
-                    self.devices[dev_eui].offer(self.told)
+                    ref = self.devices[dev_eui]
+                    if not ref.offer(self.told):
+                        self.me.nursery.start_soon(self.instruct, self.told, [ref])
                 await self.count()
             case Cancellation(answer):
                 await self.advance(Cancel())
@@ -199,7 +201,7 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
         if told != self.told:
             self.told = told
             if told is not None:
-                self.me.nursery.start_soon(self.instruct, told)
+                self.me.nursery.start_soon(self.instruct, told, list(self.devices.values()))
 
     def perform(self, effect: Effect, *, resumed: bool) -> None:
         match effect:
@@ -229,9 +231,8 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
         await self.outside.add_again(group_id, self.roster.beyond(Stage.GROUP))
         return Counted(self.tally())
 
-    async def instruct(self, told: device.Instruction) -> None:
-        """Tell every device, those with full mailboxes later, until something else is to be told."""
-        waiting = list(self.devices.values())
+    async def instruct(self, told: device.Instruction, waiting: list[Ref[device.Message]]) -> None:
+        """Tell these devices, those with full mailboxes later, until something else is to be told."""
         while waiting:
             full = []
             for number, ref in enumerate(waiting, start=1):

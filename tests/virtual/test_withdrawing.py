@@ -1,5 +1,6 @@
 """What still waits for devices when their deployment is given up is taken back, and nothing else."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from trio.testing import MockClock
 from fuota.deployment.messages import Cancellation
 from fuota.deployment.states import State as DeploymentState
 from fuota.deployment.states import Why
-from fuota.device.messages import Abandon
+from fuota.device.messages import Abandon, ClockAnswered
 from fuota.device.outside import WITHDRAWAL
 from fuota.device.states import Failed, Reason, SettingUpFragments, SettingUpGroup, State, Withdrawing
 from fuota.journal.memory import MemoryJournal
@@ -169,10 +170,12 @@ class Stumbling(MemoryJournal):
     """Its first write of what `Abandon` leads to is a crash of the actor."""
 
     stumbled = False
+    meanwhile: Callable[[], None] = staticmethod(lambda: None)
 
     async def commit(self, transition: Transition) -> None:
         if transition.cause == Abandon.__name__ and not self.stumbled:
             self.stumbled = True
+            self.meanwhile()
             raise RuntimeError("a bug")
         await super().commit(transition)
 
@@ -187,4 +190,23 @@ async def test_a_device_whose_actor_crashes_over_it_is_told_again(autojump_clock
         await cancel(running, deployment_id)
         result = await running.end_of(deployment_id, within=timedelta(seconds=20))
     assert journal.stumbled
+    assert result.states() == {Failed}
+
+
+async def test_what_it_is_told_when_it_begins_anew_waits_for_room(autojump_clock: MockClock) -> None:
+    devices = simulated(1, lambda _: Behaviour(ignores=frozenset({FragSessionSetupReq})))
+    journal = Stumbling()
+    async with server(devices, journal=journal) as running, trio.open_nursery() as nursery:
+        deployment_id = await running.orders.take(order(devices, unicast_timeout=timedelta(hours=1)))
+        await until_they_are(running, deployment_id, SettingUpFragments)
+        (ref,) = running.services.devices[devices[0].dev_eui]
+
+        def flood() -> None:
+            for _ in range(5 * ref.room):
+                nursery.start_soon(ref.tell, ClockAnswered(0))
+
+        journal.meanwhile = flood
+        await cancel(running, deployment_id)
+        result = await running.end_of(deployment_id, within=timedelta(seconds=20))
+        assert ref.dropped, "what it was told when it began anew"
     assert result.states() == {Failed}
