@@ -46,13 +46,12 @@ class Alarms:
         heappush(self._heap, (at, number, ref))
         if self._heap[0][1] == number:
             self._nap.cancel()
-        if len(self._heap) > 2 * len(self._set) + 64:
-            self._heap = [entry for entry in self._heap if self._current(entry[2], entry[1])]
-            heapify(self._heap)
+        self._tidy()
 
     def cancel(self, ref: Ref[Any]) -> None:
         """Take back what is set for `ref`, if anything."""
         self._set.pop(ref, None)
+        self._tidy()
 
     async def run(self) -> None:
         """Deliver for ever. The one task of all alarms; it is started where the tree is."""
@@ -74,6 +73,12 @@ class Alarms:
             heappush(self._heap, (now + RETRY, number, ref))
         else:
             ref.offer(self._set.pop(ref)[1])
+
+    def _tidy(self) -> None:
+        """Forget what was replaced or taken back, once it is more than what is set: so that costs little."""
+        if len(self._heap) > 2 * len(self._set) + 64:
+            self._heap = [entry for entry in self._heap if self._current(entry[2], entry[1])]
+            heapify(self._heap)
 
     def _current(self, ref: Ref[Any], number: int) -> bool:
         return ref in self._set and self._set[ref][0] == number

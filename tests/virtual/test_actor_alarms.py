@@ -4,12 +4,14 @@ import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from weakref import WeakSet
 
 import attrs
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from fuota.actor import Alarms, Tree
+from fuota.actor.mailbox import Mailbox
 from fuota.clock import TrioClock
 from tests.probe import Crash, Do, Message, Note, Probe, busy, tree
 
@@ -116,6 +118,27 @@ async def test_alarms_that_are_replaced_take_no_memory(autojump_clock: MockClock
         tracemalloc.stop()
         await trio.sleep(2000)
         assert log == ["started", (19_999, 1000 + 19_999 % 7)]
+
+
+async def test_alarms_that_are_cancelled_take_no_memory(autojump_clock: MockClock) -> None:
+    """As when the devices of a deployment are let go: the next one that is set may be long in coming."""
+    log: list[object] = []
+    async with alarmed() as (running, alarms):
+        ref = running.spawn("a", lambda: Timed(log))
+        gone = [Mailbox[Message](f"/gone/{number}", 1) for number in range(1_000)]
+        known = WeakSet(gone)
+        for number, mailbox in enumerate(gone):
+            alarms.set(mailbox, after(1000 + number), Note(number))
+        alarms.set(ref, after(1500), Note("still set"))
+        await trio.sleep(10)
+        for mailbox in gone:
+            alarms.cancel(mailbox)
+        gone.clear()
+        del mailbox
+        assert alarms.pending == 1
+        assert len(known) < 100
+        await trio.sleep(2000)
+        assert log == ["started", ("still set", 1500)]
 
 
 async def test_three_thousand_alarms_of_one_instant_let_others_run(autojump_clock: MockClock) -> None:
