@@ -35,6 +35,7 @@ from fuota.deployment.messages import (
     Expired,
     Fact,
     Inquiry,
+    Looked,
     Message,
     Tally,
     Waiting,
@@ -42,7 +43,7 @@ from fuota.deployment.messages import (
 from fuota.deployment.outside import Outside
 from fuota.deployment.record import log_line, transition
 from fuota.deployment.roster import Roster
-from fuota.deployment.states import ArrangingSession, State, Transmitting
+from fuota.deployment.states import ArrangingSession, AwaitingStart, State, Transmitting
 from fuota.device import messages as device
 from fuota.device.actor import DeviceActor
 from fuota.device.effects import Assignment
@@ -132,11 +133,15 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
                 say(self.trouble())
             case Expired() if message is not self.alarm:
                 pass  # of a state that was being left
-            case Expired():
-                tally, health = self.tally(), self.services.health
-                if health.ailed(self.since):
+            case Looked(alarm) if alarm is not self.alarm:
+                pass
+            case Expired() if isinstance(self.position.state, ArrangingSession | AwaitingStart):
+                self.call(self.outside.look, message, self.position.state.group_id, self.tally().ready)
+            case Expired() | Looked():
+                tally = self.tally()
+                if self.services.health.ailed(self.since):
                     tally = tally.undisturbed()
-                await self.advance(Expired(tally, PART in health.ailments()))
+                await self.advance(Expired(tally, isinstance(message, Looked) and message.away))
             case Counted():
                 self.joining = False
                 await self.count()

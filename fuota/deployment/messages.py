@@ -102,6 +102,14 @@ class Expired:
 
 
 @attrs.frozen
+class Looked:
+    """The start is to come, of which `alarm` told; whether the network is `away`, for this deployment."""
+
+    alarm: Expired
+    away: bool
+
+
+@attrs.frozen
 class Waiting:
     """The window has closed; `left` fragments have not left the group's queue."""
 
@@ -179,5 +187,5 @@ class Inquiry:
     answer: Callable[[str], None]
 
 
-Message = Fact | Announced | Cancellation | Inquiry
+Message = Fact | Looked | Announced | Cancellation | Inquiry
 """What the actor understands."""

@@ -13,12 +13,14 @@ from fuota.deployment.effects import Multicast
 from fuota.deployment.messages import (
     Drained,
     Emptied,
+    Expired,
     Flushed,
     FragmentsEnqueued,
     GroupCreated,
     GroupDeleted,
     GroupLost,
     GroupRefused,
+    Looked,
     Waiting,
 )
 from fuota.deployment.pace import LOOK, margin, next_look
@@ -26,7 +28,8 @@ from fuota.journal.port import StoredDeployment
 from fuota.journal.retry import patiently
 from fuota.lorawan import fragmentation, keys
 from fuota.lorawan.eui import EUI64
-from fuota.network.port import Group, GroupGone, KnownGroup, Refused, group_name
+from fuota.network.gate import PART
+from fuota.network.port import Group, GroupGone, KnownGroup, NetworkError, Refused, answered, group_name
 from fuota.network.retry import Caller
 from fuota.services import Services
 
@@ -36,13 +39,17 @@ DRAINING = 2.0
 """Seconds between two looks at what is left in the queue for devices that have settled."""
 
 
+LOOKING = 60.0
+"""Seconds in which it is found that the network works: those whose calls fail have their turns first."""
+
+
 class Outside(Caller):
     """The group and the fragments of one deployment, as the network knows them."""
 
     def __init__(self, stored: StoredDeployment, services: Services) -> None:
         super().__init__()
         self._plan = plan = stored.plan
-        self._network, self._clock = services.network, services.clock
+        self._network, self._clock, self._health = services.network, services.clock, services.health
         self._group = Group(
             name=group_name(stored.id),
             application_id=plan.application_id,
@@ -87,6 +94,20 @@ class Outside(Caller):
             await self.persistently(add)
         except (Refused, GroupGone) as error:
             log.warning("not a member any more", dev_eui=str(dev_eui), error=str(error))
+
+    async def look(self, alarm: Expired, group_id: str, ready: int) -> Looked:
+        """Find out whether the network works, if it fails anybody: that may be but one device, or those of
+        another Network Server. What is asked is answered by the one that would send the fragments, though its
+        Redis may be away: so it proves nothing unless some devices could be asked, and are `ready`."""
+        away = PART in self._health.ailments()
+        if away and ready:
+            with trio.move_on_after(LOOKING):
+                try:
+                    await self._network.waiting(self._known(group_id))
+                    away = False
+                except NetworkError as error:
+                    away = not answered(error)
+        return Looked(alarm, away)
 
     async def multicast(self, batch: Multicast) -> FragmentsEnqueued | GroupLost | GroupRefused:
         """One fragment after the other: the network locks the group for each, and their order matters."""

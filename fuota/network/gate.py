@@ -9,7 +9,7 @@ import structlog
 import trio
 
 from fuota.health import Health
-from fuota.network.port import GroupGone, NetworkError, NotActivated, Refused, TokenRefused, Trouble
+from fuota.network.port import NetworkError, TokenRefused, Trouble, answered
 
 log = structlog.get_logger(__name__)
 
@@ -87,8 +87,7 @@ class Gate:
             try:
                 yield
             except NetworkError as error:
-                own = isinstance(error, TokenRefused) and error.own
-                if own or isinstance(error, Refused | GroupGone | NotActivated):
+                if answered(error):
                     self._answered(proves)
                 else:
                     await self._failed(error)

@@ -54,6 +54,13 @@ class NotFound(Refused):
     """What the call is about does not exist: the device, the group or the application."""
 
 
+def answered(error: NetworkError) -> bool:
+    """Whether it is said by a network that works."""
+    if isinstance(error, TokenRefused):
+        return error.own
+    return isinstance(error, Refused | GroupGone | NotActivated)
+
+
 @attrs.frozen(kw_only=True)
 class Group:
     """A multicast group as the network has to know it."""
@@ -106,8 +113,8 @@ def group_name(deployment_id: UUID) -> str:
 class Network(Protocol):
     """Every call raises `NetworkError` and nothing else; each has a time limit of its own.
 
-    Calls may run side by side, and the implementation bounds how many do. Only those about one group's queue
-    (`multicast`, `waiting`, `flush`) are made one after the other.
+    Calls may run side by side, and the implementation bounds how many do. Only those that change one group's
+    queue (`multicast`, `flush`) are made one after the other, and `multicast` after `waiting`.
     """
 
     async def ensure_group(self, group: Group) -> str:

@@ -3,8 +3,11 @@
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
+import trio
+
 from fuota.health import Health
 from fuota.lorawan.eui import EUI64
+from fuota.network.calls import CALL_TIMEOUT
 from fuota.network.gate import Always, Gate, Permit
 from fuota.network.port import (
     Group,
@@ -49,9 +52,13 @@ class SimulatedNetwork:
         self.conditions = conditions or ApiConditions(clock=world.clock)
         self.inactive: set[EUI64] = set()
         """Devices that have to join before they can be sent anything."""
+        self.away: set[str] = set()
+        """Applications whose Network Server is away, while that of the others works."""
+        self.stuck: set[EUI64] = set()
+        """Devices about which no call is answered."""
 
     async def ensure_group(self, group: Group) -> str:
-        async with self._call(of_group=True):
+        async with self._call(group.application_id, of_group=True):
             if known := self._ids(group):
                 return self._with_gateways(known[0], group.gateways)
             channel = Channel(group.mc_class, group.frequency, group.dr, group.periodicity)
@@ -74,14 +81,14 @@ class SimulatedNetwork:
             return group.id in self._ids(group)
 
     async def add_device(self, group: KnownGroup, dev_eui: EUI64) -> None:
-        async with self._call(group):
+        async with self._call(group.application_id, group, dev_eui=dev_eui):
             if dev_eui not in self._chirpstack.group(group.id).members:
                 self._chirpstack.add_device(group.id, dev_eui)
 
     async def downlink(
         self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
     ) -> Queued:
-        async with self._call():
+        async with self._call(application_id, dev_eui=dev_eui):
             queue = self._chirpstack.queue(dev_eui)
             if dev_eui in self.inactive:
                 raise NotActivated("INTERNAL", "rpc error: code = NotFound desc = object does not exist")
@@ -93,7 +100,7 @@ class SimulatedNetwork:
     async def withdraw(
         self, dev_eui: EUI64, ours: Callable[[int, bytes], bool], *, application_id: str = ""
     ) -> bool:
-        async with self._call():
+        async with self._call(application_id, dev_eui=dev_eui):
             items = self._chirpstack.queue(dev_eui).items
             if not all(ours(item.f_port, item.data) for item in items):
                 return False
@@ -101,20 +108,20 @@ class SimulatedNetwork:
             return True
 
     async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
-        async with self._call(group, of_group=True):
+        async with self._call(group.application_id, group, of_group=True):
             self._chirpstack.multicast(group.id, f_port, data)
 
     async def waiting(self, group: KnownGroup) -> frozenset[tuple[int, bytes]]:
-        async with self._call(group, of_group=True):
+        async with self._call(group.application_id, group, of_group=True):
             return frozenset((item.f_cnt, item.data) for item in self._chirpstack.group(group.id).queue.items)
 
     async def flush(self, group: KnownGroup) -> None:
-        async with self._call(of_group=True):
+        async with self._call(group.application_id, of_group=True):
             if group.id in self._chirpstack.groups:
                 self._chirpstack.group(group.id).queue.items.clear()
 
     async def delete_group(self, group: Group) -> None:
-        async with self._call(of_group=True):
+        async with self._call(group.application_id, of_group=True):
             for group_id in self._ids(group):
                 self._chirpstack.group(group_id).queue.items.clear()
                 self._chirpstack.delete_group(group_id)
@@ -131,10 +138,23 @@ class SimulatedNetwork:
         return [one.id for one in found if one.settings.name == group.name]
 
     @asynccontextmanager
-    async def _call(self, about: KnownGroup | None = None, *, of_group: bool = False) -> AsyncIterator[None]:
+    async def _call(
+        self,
+        application_id: str = "",
+        about: KnownGroup | None = None,
+        *,
+        dev_eui: EUI64 | None = None,
+        of_group: bool = False,
+    ) -> AsyncIterator[None]:
+        """`application_id`: where its Network Server has to be asked."""
         async with self._gate.passage(self._permit, about_group=of_group):
             try:
                 await self.conditions.meet()
+                if dev_eui in self.stuck:
+                    await trio.sleep(CALL_TIMEOUT)
+                    raise Unreachable("DEADLINE_EXCEEDED", f"no answer within {CALL_TIMEOUT:g} s")
+                if application_id in self.away:
+                    raise Unreachable("UNAVAILABLE", "rpc error: code = Unavailable desc = connection error")
                 if about is not None and about.id not in self._chirpstack.groups:
                     raise GroupGone("NOT_FOUND", f"multicast group {about.id}")
                 yield
