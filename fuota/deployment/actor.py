@@ -131,10 +131,8 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
                 answer(self.position.state)
             case Inquiry(say):
                 say(self.trouble())
-            case Expired() if message is not self.alarm:
+            case (Expired() as alarm) | Looked(alarm) if alarm is not self.alarm:
                 pass  # of a state that was being left
-            case Looked(alarm) if alarm is not self.alarm:
-                pass
             case Expired() if isinstance(self.position.state, ArrangingSession | AwaitingStart):
                 self.call(self.outside.look, message, self.position.state.group_id, self.tally().ready)
             case Expired() | Looked():

@@ -84,13 +84,14 @@ class Faults:
         conditions.unsaid = 0
 
     async def stumbling(self) -> None:
-        """Over one device, for a while or for good, whatever else works."""
+        """Over one device, whatever else works: for a while, or for good where the fault is its own."""
         device = self.random.choice(self.around.world.devices).dev_eui
+        status = self.random.choice(["UNAVAILABLE", "INTERNAL"])
         self.stumbled.add(device)
-        self.network.stumbles[device] = self.random.choice(["UNAVAILABLE", "INTERNAL"])
-        if self.random.random() < 0.5:
+        self.network.stumbles[device] = status
+        if status == "UNAVAILABLE" or self.random.random() < 0.5:
             await trio.sleep(self.lasting())
-            del self.network.stumbles[device]
+            self.network.stumbles.pop(device, None)
 
     async def hiding(self) -> None:
         self.network.hidden = True

@@ -145,7 +145,7 @@ class WitnessedNetwork(SimulatedNetwork):
 
     async def waiting(self, group: KnownGroup) -> frozenset[tuple[int, bytes]]:
         if self.hidden:
-            async with self._call(group, of_group=True):
+            async with self._call(group.application_id, group, of_group=True):
                 raise ApiError("INTERNAL", "the queue is not shown")
         return await super().waiting(group)
 
@@ -153,7 +153,7 @@ class WitnessedNetwork(SimulatedNetwork):
         self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
     ) -> Queued:
         if status := self.stumbles.get(dev_eui):
-            async with self._call():
+            async with self._call(application_id):
                 raise ApiError(status, f"stumbles over {dev_eui}")
         return await super().downlink(
             dev_eui, f_port, data, unless_pending=unless_pending, application_id=application_id
