@@ -30,6 +30,7 @@ from fuota.simulation.world import World
 ERRORS: dict[str, type[NetworkError]] = {
     "UNAVAILABLE": Unreachable,
     "RESOURCE_EXHAUSTED": Unreachable,
+    "DEADLINE_EXCEEDED": Unreachable,
     "INTERNAL": Trouble,
     "UNAUTHENTICATED": TokenRefused,
     "NOT_FOUND": NotFound,
@@ -54,8 +55,8 @@ class SimulatedNetwork:
         """Devices that have to join before they can be sent anything."""
         self.away: set[str] = set()
         """Applications whose Network Server is away, while that of the others works."""
-        self.stuck: set[EUI64] = set()
-        """Devices about which no call is answered."""
+        self.stumbles: dict[EUI64, str] = {}
+        """The status of every call about these devices."""
 
     async def ensure_group(self, group: Group) -> str:
         async with self._call(group.application_id, of_group=True):
@@ -150,9 +151,10 @@ class SimulatedNetwork:
         async with self._gate.passage(self._permit, about_group=of_group):
             try:
                 await self.conditions.meet()
-                if dev_eui in self.stuck:
-                    await trio.sleep(CALL_TIMEOUT)
-                    raise Unreachable("DEADLINE_EXCEEDED", f"no answer within {CALL_TIMEOUT:g} s")
+                status = "" if dev_eui is None else self.stumbles.get(dev_eui, "")
+                if status:
+                    await trio.sleep(CALL_TIMEOUT if status == "DEADLINE_EXCEEDED" else 0)
+                    raise ApiError(status, f"stumbles over {dev_eui}")
                 if application_id in self.away:
                     raise Unreachable("UNAVAILABLE", "rpc error: code = Unavailable desc = connection error")
                 if about is not None and about.id not in self._chirpstack.groups:

@@ -3,9 +3,10 @@
 import hashlib
 import math
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 import attrs
@@ -16,9 +17,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from fuota.deployment import states as deployment
 from fuota.deployment.plan import MulticastClass, Plan, StatusRequest
 from fuota.device import states as device
+from fuota.health import Health
 from fuota.journal import postgres_ownership, postgres_session
 from fuota.journal.port import LogRow, NewDeployment, NewDevice
+from fuota.journal.postgres import PostgresJournal
 from fuota.journal.sealing import Keyring
+from fuota.journal.sql import queries
 from fuota.lorawan.eui import EUI64
 
 FIRMWARE = bytes(range(256))
@@ -28,6 +32,25 @@ T0 = datetime(2026, 11, 24, 10, 0, tzinfo=UTC)
 @pytest.fixture
 def keyring() -> Keyring:
     return Keyring.from_hex("a5" * 32)
+
+
+@pytest.fixture
+def health() -> Health:
+    return Health()
+
+
+@pytest.fixture
+async def journal(line: Any, keyring: Keyring, health: Health) -> AsyncIterator[PostgresJournal]:
+    """With little patience: what waits for the database is soon refused."""
+    async with PostgresJournal.open(line.dsn, keyring=keyring, health=health, patience=1.0) as journal:
+        yield journal
+
+
+@pytest.fixture(params=["its own", "another's"])
+def whose_id(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose transaction has the id of the one whose outcome was not heard: a standby gives it to another."""
+    if request.param == "another's":
+        monkeypatch.setitem(queries(), "transaction_status", "select 'committed' where %s > 0")
 
 
 @pytest.fixture

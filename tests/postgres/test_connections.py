@@ -22,11 +22,6 @@ from tests.postgres.clusters import closed_to_newcomers
 PATIENCE = 0.3
 
 
-@pytest.fixture
-def health() -> Health:
-    return Health()
-
-
 async def test_connections_that_ended_while_idle_are_never_used(line: Any, health: Health) -> None:
     async with open_connections(line.dsn, health=health, idle=3, most=3, patience=5) as connections:
         async with trio.open_nursery() as nursery:

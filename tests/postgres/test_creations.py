@@ -1,6 +1,6 @@
 """Orders whose writing is cut short: each is there once, or not at all and taken back."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -10,13 +10,11 @@ import trio
 from structlog.testing import capture_logs
 
 from fuota.deployment import states as deployment
-from fuota.health import Health
 from fuota.journal import postgres_creation
 from fuota.journal.port import ActorId, Conflict, Fenced, LogRow, NewDeployment, Transition, Unavailable
 from fuota.journal.postgres import PostgresJournal
 from fuota.journal.postgres_creation import Creation
 from fuota.journal.sealing import Keyring
-from fuota.journal.sql import queries
 from fuota.ownership import Tenure
 from tests.postgres.owners import opened
 
@@ -32,19 +30,6 @@ for each row execute function wait();
 """
 """A new deployment is committed when nobody else has the lock."""
 COMMITTING = "select count(*) from pg_locks where locktype = 'advisory' and objid = 1 and not granted"
-
-PATIENCE = 1.0
-
-
-@pytest.fixture
-def health() -> Health:
-    return Health()
-
-
-@pytest.fixture
-async def journal(line: Any, keyring: Keyring, health: Health) -> AsyncIterator[PostgresJournal]:
-    async with PostgresJournal.open(line.dsn, keyring=keyring, health=health, patience=PATIENCE) as journal:
-        yield journal
 
 
 def ended(new: NewDeployment) -> Transition:
@@ -64,19 +49,11 @@ async def withdrawn(journal: PostgresJournal, left: list[NewDeployment]) -> None
             await trio.sleep(0.01)
 
 
-@pytest.mark.parametrize("of_another", [False, True])
+@pytest.mark.usefixtures("whose_id")
 @pytest.mark.parametrize("moment", ["cut_before", "cut_after"])
 async def test_a_creation_whose_commit_is_not_answered_is_there_once(
-    journal: PostgresJournal,
-    line: Any,
-    order: Order,
-    moment: str,
-    of_another: bool,
-    monkeypatch: pytest.MonkeyPatch,
+    journal: PostgresJournal, line: Any, order: Order, moment: str
 ) -> None:
-    """`of_another`: a standby that has taken over has given the id of its transaction to another."""
-    if of_another:
-        monkeypatch.setitem(queries(), "transaction_status", "select 'committed' where %s > 0")
     new = order(3)
     setattr(line, moment, COMMIT)
     await journal.create(new)

@@ -13,7 +13,6 @@ from fuota.health import Health
 from fuota.journal.port import ActorId, JournalError, LogRow, NewDeployment, Transition
 from fuota.journal.postgres import PostgresJournal
 from fuota.journal.sealing import Keyring
-from fuota.journal.sql import queries
 
 Order = Callable[[int], NewDeployment]
 Log = Callable[[NewDeployment, int], LogRow]
@@ -93,13 +92,6 @@ async def test_what_can_not_be_written_stops_nothing_else(
     assert refused == dict.fromkeys((0, 17, 18, 49), "PostgreSQL refuses it: smallint out of range")
     assert ask(dsn, "select count(*) from deployment_device where version = 2") == [(46,)]
     assert ask(dsn, "select count(*), count(distinct dev_eui) from deployment_log") == [(46, 46)]
-
-
-@pytest.fixture(params=["its own", "another's"])
-def whose_id(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whose transaction has the id of the one whose outcome was not heard: a standby gives it to another."""
-    if request.param == "another's":
-        monkeypatch.setitem(queries(), "transaction_status", "select 'committed' where %s > 0")
 
 
 @pytest.mark.usefixtures("whose_id")

@@ -1,6 +1,6 @@
 """PostgreSQL goes away, hangs, and comes back."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -28,18 +28,6 @@ create function full_up() returns trigger language plpgsql as
 $$ begin raise exception 'no room' using errcode = '{}'; end $$;
 create trigger full_up before insert on transition execute function full_up();
 """
-PATIENCE = 1.0
-
-
-@pytest.fixture
-def health() -> Health:
-    return Health()
-
-
-@pytest.fixture
-async def journal(line: Any, keyring: Keyring, health: Health) -> AsyncIterator[PostgresJournal]:
-    async with PostgresJournal.open(line.dsn, keyring=keyring, health=health, patience=PATIENCE) as journal:
-        yield journal
 
 
 def prepared(new: NewDeployment) -> Transition:
@@ -127,7 +115,7 @@ async def test_an_order_that_was_refused_does_not_leave_an_idle_server_ill(
     line: Any, keyring: Keyring, health: Health, order: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgres_connections, "PULSE", 0.2)
-    async with PostgresJournal.open(line.dsn, keyring=keyring, health=health, patience=PATIENCE) as journal:
+    async with PostgresJournal.open(line.dsn, keyring=keyring, health=health, patience=1.0) as journal:
         await outage(line)
         with pytest.raises(Unavailable):
             await journal.create(order(1))

@@ -117,7 +117,7 @@ def campaign(seed: int, deployments: int, devices: int, clock: LeapingClock) -> 
     around = surroundings(fleets, radio=air.radio, journal=journal, timeline=clock)
     around.random = Random(f"{seed} keys")
     around.network = network = WitnessedNetwork(around.world, permit=attended(journal))
-    network.witness, network.stumbles = witness, {}
+    network.witness = witness
     network.conditions.failing = random.choice([0, 0.1])
     network.conditions.random = Random(f"{seed} calls")
     faults = Faults(

@@ -86,10 +86,10 @@ class Faults:
     async def stumbling(self) -> None:
         """Over one device, whatever else works: for a while, or for good where the fault is its own."""
         device = self.random.choice(self.around.world.devices).dev_eui
-        status = self.random.choice(["UNAVAILABLE", "INTERNAL"])
+        status = self.random.choice(["UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL"])
         self.stumbled.add(device)
         self.network.stumbles[device] = status
-        if status == "UNAVAILABLE" or self.random.random() < 0.5:
+        if status != "INTERNAL" or self.random.random() < 0.5:
             await trio.sleep(self.lasting())
             self.network.stumbles.pop(device, None)
 

@@ -21,7 +21,7 @@ from fuota.device.states import Complete, Released, Waiting
 from fuota.journal.port import ActorId, Transition
 from fuota.lorawan import fragmentation
 from fuota.lorawan.eui import EUI64
-from fuota.network.port import KnownGroup, Queued
+from fuota.network.port import KnownGroup
 from fuota.network.simulated import SimulatedNetwork
 from fuota.simulation.chirpstack import ApiError
 from fuota.simulation.device import Device
@@ -129,8 +129,6 @@ class WitnessedNetwork(SimulatedNetwork):
     witness: Witness
     hidden = False
     """Whether no group's queue is shown."""
-    stumbles: dict[EUI64, str]
-    """Devices that ChirpStack can do nothing about, and the status it has for that."""
 
     async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
         known = self._chirpstack.groups.get(group.id)
@@ -148,13 +146,3 @@ class WitnessedNetwork(SimulatedNetwork):
             async with self._call(group.application_id, group, of_group=True):
                 raise ApiError("INTERNAL", "the queue is not shown")
         return await super().waiting(group)
-
-    async def downlink(
-        self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
-    ) -> Queued:
-        if status := self.stumbles.get(dev_eui):
-            async with self._call(application_id):
-                raise ApiError(status, f"stumbles over {dev_eui}")
-        return await super().downlink(
-            dev_eui, f_port, data, unless_pending=unless_pending, application_id=application_id
-        )

@@ -54,7 +54,7 @@ async def test_a_device_whose_calls_hang_does_not_put_off_the_start_of_others(
 ) -> None:
     devices = simulated(5)
     async with server(devices) as running:
-        running.network.stuck.add(devices[0].dev_eui)
+        running.network.stumbles[devices[0].dev_eui] = "DEADLINE_EXCEEDED"
         waiting = await running.orders.take(order(devices[:1]))
         await trio.sleep(60)
         assert running.network.health.ailments()
@@ -70,7 +70,9 @@ async def test_a_network_that_answers_of_groups_and_of_no_device_is_away(autojum
     devices, journal = simulated(2), StuckFromTheFirstSessionOn()
     async with server(devices, journal=journal) as running:
         network = running.network
-        journal.stuck = lambda: network.stuck.update(device.dev_eui for device in devices)
+        journal.stuck = lambda: network.stumbles.update(
+            {device.dev_eui: "DEADLINE_EXCEEDED" for device in devices}
+        )
         deployment_id = await running.orders.take(order(devices))
         await trio.sleep(timedelta(hours=2).total_seconds())
         status = await journal.status(deployment_id)
@@ -78,7 +80,7 @@ async def test_a_network_that_answers_of_groups_and_of_no_device_is_away(autojum
         assert isinstance(status.state, ArrangingSession)
         assert status.state.session.number > 2 * PATIENT
         assert status.state.session.put_off == 0
-        network.stuck.clear()
+        network.stumbles.clear()
         result = await running.end_of(deployment_id)
     assert result.states() == {Complete}
 
