@@ -74,7 +74,7 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
         self.mc_key = stored.mc_key
         self.ordered_at = stored.created_at
         self.services = services
-        self.outside = Outside(stored, services)
+        self.outside = Outside(stored, position, services)
         self.roster = Roster()
         self.devices: dict[EUI64, Ref[device.Message]] = {}
         self.told: device.Instruction | None = None
@@ -112,9 +112,9 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
         assignment = Assignment(self.plan, stored.dev_eui, wrapped, self.ordered_at)
         position = Position(stored.state, stored.version)
         self.roster.note(stored.dev_eui, standing(self.plan, stored.state))
+        shared = self.me.ref, self.outside.reach, self.services
         return self.me.spawn(
-            str(stored.dev_eui),
-            lambda: DeviceActor(self.id.deployment_id, assignment, position, self.me.ref, self.services),
+            str(stored.dev_eui), lambda: DeviceActor(self.id.deployment_id, assignment, position, *shared)
         )
 
     async def receive(self, message: Message) -> None:

@@ -8,6 +8,7 @@ import attrs
 import structlog
 import trio
 
+from fuota.actor.durable import Position
 from fuota.deployment.air import Air
 from fuota.deployment.effects import Multicast
 from fuota.deployment.messages import (
@@ -24,12 +25,14 @@ from fuota.deployment.messages import (
     Waiting,
 )
 from fuota.deployment.pace import LOOK, margin, next_look
+from fuota.deployment.states import State
 from fuota.journal.port import StoredDeployment
 from fuota.journal.retry import patiently
 from fuota.lorawan import fragmentation, keys
 from fuota.lorawan.eui import EUI64
 from fuota.network.gate import PART
 from fuota.network.port import Group, GroupGone, KnownGroup, NetworkError, Refused, answered, group_name
+from fuota.network.reach import Reach, Stuck
 from fuota.network.retry import Caller
 from fuota.services import Services
 
@@ -46,8 +49,9 @@ LOOKING = 60.0
 class Outside(Caller):
     """The group and the fragments of one deployment, as the network knows them."""
 
-    def __init__(self, stored: StoredDeployment, services: Services) -> None:
+    def __init__(self, stored: StoredDeployment, position: Position[State], services: Services) -> None:
         super().__init__()
+        self.reach = Reach(lambda: self.answers(getattr(position.state, "group_id", "")))
         self._plan = plan = stored.plan
         self._network, self._clock, self._health = services.network, services.clock, services.health
         self._group = Group(
@@ -84,14 +88,15 @@ class Outside(Caller):
 
     async def add_again(self, group_id: str, devices: Collection[EUI64]) -> None:
         """Make members of the devices that have the key of the group; those that are already remain so."""
+        reach = Reach(partial(self.answers, group_id))
         async with trio.open_nursery() as nursery:
             for dev_eui in devices:
-                nursery.start_soon(self._add_again, self._known(group_id), dev_eui)
+                nursery.start_soon(self._add_again, self._known(group_id), dev_eui, Stuck(reach))
 
-    async def _add_again(self, group: KnownGroup, dev_eui: EUI64) -> None:
+    async def _add_again(self, group: KnownGroup, dev_eui: EUI64, stuck: Stuck) -> None:
         add = partial(self._network.add_device, group, dev_eui)
         try:
-            await self.persistently(add)
+            await self.persistently(add, hopeless=partial(stuck.hopeless, of_group=True))
         except (Refused, GroupGone) as error:
             log.warning("not a member any more", dev_eui=str(dev_eui), error=str(error))
 
@@ -102,12 +107,18 @@ class Outside(Caller):
         away = PART in self._health.ailments()
         if away and ready:
             with trio.move_on_after(LOOKING):
-                try:
-                    await self._network.waiting(self._known(group_id))
-                    away = False
-                except NetworkError as error:
-                    away = not answered(error)
+                away = not await self.answers(group_id)
         return Looked(alarm, away)
+
+    async def answers(self, group_id: str) -> bool:
+        """Whether the network does so about the group, if there is one."""
+        if not group_id:
+            return False
+        try:
+            await self._network.waiting(self._known(group_id))
+        except NetworkError as error:
+            return answered(error)
+        return True
 
     async def multicast(self, batch: Multicast) -> FragmentsEnqueued | GroupLost | GroupRefused:
         """One fragment after the other: the network locks the group for each, and their order matters."""

@@ -34,6 +34,7 @@ from fuota.device.states import Failed, State, Unconfirmed, Unheard
 from fuota.fate import Dropped, Fate, OnAir
 from fuota.journal.port import ActorId, LogRow, Transition
 from fuota.lorawan.package import Command, Package
+from fuota.network.reach import Reach
 from fuota.services import Services
 from fuota.uplink import Uplink
 
@@ -49,6 +50,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         assignment: Assignment,
         position: Position[State],
         parent: Ref[DeploymentMessage],
+        reach: Reach,
         services: Services,
     ) -> None:
         super().__init__(position, services.clock, services.alarms, services.health.disturbed)
@@ -56,7 +58,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         self.assignment = assignment
         self.parent = parent
         self.services = services
-        self.outside = Outside(deployment_id, assignment, services.network, services.health)
+        self.outside = Outside(deployment_id, assignment, services.network, services.health, reach)
         self.request = Request()
         self.hearing = Hearing(assignment)
         self.last = False

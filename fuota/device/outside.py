@@ -18,6 +18,7 @@ from fuota.lorawan import clocksync, fragmentation, multicast
 from fuota.lorawan.package import Package
 from fuota.network import port as network
 from fuota.network.gate import PART
+from fuota.network.reach import Reach, Stuck
 from fuota.network.retry import Caller, persistently
 
 log = structlog.get_logger(__name__)
@@ -43,6 +44,8 @@ class Outside(Caller):
     _assignment: Assignment
     _network: network.Network
     _health: Health
+    _reach: Reach
+    _stuck: Stuck | None = attrs.field(default=None, init=False)
 
     async def join(self, group_id: str, tell: Callable[[GroupLost], Awaitable[None]]) -> Joined | Refused:
         """`tell` the deployment if the group is gone: it makes another, and of that it tells; unless the
@@ -52,13 +55,14 @@ class Outside(Caller):
         add = partial(self._network.add_device, group, self._assignment.dev_eui)
         while True:
             try:
-                await self.persistently(add)
+                await self.persistently(add, hopeless=partial(self._hopeless, of_group=True))
             except network.Refused as error:
                 return _refused(error)
             except network.GroupGone as error:
                 await tell(GroupLost(group_id, str(error)))
                 await trio.sleep(LOOK)
             else:
+                self._stuck = None
                 return Joined()
 
     async def ask(self, ask: Ask) -> HandedOver | Refused:
@@ -77,12 +81,14 @@ class Outside(Caller):
             )
 
         try:
-            queued = await self.persistently(enqueue)
+            queued = await self.persistently(enqueue, hopeless=self._hopeless)
         except network.NotActivated as error:
+            self._taken()
             self.troubled(error)
             return HandedOver(ask, None, anew=False)
         except network.Refused as error:
             return _refused(error)
+        self._taken()
         # what waits already when it is asked for the first time is of a call that was not answered
         return HandedOver(ask, queued.item, anew=not (queued.already and ask.again))
 
@@ -102,7 +108,7 @@ class Outside(Caller):
             self.troubled(error)
 
         with suppress(network.Refused):
-            await persistently(look, trouble=trouble)
+            await persistently(look, trouble=trouble, hopeless=self._hopeless)
             self.trouble = ""
         return Looked(ask, troubled)
 
@@ -133,6 +139,17 @@ class Outside(Caller):
             why=why,
         )
         return Withdrawn()
+
+    async def _hopeless(self, *, of_group: bool = False) -> bool:
+        """Whether the network works, but not for this device."""
+        if self._stuck is None:
+            self._stuck = Stuck(self._reach)
+        return await self._stuck.hopeless(of_group=of_group)
+
+    def _taken(self) -> None:
+        """The network does for this device what it may not do for another."""
+        self._reach.taken = trio.current_time()
+        self._stuck = None
 
     def _is_ours(self, f_port: int, data: bytes) -> bool:
         """Whether a downlink can be one of this deployment: of another that the device is in, it is not."""

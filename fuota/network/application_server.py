@@ -100,7 +100,7 @@ class ApplicationServer(ChirpStack):
 
     async def _queued(self, group_id: str) -> Collection[tuple[int, bytes]]:
         request = pb.ListMulticastGroupQueueItemsRequest(multicast_group_id=group_id)
-        waiting = await self._of_group(self._groups.ListQueue, request)
+        waiting = await self._of_group(self._groups.ListQueue, request, proves=False)
         return [(item.f_cnt, item.data) for item in waiting.multicast_queue_items]
 
     async def _flush(self, group_id: str) -> None:

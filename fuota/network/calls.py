@@ -86,8 +86,8 @@ class Calls:
     ) -> Res:
         """`fine`: statuses that say that what is asked for is so already. `good` finds out whether a token
         that is refused is known to be good for something else; it may raise `RpcError`, or `TokenRefused` if
-        it knows why. `about_group`, `proves`: see `Gate.passage`; what only reads ChirpStack's own database
-        proves nothing. `inactive`: what INTERNAL says where it means `NotActivated`. Raises `NetworkError`.
+        it knows why. `about_group`, `proves`: see `Gate.passage`; what only reads a database proves
+        nothing. `inactive`: what INTERNAL says where it means `NotActivated`. Raises `NetworkError`.
         """
         async with self._gate.passage(self._permit, about_group=about_group, proves=proves):
             try:

@@ -130,9 +130,11 @@ class ChirpStack:
         *,
         fine: tuple[Status, ...] = (),
         good: Good | None = None,
+        proves: bool = True,
     ) -> Res:
         """A call about the group alone, and no device; see `Calls`."""
-        return await self._calls(method, request, fine=fine, good=good or self._good(), about_group=True)
+        good = good or self._good()
+        return await self._calls(method, request, fine=fine, good=good, about_group=True, proves=proves)
 
     def _good(self, application_id: str = "") -> Good:
         return partial(self._is_good, application_id)

@@ -153,7 +153,7 @@ class ChirpStack4(ChirpStack):
 
     async def _queued(self, group_id: str) -> Collection[tuple[int, bytes]]:
         request = pb.ListMulticastGroupQueueRequest(multicast_group_id=group_id)
-        waiting = await self._of_group(self._groups.ListQueue, request)
+        waiting = await self._of_group(self._groups.ListQueue, request, proves=False)
         return [(item.f_cnt, item.data) for item in waiting.items]
 
     async def _flush(self, group_id: str) -> None:

@@ -24,10 +24,20 @@ LONGEST_PAUSE = 2.0
 """Seconds."""
 
 
-async def persistently(call: Callable[[], Awaitable[T]], *, trouble: Callable[[NetworkError], None]) -> T:
+async def never() -> bool:
+    return False
+
+
+async def persistently(
+    call: Callable[[], Awaitable[T]],
+    *,
+    trouble: Callable[[NetworkError], None],
+    hopeless: Callable[[], Awaitable[bool]] = never,
+) -> T:
     """Make `call` until it is answered: through an outage for ever, through trouble of its own not so long.
 
     `trouble` is told of every failure but what is raised: `Refused`, `GroupGone` and `NotActivated`.
+    `hopeless` is asked after every call that was not answered, and may say that none ever will be.
     """
     troubles, since = 0, math.inf
     for pause in pauses():
@@ -36,6 +46,10 @@ async def persistently(call: Callable[[], Awaitable[T]], *, trouble: Callable[[N
         except Unreachable as error:
             trouble(error)
             troubles, since = 0, math.inf
+            if await hopeless():
+                raise Refused(
+                    error.status, f"{error.detail} (given up: the network works otherwise)"
+                ) from error
         except Trouble as error:
             trouble(error)
             troubles += error.alone
@@ -54,9 +68,11 @@ class Caller:
     trouble: str = attrs.field(default="", init=False)
     """What the network says, if it does not do what it is asked."""
 
-    async def persistently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Make `call` until it is answered."""
-        answer = await persistently(call, trouble=self.troubled)
+    async def persistently(
+        self, call: Callable[[], Awaitable[T]], *, hopeless: Callable[[], Awaitable[bool]] = never
+    ) -> T:
+        """Make `call` until it is answered; see the function."""
+        answer = await persistently(call, trouble=self.troubled, hopeless=hopeless)
         self.trouble = ""
         return answer
 

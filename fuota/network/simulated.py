@@ -113,7 +113,7 @@ class SimulatedNetwork:
             self._chirpstack.multicast(group.id, f_port, data)
 
     async def waiting(self, group: KnownGroup) -> frozenset[tuple[int, bytes]]:
-        async with self._call(group.application_id, group, of_group=True):
+        async with self._call(group.application_id, group, of_group=True, proves=False):
             return frozenset((item.f_cnt, item.data) for item in self._chirpstack.group(group.id).queue.items)
 
     async def flush(self, group: KnownGroup) -> None:
@@ -146,9 +146,10 @@ class SimulatedNetwork:
         *,
         dev_eui: EUI64 | None = None,
         of_group: bool = False,
+        proves: bool = True,
     ) -> AsyncIterator[None]:
         """`application_id`: where its Network Server has to be asked."""
-        async with self._gate.passage(self._permit, about_group=of_group):
+        async with self._gate.passage(self._permit, about_group=of_group, proves=proves):
             try:
                 await self.conditions.meet()
                 status = "" if dev_eui is None else self.stumbles.get(dev_eui, "")

@@ -84,12 +84,12 @@ class Faults:
         conditions.unsaid = 0
 
     async def stumbling(self) -> None:
-        """Over one device, whatever else works: for a while, or for good where the fault is its own."""
+        """Over one device, whatever else works: for a while, or for good."""
         device = self.random.choice(self.around.world.devices).dev_eui
         status = self.random.choice(["UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL"])
         self.stumbled.add(device)
         self.network.stumbles[device] = status
-        if status != "INTERNAL" or self.random.random() < 0.5:
+        if self.random.random() < (0.5 if status == "INTERNAL" else 0.9):
             await trio.sleep(self.lasting())
             self.network.stumbles.pop(device, None)
 
