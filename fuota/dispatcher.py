@@ -27,7 +27,7 @@ CLOCK_ANSWERS = 2000
 KEPT = 10_000
 """Uplinks that wait at a time until all they hold is safe: what memory keeps while the database is away."""
 SWEEP = 1.0
-"""Seconds between two looks, when that many wait, for those whose actors have ended."""
+"""Seconds between two looks for those whose actors have ended otherwise than with their deployment."""
 FRESH = 20.0
 """Seconds in which the network has to take an answer; later the device asks with another token."""
 
@@ -130,7 +130,8 @@ class Dispatcher(Actor[Route]):
             self._counts.elsewhere += 1
             route.reply.give(Outcome.ELSEWHERE)
             return
-        if refs and not self._room():
+        self._sweep()
+        if refs and len(self._kept) >= KEPT:
             self._counts.busy += 1
             route.reply.give(Outcome.BUSY)
             return
@@ -155,13 +156,12 @@ class Dispatcher(Actor[Route]):
             self._counts.busy += 1
             route.reply.give(Outcome.BUSY)
 
-    def _room(self) -> bool:
-        """Whether another uplink can be kept."""
+    def _sweep(self) -> None:
+        """Forget those for which nobody will say that they are safe."""
         now = trio.current_time()
-        if len(self._kept) >= KEPT and now - self._swept >= SWEEP:
+        if now - self._swept >= SWEEP:
             self._swept = now
             self._kept = {kept for kept in self._kept if kept.waits()}
-        return len(self._kept) < KEPT
 
     def _answer(self, route: Route) -> None:
         """The uplink is answered at once, for a device whose clock request is lost asks again."""

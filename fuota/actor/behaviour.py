@@ -83,9 +83,12 @@ class Me(Generic[M]):
         await cell.up()
         return cell.mailbox
 
-    def stop(self) -> None:
-        """End after the message in hand; those queued behind it are refused."""
-        self._cell.finish()
+    def stop(self, left_over: Callable[[Any], object] | None = None) -> None:
+        """End after the message in hand; those queued behind it are refused.
+
+        `left_over` is called with each message that the children have not taken by then.
+        """
+        self._cell.finish(left_over)
 
     def child(self, name: str) -> Ref[Any] | None:
         """The living child of this name."""

@@ -1,6 +1,7 @@
 """The place of an actor in the tree, which outlasts every object that plays the actor."""
 
 import math
+from collections.abc import Callable
 from typing import Any, Generic, Literal, TypeVar
 
 import attrs
@@ -47,6 +48,7 @@ class Cell(Generic[M]):
     _ending: bool = False
     _halted: bool = False
     _stop_by: float = math.inf
+    _left_over: Callable[[Any], object] | None = None
     _turn: trio.Event | None = None
 
     @property
@@ -87,7 +89,7 @@ class Cell(Generic[M]):
     async def end_children(self) -> None:
         """Have every child stop, and wait until all have."""
         if self.family is not None:
-            await self.family.stop()
+            await self.family.stop(self._left_over)
 
     def begin(self, nursery: trio.Nursery) -> None:
         """Let an incarnation live in `nursery`."""
@@ -155,19 +157,23 @@ class Cell(Generic[M]):
                 family.nursery.start_soon(family.mend, self, self.incarnations, trio.current_time(), error)
         self.actor = self.nursery = self.family = self.message = None
 
-    def finish(self) -> None:
+    def finish(self, left_over: Callable[[Any], object] | None) -> None:
         """End after the message in hand."""
         self._ending = self.spec.policy is not Policy.PERMANENT
+        self._left_over = left_over
         self.mailbox.close()
 
-    def stop(self) -> None:
+    def stop(self, left_over: Callable[[Any], object] | None = None) -> None:
         """Stop for good: gracefully, then bounded, then cancelled. All bounds of a stop are here.
 
+        `left_over` is called with each message that is queued.
         GRACE seconds from now, what the actor still does is cancelled, with its tasks and children; `stopped`
         and those of the children have CLEANUP seconds then, and no time beyond GRACE + CLEANUP from now.
         """
         self._ending = True
-        self.mailbox.close()
+        for message in self.mailbox.close():
+            if left_over is not None:
+                left_over(message)
         now = trio.current_time()
         self._stop_by = min(self._stop_by, now + GRACE + CLEANUP)
         if self.nursery is not None:

@@ -1,5 +1,6 @@
 """The actor's side of its mailbox."""
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import attrs
@@ -49,10 +50,10 @@ class Mailbox(Ref[M]):
             return message.message
         return message
 
-    def close(self) -> None:
-        """Refuse what is queued and what comes."""
+    def close(self) -> Sequence[M]:
+        """Refuse what is queued and what comes. Gives what was queued, but for the questions."""
         if self.stopped:
-            return
+            return ()
         queued, self._queue, self.stopped = self._queue, (), True
         for message in queued:
             if isinstance(message, Question):
@@ -63,6 +64,7 @@ class Mailbox(Ref[M]):
         farewells, self._farewells = self._farewells, ()
         for farewell in farewells:
             farewell()
+        return [message for message in queued if not isinstance(message, Question)]
 
     def reopen(self) -> None:
         """Take messages again."""

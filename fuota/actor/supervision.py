@@ -118,10 +118,10 @@ class Family:
             self._crashes.popleft()
         return len(self._crashes)
 
-    async def stop(self) -> None:
-        """Have every child stop, and wait until all have."""
+    async def stop(self, left_over: Callable[[Any], object] | None) -> None:
+        """Have every child stop, and wait until all have; `left_over` is told what they have queued."""
         for number, child in enumerate(reversed(tuple(self.children.values())), start=1):
-            child.stop()
+            child.stop(left_over)
             if self.parent.stops_in_order():
                 await child.gone()
             elif number % AT_ONCE == 0:

@@ -227,7 +227,7 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
             case DeleteGroup():
                 self.call(self.outside.delete_group)
             case Leave():
-                self.me.stop()
+                self.me.stop(left_over=device.of_no_concern)
 
     async def join_again(self, group_id: str) -> Counted:
         """One that was a member of the lost group may have answered before it was told of the next."""

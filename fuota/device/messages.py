@@ -140,3 +140,9 @@ class Looked:
 
 Message = Fact | Heard | HandedOver | Looked | OnAir
 """What the actor understands."""
+
+
+def of_no_concern(message: Message) -> None:
+    """The deployment has ended before its device's actor took the message."""
+    if isinstance(message, Heard):
+        message.done()

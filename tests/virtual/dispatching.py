@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import attrs
 import trio
 
-from fuota.actor import Actor, Child, Ref, Registry, open_tree
+from fuota.actor import Actor, Child, Me, Ref, Registry, open_tree
 from fuota.device.messages import Heard
 from fuota.device.messages import Message as DeviceMessage
 from fuota.dispatcher import Dispatcher, Outcome, Route
@@ -77,6 +77,9 @@ class Device(Actor[DeviceMessage]):
     def __init__(self) -> None:
         self.told: list[DeviceMessage] = []
         self.proceeds = trio.Event()
+
+    async def started(self, me: Me[DeviceMessage]) -> None:
+        self.me = me
 
     async def receive(self, message: DeviceMessage) -> None:
         self.told.append(message)

@@ -135,6 +135,33 @@ async def test_a_parent_that_ends_itself_ends_its_children_too(autojump_clock: M
         assert running.find("/parent") is None
 
 
+@pytest.mark.parametrize("told", [True, False])
+async def test_who_ends_itself_may_see_what_its_children_leave(told: bool, autojump_clock: MockClock) -> None:
+    """But for the message in hand, which is finished; and nothing of it when it is stopped by others."""
+    log: list[object] = []
+    left: list[object] = []
+    hold = Hold()
+
+    async def at_start(me: Me[Message]) -> None:
+        me.spawn("child", lambda: Probe(log))
+
+    async with tree() as running:
+        ref = running.spawn("parent", lambda: Probe(at_start=at_start))
+        await wait_all_tasks_blocked()
+        child = running.find("/parent/child")
+        assert child is not None
+        for message in (hold, Note("one"), Note("two")):
+            assert child.offer(message)
+        await hold.taken.wait()
+        if told:
+            await ref.tell(Do(lambda me: me.stop(left.append)))
+            await wait_all_tasks_blocked()
+            assert left == [Note("one"), Note("two")]
+        trio.lowlevel.spawn_system_task(release_in, 1, hold)
+    assert log == ["started", "released", "stopped"]
+    assert len(left) == 2 * told
+
+
 async def test_a_child_is_stopped_by_its_name_which_is_free_then(autojump_clock: MockClock) -> None:
     log: list[str] = []
     seen: list[bool] = []

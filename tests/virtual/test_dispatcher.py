@@ -1,13 +1,16 @@
 """Every uplink finds the devices it concerns, and is taken when they are done with it."""
 
+import gc
 import math
+import weakref
 
 import attrs
 import pytest
 import trio
 
+from fuota.actor import TooLate
 from fuota.device.messages import Heard
-from fuota.dispatcher import KEPT, Outcome
+from fuota.dispatcher import KEPT, SWEEP, Outcome
 from tests.virtual.dispatching import ONE, TWO, clock_request, field, uplink
 
 
@@ -128,6 +131,23 @@ async def test_what_was_refused_is_not_kept(autojump_clock: object) -> None:
             f.device(TWO, "another")
             assert await f.route(uplink(TWO)) is Outcome.TAKEN
             stuck.proceeds.set()
+
+
+async def test_what_an_actor_has_left_behind_is_not_kept(autojump_clock: object) -> None:
+    async with field() as f:
+        stuck = f.device(ONE, "stuck", busy=True)
+        f.device(TWO, "well")
+        with pytest.raises(TooLate):
+            await f.route(uplink())
+        left = weakref.ref(stuck.me.ref)
+        stuck.me.nursery.cancel_scope.cancel()
+        await trio.sleep(SWEEP)
+        del stuck
+        gc.collect()
+        assert left() is not None
+        assert await f.route(uplink(TWO)) is Outcome.TAKEN
+        gc.collect()
+        assert left() is None
 
 
 async def test_nothing_is_taken_for_deployments_that_another_server_runs(autojump_clock: object) -> None:
