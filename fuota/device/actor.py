@@ -58,7 +58,9 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         self.assignment = assignment
         self.parent = parent
         self.services = services
-        self.outside = Outside(deployment_id, assignment, services.network, services.health, reach)
+        self.outside = Outside(
+            deployment_id, assignment, services.network, services.health, reach, self.alone
+        )
         self.request = Request()
         self.hearing = Hearing(assignment)
         self.last = False
@@ -176,6 +178,9 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
 
     async def announce(self) -> None:
         await self.tell(Announced(self.assignment.dev_eui, self.standing()))
+
+    def alone(self) -> bool:
+        return len(self.services.devices[self.assignment.dev_eui]) == 1
 
     async def tell(self, message: DeploymentMessage) -> None:
         with suppress(Stopped):  # then this actor ends too

@@ -45,6 +45,8 @@ class Outside(Caller):
     _network: network.Network
     _health: Health
     _reach: Reach
+    _alone: Callable[[], bool]
+    """Whether the device is in no other deployment."""
     _stuck: Stuck | None = attrs.field(default=None, init=False)
 
     async def join(self, group_id: str, tell: Callable[[GroupLost], Awaitable[None]]) -> Joined | Refused:
@@ -152,8 +154,13 @@ class Outside(Caller):
         self._stuck = None
 
     def _is_ours(self, f_port: int, data: bytes) -> bool:
-        """Whether a downlink can be one of this deployment: of another that the device is in, it is not."""
+        """Whether a downlink can be one of this deployment: of another that the device is in, it is not.
+
+        What is said of the time is the same whoever has asked for it, and the other may need it.
+        """
         if (package := SPOKEN.get(f_port)) is None:
+            return False
+        if package is clocksync.package and not self._alone():
             return False
         reading = package.read("down", data, VERSION)
         return reading.error is None and all(

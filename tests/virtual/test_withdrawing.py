@@ -14,7 +14,17 @@ from fuota.deployment.states import State as DeploymentState
 from fuota.deployment.states import Why
 from fuota.device.messages import Abandon, ClockAnswered
 from fuota.device.outside import WITHDRAWAL
-from fuota.device.states import Failed, Reason, SettingUpFragments, SettingUpGroup, State, Withdrawing
+from fuota.device.states import (
+    Complete,
+    CorrectingClock,
+    Failed,
+    Listening,
+    Reason,
+    SettingUpFragments,
+    SettingUpGroup,
+    State,
+    Withdrawing,
+)
 from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import Transition
 from fuota.lorawan import multicast
@@ -125,6 +135,39 @@ async def test_what_another_deployment_asks_the_device_stays(autojump_clock: Moc
         items = running.world.chirpstack.queue(devices[0].dev_eui).items
         requests = [multicast.package.read("down", item.data, 1).commands[0] for item in items]
     assert [request.mc_group_id for request in requests if isinstance(request, McGroupSetupReq)] == [0, 1]
+
+
+async def test_what_puts_its_clock_right_stays_for_another_deployment(autojump_clock: MockClock) -> None:
+    """The same octets are anybody's, and the other has but one attempt."""
+    devices = simulated(2, lambda number: Behaviour(clock_offset=timedelta(hours=1 - number)))
+    async with server(devices, radio=Radio(rx_delay=timedelta(seconds=5))) as running:
+        first = await running.orders.take(
+            order(devices, unicast_attempt_count=1, unicast_timeout=timedelta(minutes=1))
+        )
+        await until_they_are(running, first, CorrectingClock, Listening)
+        queue = running.world.chirpstack.queue(devices[0].dev_eui)
+        assert [item.f_port for item in queue.items] == [202]
+        second = await running.orders.take(
+            order(devices[:1], multicast_group_id=1, fragmentation_session_index=1)
+        )
+        await until_they_are(running, second, SettingUpGroup)
+        await cancel(running, second)
+        assert (await running.end_of(second, within=timedelta(seconds=5))).why is Why.CANCELLED
+        assert (await running.end_of(first)).states() == {Complete}
+
+
+async def test_what_puts_its_clock_right_is_taken_back_if_nobody_else_needs_it(
+    autojump_clock: MockClock,
+) -> None:
+    devices = simulated(1, lambda _: Behaviour(clock_offset=timedelta(hours=1)))
+    async with server(devices, radio=Radio(rx_delay=timedelta(seconds=5))) as running:
+        deployment_id = await running.orders.take(order(devices))
+        await until_they_are(running, deployment_id, CorrectingClock)
+        queue = running.world.chirpstack.queue(devices[0].dev_eui)
+        assert [item.f_port for item in queue.items] == [202]
+        await cancel(running, deployment_id)
+        await running.end_of(deployment_id, within=timedelta(seconds=5))
+        assert not queue.items
 
 
 async def test_while_chirpstack_is_away_it_is_tried_for_a_while_and_the_devices_are_free_then(
