@@ -7,6 +7,7 @@ import pytest
 
 from fuota.deployment.plan import Plan
 from fuota.deployment.states import Session
+from fuota.device.effects import VERSION
 from fuota.device.machine import step
 from fuota.device.messages import (
     Abandon,
@@ -40,6 +41,7 @@ from fuota.device.states import (
     Waiting,
     Withdrawing,
 )
+from fuota.lorawan import fragmentation
 from fuota.lorawan.package import Command
 from tests.pure.answers import SECOND, asked, fragments_answer, group_answer, session_answer, status_answer
 
@@ -106,6 +108,13 @@ def test_every_refusing_bit_of_the_fragmentation_setup_fails_with_its_name(plan:
         assert isinstance(after, Failed)
         assert after.reason is Reason.FRAGMENTATION_REFUSED
         assert after.detail
+
+
+@pytest.mark.parametrize("status", [0x90, 0xA0, 0xB0])
+def test_bits_that_are_reserved_in_version_1_refuse_nothing(status: int, plan: Plan, now: datetime) -> None:
+    """Version 2 refuses a SessionCnt with the first of them, of which version 1 knows nothing."""
+    (answer,) = fragmentation.package.read("up", bytes([0x02, status]), VERSION).whole()
+    assert step(plan, SettingUpFragments(1, now), Answered(answer, now), now) == Prepared()
 
 
 def test_a_refused_group_fails(plan: Plan, now: datetime) -> None:
