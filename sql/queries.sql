@@ -149,9 +149,23 @@ values (
     %(id)s, %(created_at)s, %(created_at)s, %(plan)s::jsonb, %(mc_key)b, %(sha256)b, %(state)s::jsonb, 1, true
 )
 
+-- name: select_nb_frag_before
+-- As each has told it last, octets and all; without those that were complete in that deployment.
+select asked.dev_eui, (told.fields->'nb_frag_received')::integer
+from unnest(%(dev_eui)b::bytea[]) as asked (dev_eui)
+cross join lateral (
+    select deployment_id, fields from deployment_log
+    where dev_eui = asked.dev_eui and command = 'FragSessionStatusAns'
+    order by id desc
+    limit 1
+) as told
+join deployment_device as old on old.deployment_id = told.deployment_id and old.dev_eui = asked.dev_eui
+where old.frag_status_completed_at is null and told.fields->'nb_frag_received' ~ '^[0-9]{1,5}$'
+
 -- name: copy_devices
 copy deployment_device (
-    deployment_id, dev_eui, created_at, updated_at, mc_root_key, mc_group_id, frag_index, state, version, live
+    deployment_id, dev_eui, created_at, updated_at, nb_frag_before, mc_root_key, mc_group_id, frag_index,
+    state, version, live
 ) from stdin
 
 -- name: insert_first_transitions
@@ -187,7 +201,7 @@ select id from deployment where live order by created_at, id
 select created_at, plan::text, mc_key, state::text, version from deployment where id = %s and state is not null
 
 -- name: select_devices
-select dev_eui, mc_root_key, state::text, version
+select dev_eui, mc_root_key, state::text, version, nb_frag_before
 from deployment_device
 where deployment_id = %(deployment_id)s and dev_eui > %(after)b and state is not null
 order by dev_eui

@@ -109,7 +109,8 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
 
     def spawn(self, stored: StoredDevice) -> Ref[device.Message]:
         wrapped = keys.wrap_mc_key(stored.mc_root_key, self.mc_key)
-        assignment = Assignment(self.plan, stored.dev_eui, wrapped, self.ordered_at)
+        before = stored.nb_frag_before
+        assignment = Assignment(self.plan, stored.dev_eui, wrapped, self.ordered_at, before)
         position = Position(stored.state, stored.version)
         self.roster.note(stored.dev_eui, standing(self.plan, stored.state))
         shared = self.me.ref, self.outside.reach, self.services

@@ -48,6 +48,8 @@ class Assignment:
     """McKey, wrapped for this device (TS005 section 4)."""
     ordered_at: datetime
     """When the deployment was created: what the device has sent before is no answer to its requests."""
+    nb_frag_before: int | None = None
+    """NbFragReceived of an earlier deployment: what the device may tell until it hears a fragment."""
 
 
 @attrs.frozen

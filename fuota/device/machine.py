@@ -53,7 +53,7 @@ from fuota.device.states import (
     Waiting,
     Withdrawing,
 )
-from fuota.device.verdict import ask_later, status_answered, status_patience
+from fuota.device.verdict import ask_again, ask_later, status_answered, status_patience
 from fuota.fate import Dropped
 from fuota.lorawan.fragmentation import FragSessionSetupAns, FragSessionStatusAns
 from fuota.lorawan.multicast import McClassBSessionAns, McClassCSessionAns, McGroupSetupAns
@@ -137,17 +137,16 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case Listening(session), Verify(): return AskingStatus(session, 1, now + status_patience(plan, 1))
         case (Listening() | AskingStatus() | StillListening()), Release(): return Released()
 
-        case (AskingStatus() | StillListening()), Answered(FragSessionStatusAns() as answer, at, last) \
+        case (AskingStatus() | StillListening()), Answered(FragSessionStatusAns() as answer, at, last, before) \
                 if answer.frag_index == plan.frag_index and at >= state.session.start:
-            return status_answered(plan, state, answer, at, last, now)
-        case AskingStatus(session, attempt, otherwise=otherwise), Expired() | Dropped() if attempt < plan.unicast_attempts:
-            return AskingStatus(session, attempt + 1, now + status_patience(plan, attempt + 1), otherwise=otherwise)
+            return status_answered(plan, state, answer, at, last, before, now)
+        case AskingStatus(attempt=attempt), Expired() | Dropped() if attempt < plan.unicast_attempts:
+            return ask_again(plan, state, attempt + 1, now)
         case AskingStatus(), Dropped(reason=why): return attrs.evolve(state, dropped=why)
         case AskingStatus(session, otherwise=otherwise), Expired() if now < session.end and not isinstance(otherwise, Failed):
-            return ask_later(plan, session, now, otherwise)
+            return ask_later(plan, session, now, otherwise, state.counts_anew)
         case AskingStatus(), Expired(): return _silent(state)
-        case StillListening(session, _, otherwise), Expired():
-            return AskingStatus(session, 1, now + status_patience(plan, 1), otherwise=otherwise)
+        case StillListening(), Expired(): return ask_again(plan, state, 1, now)
 
         case _: return state
     # fmt: on

@@ -75,11 +75,12 @@ class Refused:
 @attrs.frozen
 class Answered:
     """The device has sent a command of package TS004 or TS005. `last`: when it was known that no fragments
-    follow in another session."""
+    follow in another session. `nb_frag_before`: what it may go on to tell of an earlier deployment."""
 
     command: Command
     received_at: datetime
     last: bool = True
+    nb_frag_before: int | None = None
 
 
 @attrs.frozen

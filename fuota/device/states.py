@@ -126,6 +126,8 @@ class AskingStatus:
     otherwise: "Failed | Unconfirmed | None" = None
     """What the device is if nothing is heard of it; None: it has failed to answer."""
     spared: int = 0
+    counts_anew: bool = False
+    """It has told another NbFragReceived than in an earlier deployment."""
 
 
 @attrs.frozen
@@ -136,6 +138,7 @@ class StillListening:
     deadline: datetime
     otherwise: "Unconfirmed | None" = None
     """It has enough by what it said before, though not all: it may be reset before it can say so again."""
+    counts_anew: bool = False
 
 
 @attrs.frozen

@@ -17,12 +17,19 @@ def status_patience(plan: Plan, attempt: int) -> timedelta:
     return plan.unicast_timeout if attempt < plan.unicast_attempts else max(plan.unicast_timeout, delay)
 
 
-def ask_later(plan: Plan, session: Session, now: datetime, otherwise: Unconfirmed | None) -> State:
+def ask_again(plan: Plan, state: AskingStatus | StillListening, attempt: int, now: datetime) -> AskingStatus:
+    deadline, anew = now + status_patience(plan, attempt), state.counts_anew
+    return AskingStatus(state.session, attempt, deadline, otherwise=state.otherwise, counts_anew=anew)
+
+
+def ask_later(
+    plan: Plan, session: Session, now: datetime, otherwise: Unconfirmed | None, anew: bool
+) -> State:
     """Half as long again as the window has been open: a few questions, however long it is."""
     if now >= session.end:  # there may be another
-        return StillListening(session, now + plan.unicast_timeout, otherwise)
+        return StillListening(session, now + plan.unicast_timeout, otherwise, anew)
     pause = max(plan.unicast_timeout, (now - session.start) / 2)
-    return StillListening(session, min(now + pause, session.end), otherwise)
+    return StillListening(session, min(now + pause, session.end), otherwise, anew)
 
 
 def status_answered(
@@ -31,28 +38,33 @@ def status_answered(
     answer: FragSessionStatusAns,
     received_at: datetime,
     last: bool,
+    before: int | None,
     now: datetime,
 ) -> State:
     """MissingFrag alone decides nothing: device stacks disagree on it (TS004 section 5.2).
 
-    `last`: the deployment has looked at its group's queue, and there is no other window.
+    `last`: the deployment has looked at its group's queue, and there is no other window. `before`: what the
+    device has told in an earlier deployment; it may tell the same until it hears a fragment of this one.
     """
     # what is absent (TS004-2.0.0: the session does not exist) has not been received
-    received, missing = nb_frag_received(plan, answer.nb_frag_received or 0), answer.missing_frag or 0
+    number, missing = answer.nb_frag_received or 0, answer.missing_frag or 0
+    anew = state.counts_anew or (before is not None and number != before)
+    heard = anew or before is None or missing > 0
+    received = nb_frag_received(plan, number)
     enough, memory = received >= plan.nb_frag, not answer.not_enough_matrix_memory
-    if enough and missing == 0 and memory:
+    if enough and missing == 0 and memory and heard:
         return Complete(received)
     known = state.otherwise if isinstance(state.otherwise, Unconfirmed) else None
-    told = Unconfirmed(received, missing) if enough else known
+    told = Unconfirmed(received, missing) if enough and heard else known
     if isinstance(state, StillListening):
-        return StillListening(state.session, state.deadline, told)
+        return StillListening(state.session, state.deadline, told, anew)
     if now < state.session.end or not last:
-        return ask_later(plan, state.session, now, told)
+        return ask_later(plan, state.session, now, told, anew)
     if received_at < state.session.end:  # it was on its way for long, and says nothing about the end
         if state.attempt < plan.unicast_attempts:
             return state
-        deadline = now + status_patience(plan, state.attempt)
-        return AskingStatus(state.session, state.attempt, deadline, otherwise=told or state.otherwise)
+        deadline, otherwise = now + status_patience(plan, state.attempt), told or state.otherwise
+        return AskingStatus(state.session, state.attempt, deadline, otherwise=otherwise, counts_anew=anew)
     if not memory and not (enough and missing == 0):
         return Failed(Reason.NOT_ENOUGH_MEMORY, "to rebuild what was lost")
     if enough:

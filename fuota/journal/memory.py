@@ -22,6 +22,7 @@ from fuota.journal.port import (
     Fenced,
     JournalError,
     LogRow,
+    Milestone,
     NewDeployment,
     Overview,
     StoredDeployment,
@@ -30,6 +31,7 @@ from fuota.journal.port import (
     Transition,
 )
 from fuota.lorawan.eui import EUI64
+from fuota.lorawan.fragmentation import FragSessionStatusAns
 from fuota.ownership import Ownership
 
 _Claim = tuple[EUI64, str, int]
@@ -47,6 +49,8 @@ class MemoryJournal:
         self._claims: dict[_Claim, UUID] = {}
         self._firmware: dict[bytes, bytes] = {}
         self._written: dict[tuple[ActorId, int], Transition] = {}
+        self._told: dict[EUI64, list[tuple[UUID, str]]] = {}
+        """NbFragReceived of every status, in order."""
         self._fences = Fences()
 
     async def create(self, new: NewDeployment) -> None:
@@ -57,14 +61,13 @@ class MemoryJournal:
             if claim in self._claims:
                 raise Conflict(*claim, self._claims[claim])
         self._claims.update(dict.fromkeys(claims, new.id))
-        device_state = encoding.dump_state(new.device_state)
         self._firmware[new.plan.firmware_sha256] = new.firmware
         self._deployments[new.id] = Deployment(
             plan=encoding.dump_plan(new.plan),
-            row=Row.first(new.created_at, new.mc_key, type(new.state), encoding.dump_state(new.state)),
+            row=Row.first(new.created_at, new.mc_key, new.state),
             devices={
                 device.dev_eui: Row.first(
-                    new.created_at, device.mc_root_key, type(new.device_state), device_state
+                    new.created_at, device.mc_root_key, new.device_state, self._before(device.dev_eui)
                 )
                 for device in devices
             },
@@ -120,6 +123,7 @@ class MemoryJournal:
                 mc_root_key=row.key,
                 state=encoding.load_device_state(row.state),
                 version=row.version,
+                nb_frag_before=row.nb_frag_before,
             )
             for dev_eui, row in self._stored(deployment_id).devices.items()
         ]
@@ -230,6 +234,16 @@ class MemoryJournal:
         for logged in rows:
             if row := self._row(ActorId(logged.deployment_id, logged.dev_eui)):
                 row.logs.append(attrs.evolve(logged, fields=encoding.storable_fields(logged.fields)))
+                if logged.command == FragSessionStatusAns.__name__:
+                    told = (logged.deployment_id, logged.fields.get("nb_frag_received", ""))
+                    self._told.setdefault(logged.dev_eui, []).append(told)
+
+    def _before(self, dev_eui: EUI64) -> int | None:
+        """See `StoredDevice.nb_frag_before`."""
+        for deployment_id, told in reversed(self._told.get(dev_eui, ())):
+            if row := self._row(ActorId(deployment_id, dev_eui)):
+                return int(told) if told and Milestone.FRAG_STATUS not in row.milestones else None
+        return None
 
 
 def _claims(plan: Plan, dev_eui: EUI64) -> tuple[_Claim, _Claim]:

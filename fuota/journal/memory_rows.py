@@ -24,13 +24,22 @@ class Row:
     updated_at: datetime
     since: datetime
     """When the state was entered from another."""
+    nb_frag_before: int | None = None
     milestones: dict[Milestone, datetime] = attrs.field(factory=dict)
     logs: list[LogRow] = attrs.field(factory=list)
 
     @classmethod
-    def first(cls, at: datetime, key: bytes, kind: type[State], state: str) -> "Row":
+    def first(cls, at: datetime, key: bytes, state: State, nb_frag_before: int | None = None) -> "Row":
         return cls(
-            key=key, kind=kind, state=state, version=1, live=True, created_at=at, updated_at=at, since=at
+            key=key,
+            kind=type(state),
+            state=encoding.dump_state(state),
+            version=1,
+            live=True,
+            created_at=at,
+            updated_at=at,
+            since=at,
+            nb_frag_before=nb_frag_before,
         )
 
     def advance(self, transition: Transition) -> None:

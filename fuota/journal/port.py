@@ -31,16 +31,13 @@ class Fenced(JournalError, Superseded):
 
 
 class Conflict(JournalError):
-    """A device is still in a live deployment with the same McGroupID or FragIndex."""
+    """A device is still in a live deployment with the same McGroupID or FragIndex, which is the `field`."""
 
     def __init__(self, dev_eui: EUI64, field: str, number: int, deployment_id: UUID) -> None:
         super().__init__(
             f"device {dev_eui} is in the live deployment {deployment_id} with the same {field} {number}"
         )
-        self.dev_eui = dev_eui
-        self.field = field
-        """`McGroupID` or `FragIndex`."""
-        self.number = number
+        self.dev_eui, self.field, self.number = dev_eui, field, number
         self.deployment_id = deployment_id
         """Of the deployment that has the device."""
 
@@ -133,6 +130,8 @@ class StoredDevice:
     mc_root_key: bytes = attrs.field(repr=False)
     state: device_states.State
     version: int
+    nb_frag_before: int | None = None
+    """As the device has told it last, if that was in an earlier deployment in which it was not complete."""
 
 
 @attrs.frozen(kw_only=True)

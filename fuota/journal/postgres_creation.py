@@ -8,6 +8,7 @@ import psycopg
 from fuota.journal.encoding import dump_plan, dump_state
 from fuota.journal.port import Conflict, NewDeployment
 from fuota.journal.postgres_held import Connection
+from fuota.journal.postgres_reading import PIECE
 from fuota.journal.postgres_writing import begin_writing, wait_for_end
 from fuota.journal.sealing import Keyring, Kind
 from fuota.journal.sql import queries
@@ -93,12 +94,22 @@ class Creation:
         connection.execute(queries()["insert_deployment"], deployment)
         numbers = (new.plan.mc_group_id, new.plan.frag_index)
         latest = (dump_state(new.device_state), 1, True)
+        before = self._nb_frag_before(connection)
         with connection.cursor() as cursor, cursor.copy(queries()["copy_devices"]) as copy:
             for device in sorted(new.devices, key=lambda device: device.dev_eui.octets):
                 sealed = seal(device.mc_root_key, Kind.MC_ROOT_KEY, new.id, device.dev_eui)
-                times = (new.created_at, new.created_at)
-                copy.write_row((new.id, device.dev_eui.octets, *times, sealed, *numbers, *latest))
+                times, octets = (new.created_at, new.created_at), device.dev_eui.octets
+                copy.write_row((new.id, octets, *times, before.get(octets), sealed, *numbers, *latest))
         connection.execute(queries()["insert_first_transitions"], {"id": new.id})
+
+    def _nb_frag_before(self, connection: Connection) -> dict[bytes, int]:
+        """By DevEUI; see `StoredDevice`."""
+        asked = {"dev_eui": [device.dev_eui.octets for device in self._new.devices]}
+        cursor = connection.execute(queries()["select_nb_frag_before"], asked)
+        found: dict[bytes, int] = {}
+        while piece := cursor.fetchmany(PIECE):
+            found.update(piece)
+        return found
 
     def conflict(self, connection: Connection) -> Conflict | None:
         """With a deployment that lives; None if there is none, or it has ended without the device."""

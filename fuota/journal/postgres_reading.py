@@ -55,7 +55,7 @@ def devices(
 ) -> Sequence[StoredDevice]:
     """A piece of them."""
     found = []
-    for octets, sealed, state, version in _piece(connection, "select_devices", deployment_id, after):
+    for octets, sealed, state, version, before in _piece(connection, "select_devices", deployment_id, after):
         dev_eui = EUI64(octets)
         found.append(
             StoredDevice(
@@ -63,6 +63,7 @@ def devices(
                 mc_root_key=keyring.open(sealed, Kind.MC_ROOT_KEY, deployment_id, dev_eui),
                 state=load_device_state(state),
                 version=version,
+                nb_frag_before=before,
             )
         )
     return found

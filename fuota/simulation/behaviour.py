@@ -54,6 +54,8 @@ class Behaviour:
     trailing: int = 0
     """Fragments that it has to hear beyond those that complete the block, though it says already that it has
     all. (LoRaMac-node needed one until 2022.)"""
+    keeps_count: bool = False
+    """NbFragReceived is that of the last session until a fragment is heard, in LoRaMac-node."""
     wrong_root_key: bool = False
     """Its McRootKey is not the one that the server has been told."""
     stack: Stack = Stack.TEXT

@@ -37,6 +37,8 @@ class Session:
     out_of_memory: bool = False
     trailing: int = 0
     """See `Behaviour`."""
+    kept: int = 0
+    """What is counted until the first fragment is heard."""
 
     def take(self, n: int, octets: bytes, max_lost: int | None) -> bool:
         """Receive fragment N; true if with it there is the block. Then, as device stacks do, take no more."""
@@ -55,7 +57,7 @@ class Session:
         """The answer to FragSessionStatusReq as this stack gives it (what was seen in running code)."""
         received, missing = self.decoder.nb_received, min(self.decoder.missing, MANY)
         if stack is Stack.LORAMAC_NODE:
-            received, missing = self.highest, self.lost & 0xFF
+            received, missing = self.highest or self.kept, self.lost & 0xFF
         elif stack is Stack.SWL2001 and self.decoder.complete and not self.lost:
             missing = 1
         elif stack is Stack.ZEPHYR:  # which takes fragments enough for the whole block
@@ -82,6 +84,8 @@ class Reassembly:
     """By FragIndex."""
     blocks: dict[int, bytes] = attrs.field(factory=dict, init=False, repr=False)
     """FragIndex -> its last complete block, in the order in which they were completed."""
+    _counted: int = attrs.field(default=0, init=False)
+    """NbFragReceived of the session in which a fragment was heard last."""
 
     def obey(self, command: Command, group_id: int | None) -> Iterator[Answer]:
         """What the device sends because of `command`; `group_id` is None if it came by unicast."""
@@ -102,8 +106,11 @@ class Reassembly:
         unsupported = request.frag_algo != 0
         too_large = request.nb_frag * request.frag_size > self._behaviour.memory
         if not unsupported and not too_large:
-            decoder = Decoder(request.nb_frag, request.frag_size)
-            self.sessions[request.frag_index] = Session(request, decoder, trailing=self._behaviour.trailing)
+            decoder, behaviour = Decoder(request.nb_frag, request.frag_size), self._behaviour
+            kept = self._counted if behaviour.keeps_count else 0
+            self.sessions[request.frag_index] = Session(
+                request, decoder, trailing=behaviour.trailing, kept=kept
+            )
         return FragSessionSetupAns(
             frag_index=request.frag_index, encoding_unsupported=unsupported, not_enough_memory=too_large
         )
@@ -114,7 +121,9 @@ class Reassembly:
             return
         if fragment.n == 0 or len(fragment.data) != session.setup.frag_size:
             return
-        if session.take(fragment.n, fragment.data, self._behaviour.max_lost):
+        taken = session.take(fragment.n, fragment.data, self._behaviour.max_lost)
+        self._counted = session.highest
+        if taken:
             block = session.decoder.block()
             self.blocks.pop(fragment.frag_index, None)  # the last one goes to the end
             self.blocks[fragment.frag_index] = block[: len(block) - session.setup.padding]

@@ -108,6 +108,40 @@ def test_a_count_that_was_never_sent_is_read_the_other_way_round(plan: Plan, ses
     assert enough == Complete(45)
 
 
+@pytest.mark.parametrize("before", [45, 45 << 8])
+def test_what_it_told_in_an_earlier_deployment_is_not_taken_for_this_one(
+    before: int, plan: Plan, session: Session
+) -> None:
+    """LoRaMac-node counts on from there until it hears a fragment, and finds nothing missing meanwhile."""
+    early, now = session.end - SECOND, session.end
+    state: State = AskingStatus(session, 1, early)
+    same = Answered(status_answer(before, 0), early, nb_frag_before=before)
+    state = step(plan, state, same, early)
+    assert state == StillListening(session, session.end)
+    assert step(plan, state, same, early) == state
+    state = step(plan, state, Expired(), now)
+    assert step(plan, state, attrs.evolve(same, received_at=now), now) == Unconfirmed(45, 0)
+    other = Answered(status_answer(20, 0), now, nb_frag_before=before)
+    failed = step(plan, state, other, now)
+    assert isinstance(failed, Failed)
+    assert failed.reason is Reason.INCOMPLETE
+    for answer, end in [((41, 0), Complete(41)), ((45, 3), Unconfirmed(45, 3))]:
+        answered = Answered(status_answer(*answer), now, nb_frag_before=before)
+        assert step(plan, state, answered, now) == end
+
+
+def test_a_number_that_it_comes_to_again_is_of_this_deployment(plan: Plan, session: Session) -> None:
+    early, now = session.end - SECOND, session.end
+    listening = Answered(status_answer(20, 0), early, nb_frag_before=45)
+    state = step(plan, AskingStatus(session, 1, early), listening, early)
+    assert state == StillListening(session, session.end, counts_anew=True)
+    again = Answered(status_answer(45, 0), early, nb_frag_before=45)
+    assert step(plan, state, again, early) == Complete(45)
+    for _ in range(3):
+        state = step(plan, state, Expired(), now)
+    assert step(plan, state, attrs.evolve(again, received_at=now), now) == Complete(45)
+
+
 def test_while_its_window_is_open_a_device_is_never_given_up(plan: Plan, session: Session) -> None:
     now = session.start + 20 * SECOND
     asking = AskingStatus(session, 3, now)

@@ -89,6 +89,8 @@ BATCH = deployment.Transmitting(GROUP, SESSION, 64, 1, 2, 84, DEADLINE)
 
 ASKING_UNHEARD = device.AskingStatus(SESSION, 3, DEADLINE, "", device.Failed(device.Reason.NO_ANSWER, ""))
 ENOUGH = device.StillListening(SESSION, DEADLINE, device.Unconfirmed(348, 2))
+ASKING_ANEW = device.AskingStatus(SESSION, 3, DEADLINE, counts_anew=True)
+LISTENING_ANEW = device.StillListening(SESSION, DEADLINE, counts_anew=True)
 DROPPED = device.SettingUpGroup(3, DEADLINE, GROUP, dropped="too large")
 
 SPARED = device.SettingUpFragments(2, DEADLINE, spared=3)
@@ -120,6 +122,8 @@ TEXTS: dict[str, str] = {
     "device-setting-up-group-dropped": dump_state(DROPPED),
     "device-asking-status-unheard": dump_state(ASKING_UNHEARD),
     "device-still-listening-enough": dump_state(ENOUGH),
+    "device-asking-status-anew": dump_state(ASKING_ANEW),
+    "device-still-listening-anew": dump_state(LISTENING_ANEW),
     "device-setting-up-fragments-spared": dump_state(SPARED),
     "deployment-transmitting-batch": dump_state(BATCH),
     "deployment-setting-up-fragments-again": dump_state(AGAIN),

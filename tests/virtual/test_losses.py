@@ -9,12 +9,12 @@ from trio.testing import MockClock
 
 from fuota.deployment.plan import MulticastClass, StatusRequest
 from fuota.deployment.states import Draining, Why
-from fuota.device.states import Complete
+from fuota.device.states import Complete, Unconfirmed
 from fuota.journal.memory import MemoryJournal
 from fuota.lorawan import multicast
 from fuota.lorawan.multicast import McClassCSessionAns
 from fuota.network.port import KnownGroup
-from fuota.simulation.behaviour import Behaviour
+from fuota.simulation.behaviour import Behaviour, Stack
 from fuota.simulation.radio import Radio
 from fuota.uplink import Uplink
 from tests.campaign import IMAGE, order, server, simulated
@@ -105,6 +105,35 @@ async def test_a_network_that_takes_fragments_quicker_than_it_sends_them(
     assert waiting == sorted(waiting, reverse=True)
     assert {device.image for device in devices} == {IMAGE}
     assert result.why is Why.DONE
+
+
+@pytest.mark.parametrize("asked", [StatusRequest.AFTER_FRAGMENT_ENQUEUE, StatusRequest.AFTER_SESSION_TIMEOUT])
+async def test_what_a_device_counted_in_an_earlier_deployment_completes_no_other(
+    asked: StatusRequest, autojump_clock: MockClock
+) -> None:
+    """The first time half of what is sent is lost, then all of it, and then nothing."""
+    devices = simulated(2, lambda _: Behaviour(stack=Stack.LORAMAC_NODE, keeps_count=True))
+    ended = []
+    async with server(devices) as running:
+        send, sent = running.network.multicast, 0
+        for heard in (2, 1000, 1):
+
+            async def lossy(group: KnownGroup, f_port: int, data: bytes, heard: int = heard) -> None:
+                nonlocal sent
+                sent += 1
+                if sent % heard == 0:
+                    await send(group, f_port, data)
+
+            running.network.multicast = lossy  # type: ignore[method-assign]
+            ended.append(await running.carry_out(order(devices, request_fragmentation_session_status=asked)))
+            images = {device.image for device in devices}
+            assert images == ({IMAGE} if heard == 1 else {None})
+    first, second, third = (result.state(devices[0].dev_eui) for result in ended)
+    assert isinstance(first, Unconfirmed)
+    assert first.missing_frag
+    assert second == Unconfirmed(first.nb_frag_received, 0)
+    assert isinstance(third, Complete)
+    assert ended[2].states() == {Complete}
 
 
 async def test_what_still_waits_is_sent_to_devices_that_say_they_have_all(autojump_clock: MockClock) -> None:

@@ -1,0 +1,70 @@
+"""What every journal knows of a device from its earlier deployments when it is ordered again."""
+
+from uuid import UUID
+
+import attrs
+import pytest
+
+from fuota.device import states as device
+from fuota.journal.port import Journal, LogRow, Milestone
+from fuota.lorawan.eui import EUI64
+from tests.contract.conftest import Opened
+from tests.contract.entries import DEVICES, later, logged, of_device, ordered, other
+
+ENDED = device.Failed(device.Reason.INCOMPLETE, "")
+
+
+def status(deployment_id: UUID, nb_frag_received: int, dev_eui: EUI64 = DEVICES[1]) -> LogRow:
+    told = {"nb_frag_received": str(nb_frag_received), "frag_index": "2", "missing_frag": "3"}
+    return logged(deployment_id, "FragSessionStatusAns", dev_eui, **told)
+
+
+async def before(journal: Journal, *devices: EUI64, number: int = 3) -> list[int | None]:
+    """As a new deployment to these devices has it, in their order."""
+    new = ordered(other(number, number), devices or DEVICES[1:2])
+    await journal.create(new)
+    return [one.nb_frag_before for one in await journal.devices(new.id)]
+
+
+async def test_what_each_device_has_told_last_is_known_when_it_is_ordered_again(opened: Opened) -> None:
+    first, second = ordered(), ordered(other(3, 3))
+    async with opened() as journal:
+        await journal.create(first)
+        assert {one.nb_frag_before for one in await journal.devices(first.id)} == {None}
+        late = attrs.evolve(status(first.id, 11), created_at=later(99))  # a clock may be set back
+        rows = [late, status(first.id, 45 << 8), logged(first.id, "McGroupSetupAns")]
+        await journal.record([*rows, status(first.id, 0, DEVICES[3])])
+        await journal.create(second)
+    async with opened() as journal:
+        known = {one.dev_eui: one.nb_frag_before for one in await journal.devices(second.id)}
+        assert {one.nb_frag_before for one in await journal.devices(first.id)} == {None}
+    assert known == {DEVICES[0]: None, DEVICES[1]: 45 << 8, DEVICES[2]: None, DEVICES[3]: 0}
+
+
+async def test_a_deployment_in_which_a_device_has_told_nothing_is_looked_past(journal: Journal) -> None:
+    first, second = ordered(), ordered(other(2, 3))
+    await journal.create(first)
+    await journal.commit(of_device(first.id, 2, ENDED, live=False, logs=[status(first.id, 45)]))
+    await journal.create(second)
+    await journal.commit(of_device(second.id, 2, ENDED, live=False))
+    assert await before(journal, number=0) == [45]
+
+
+async def test_a_device_that_was_complete_begins_anew(journal: Journal) -> None:
+    first, second = ordered(), ordered()
+    await journal.create(first)
+    await journal.commit(of_device(first.id, 2, ENDED, live=False, logs=[status(first.id, 45)]))
+    await journal.create(attrs.evolve(second, devices=second.devices[1:2]))
+    complete = device.Complete(41)
+    told = [status(second.id, 41)]
+    await journal.commit(of_device(second.id, 2, complete, Milestone.FRAG_STATUS, live=False, logs=told))
+    assert await before(journal) == [None]
+
+
+@pytest.mark.parametrize("text", [None, ""], ids=["none", "empty"])
+async def test_a_status_without_the_number_says_nothing(journal: Journal, text: str | None) -> None:
+    first = ordered()
+    await journal.create(first)
+    fields = {} if text is None else {"nb_frag_received": text}
+    await journal.record([status(first.id, 45), attrs.evolve(status(first.id, 0), fields=fields)])
+    assert await before(journal) == [None]
