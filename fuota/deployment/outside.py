@@ -96,7 +96,7 @@ class Outside(Caller):
     async def _add_again(self, group: KnownGroup, dev_eui: EUI64, stuck: Stuck) -> None:
         add = partial(self._network.add_device, group, dev_eui)
         try:
-            await self.persistently(add, hopeless=partial(stuck.hopeless, of_group=True))
+            await self.persistently(add, hopeless=stuck.hopeless)
         except (Refused, GroupGone) as error:
             log.warning("not a member any more", dev_eui=str(dev_eui), error=str(error))
 

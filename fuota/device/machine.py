@@ -75,6 +75,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
             return Withdrawing(Failed(Reason.ABANDONED, detail))
         case Unheard(otherwise=otherwise), Abandon(): return Withdrawing(otherwise)
         case _, Abandon(detail): return Failed(Reason.ABANDONED, detail)
+        case AskingStatus(), Refused() if isinstance(state.otherwise, Unconfirmed): return _silent(state)
         case _, Refused(unknown=True, detail=detail): return Failed(Reason.UNKNOWN_DEVICE, detail)
         case _, Refused(detail=detail): return Failed(Reason.NETWORK_REFUSED, detail)
 

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from typing import TypeVar
 from uuid import UUID
 
 import attrs
@@ -22,6 +23,8 @@ from fuota.network.reach import Reach, Stuck
 from fuota.network.retry import Caller, persistently
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 WITHDRAWAL = 60.0
 """Seconds for which it is tried to take a request back from a network that does not work: a deployment that
@@ -57,14 +60,13 @@ class Outside(Caller):
         add = partial(self._network.add_device, group, self._assignment.dev_eui)
         while True:
             try:
-                await self.persistently(add, hopeless=partial(self._hopeless, of_group=True))
+                await self._patiently(add)
             except network.Refused as error:
                 return _refused(error)
             except network.GroupGone as error:
                 await tell(GroupLost(group_id, str(error)))
                 await trio.sleep(LOOK)
             else:
-                self._stuck = None
                 return Joined()
 
     async def ask(self, ask: Ask) -> HandedOver | Refused:
@@ -83,14 +85,12 @@ class Outside(Caller):
             )
 
         try:
-            queued = await self.persistently(enqueue, hopeless=self._hopeless)
+            queued = await self._patiently(enqueue)
         except network.NotActivated as error:
-            self._taken()
             self.troubled(error)
             return HandedOver(ask, None, anew=False)
         except network.Refused as error:
             return _refused(error)
-        self._taken()
         # what waits already when it is asked for the first time is of a call that was not answered
         return HandedOver(ask, queued.item, anew=not (queued.already and ask.again))
 
@@ -110,8 +110,7 @@ class Outside(Caller):
             self.troubled(error)
 
         with suppress(network.Refused):
-            await persistently(look, trouble=trouble, hopeless=self._hopeless)
-            self.trouble = ""
+            await self._patiently(look, trouble)
         return Looked(ask, troubled)
 
     async def withdraw(self) -> Withdrawn:
@@ -142,16 +141,24 @@ class Outside(Caller):
         )
         return Withdrawn()
 
-    async def _hopeless(self, *, of_group: bool = False) -> bool:
-        """Whether the network works, but not for this device."""
+    async def _patiently(
+        self,
+        call: Callable[[], Awaitable[T]],
+        trouble: Callable[[network.NetworkError], None] | None = None,
+    ) -> T:
+        """Make `call` until it is answered, or the network has worked for everything else for long."""
+        try:
+            answer = await persistently(call, trouble=trouble or self.troubled, hopeless=self._hopeless)
+        except (network.NotActivated, network.GroupGone):
+            self._stuck = None
+            raise
+        self._stuck, self.trouble = None, ""
+        return answer
+
+    async def _hopeless(self) -> bool:
         if self._stuck is None:
             self._stuck = Stuck(self._reach)
-        return await self._stuck.hopeless(of_group=of_group)
-
-    def _taken(self) -> None:
-        """The network does for this device what it may not do for another."""
-        self._reach.taken = trio.current_time()
-        self._stuck = None
+        return await self._stuck.hopeless()
 
     def _is_ours(self, f_port: int, data: bytes) -> bool:
         """Whether a downlink can be one of this deployment: of another that the device is in, it is not.

@@ -132,7 +132,9 @@ class ChirpStack4(ChirpStack):
 
     async def _pending(self, dev_eui: EUI64, application_id: str) -> Mapping[tuple[int, bytes], str]:
         request = queue.GetDeviceQueueItemsRequest(dev_eui=str(dev_eui))
-        pending = await self._calls(self._devices.GetQueue, request, good=self._good(application_id))
+        pending = await self._calls(
+            self._devices.GetQueue, request, good=self._good(application_id), proves=False
+        )
         return {(item.f_port, item.data): item.id for item in pending.result}
 
     async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, application_id: str) -> str:

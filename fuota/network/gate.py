@@ -56,19 +56,17 @@ class Always:
 
 @attrs.define
 class Gate:
-    """Lets `AT_ONCE` calls through; after `AILING` failures in a row one at a time, and that seldom.
+    """Lets so many calls through; after `AILING` failures in a row one at a time, and that seldom.
 
     A hundred thousand actors may want to know whether the network is back: one of them finds out for all.
 
     Fragments come too late for their window if they wait behind the requests to as many devices: calls about
-    groups have a lane of their own. While the network ails, there is one turn for both lanes; since no more
-    wait for it than have a place in a lane, either gets its turn.
+    groups have a lane of their own, with a turn of its own while the network ails.
     """
 
     _health: Health
     _devices: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(AT_ONCE))
     _groups: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(OF_GROUPS))
-    _both: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(AT_ONCE + OF_GROUPS))
     _failures: int = 0
     """In a row."""
     _refused: bool = False
@@ -100,7 +98,7 @@ class Gate:
         """Among those that may call at a time, if the permit still says so when one is free."""
         while True:
             await permit.assured()
-            async with lane, self._both:
+            async with lane:
                 if permit.certain:
                     yield
                     return
@@ -109,7 +107,7 @@ class Gate:
         if self._failures and proves:
             self._failures = 0
             self._refused = False
-            self._both.total_tokens = AT_ONCE + OF_GROUPS
+            self._devices.total_tokens, self._groups.total_tokens = AT_ONCE, OF_GROUPS
             self._health.well(PART)
 
     async def _failed(self, error: NetworkError) -> None:
@@ -126,5 +124,5 @@ class Gate:
         elif self._failures >= AILING:
             self._health.ill(PART, str(error), lasts=LASTS)
         if self._failures >= AILING:  # one at a time from now on, each of which keeps its place for a while
-            self._both.total_tokens = 1
+            self._devices.total_tokens = self._groups.total_tokens = 1
             await trio.sleep(PROBE)

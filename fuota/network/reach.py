@@ -1,6 +1,5 @@
 """When a call about one device is given up that the network never answers, though it works otherwise."""
 
-import math
 from collections.abc import Awaitable, Callable
 
 import attrs
@@ -9,31 +8,23 @@ import trio
 EVERY = 90.0
 """Seconds between two looks at whether the network works."""
 
-PROVEN = 10
-"""Looks in a row by which it does for other devices what it does not for this one: a quarter of an hour."""
-
-PRESUMED = 960
-"""Looks in a row by which it answers at all: a day, in which somebody would have mended what was away."""
+LOOKS = 960
+"""So many in a row say that it does, each after a call that has failed: that is a day at least. A part of the
+network that was away has been mended by then, and where any call may fail no device is that unlucky."""
 
 
 @attrs.define
 class Reach:
-    """What shows that the network works for the devices of one deployment.
-
-    They are of one application, and so of one Network Server. That one has two stores: groups and their
-    members are in one of them, and a request to a device needs both.
-    """
+    """Whether the network works for one deployment, all of whose devices have one Network Server."""
 
     _about_group: Callable[[], Awaitable[bool]] = attrs.field(repr=False)
     """Whether it answers about their group."""
-    taken: float = -math.inf
-    """When it last took a request to one of them, by Trio's clock."""
-    _looked: float = -math.inf
+    _looked: float = -EVERY
     _answers: bool = False
     _turn: trio.Lock = attrs.field(factory=trio.Lock, repr=False)
 
     async def answers(self) -> bool:
-        """Whether it answered about the group at the last look; one looks for all."""
+        """Whether it answered at the last look; one looks for all."""
         async with self._turn:
             if trio.current_time() >= self._looked + EVERY:
                 self._answers = await self._about_group()
@@ -47,18 +38,11 @@ class Stuck:
 
     _reach: Reach
     _looked: float = attrs.field(factory=trio.current_time)
-    _proven: int = 0
-    _presumed: int = 0
+    _answered: int = 0
 
-    async def hopeless(self, *, of_group: bool = False) -> bool:
-        """Whether to give up, after another call that was not answered.
-
-        `of_group`: it needs of the network no more than a question about the group does.
-        """
+    async def hopeless(self) -> bool:
+        """Whether to give up, after another call that was not answered."""
         if trio.current_time() >= self._looked + EVERY:
-            taken = self._reach.taken > self._looked
-            works = taken or await self._reach.answers()
-            self._presumed = self._presumed + 1 if works else 0
-            self._proven = self._proven + (taken or of_group) if works else 0
+            self._answered = self._answered + 1 if await self._reach.answers() else 0
             self._looked = trio.current_time()
-        return self._proven >= PROVEN or self._presumed >= PRESUMED
+        return self._answered >= LOOKS

@@ -55,6 +55,8 @@ class SimulatedNetwork:
         """Devices that have to join before they can be sent anything."""
         self.away: set[str] = set()
         """Applications whose Network Server is away, while that of the others works."""
+        self.forgetful: set[str] = set()
+        """Those whose Network Server has lost its Redis, in which the sessions of the devices are."""
         self.stumbles: dict[EUI64, str] = {}
         """The status of every call about these devices."""
 
@@ -89,19 +91,24 @@ class SimulatedNetwork:
     async def downlink(
         self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
     ) -> Queued:
+        if unless_pending:
+            async with self._call(application_id, dev_eui=dev_eui, proves=False):
+                waiting = self._chirpstack.queue(dev_eui).items
+                same = [item for item in waiting if (item.f_port, item.data) == (f_port, data)]
+            if same:
+                return Queued(str(same[-1].f_cnt), already=True)
         async with self._call(application_id, dev_eui=dev_eui):
             queue = self._chirpstack.queue(dev_eui)
             if dev_eui in self.inactive:
                 raise NotActivated("INTERNAL", "rpc error: code = NotFound desc = object does not exist")
-            same = [item for item in queue.items if (item.f_port, item.data) == (f_port, data)]
-            if unless_pending and same:
-                return Queued(str(same[-1].f_cnt), already=True)
+            if application_id in self.forgetful:
+                raise Unreachable("UNAVAILABLE", "dial tcp: connect: connection refused")
             return Queued(str(queue.push(f_port, data).f_cnt))
 
     async def withdraw(
         self, dev_eui: EUI64, ours: Callable[[int, bytes], bool], *, application_id: str = ""
     ) -> bool:
-        async with self._call(application_id, dev_eui=dev_eui):
+        async with self._call(application_id, dev_eui=dev_eui, proves=False):
             items = self._chirpstack.queue(dev_eui).items
             if not all(ours(item.f_port, item.data) for item in items):
                 return False

@@ -85,6 +85,22 @@ async def test_a_network_that_answers_of_groups_and_of_no_device_is_away(autojum
     assert result.states() == {Complete}
 
 
+async def test_a_network_server_that_can_send_nothing_costs_no_attempt(autojump_clock: MockClock) -> None:
+    """Its Redis is away, and what waits in its queues can still be read."""
+    devices, away = simulated(5), True
+    async with server(devices, uplinks=lambda uplink: () if away else (uplink,)) as running:
+        once = order(devices[:4], unicast_attempt_count=1, unicast_timeout=timedelta(minutes=10))
+        waiting = await running.orders.take(once)
+        await trio.sleep(60)
+        running.network.forgetful.add("1")
+        other = await running.orders.take(order(devices[4:]))
+        await trio.sleep(3600)
+        running.network.forgetful.clear()
+        away = False
+        for each in (waiting, other):
+            assert (await running.end_of(each)).states() == {Complete}
+
+
 async def test_a_start_waits_for_the_network_server_of_its_own_devices_however_long(
     autojump_clock: MockClock,
 ) -> None:
