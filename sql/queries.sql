@@ -150,17 +150,25 @@ values (
 )
 
 -- name: select_nb_frag_before
--- As each has told it last, octets and all; without those that were complete in that deployment.
+-- As each has told it last before it ended, octets and all; without those that were complete in that deployment, or
+-- said that nothing was missing: to doubt that once more would be to doubt it for ever.
 select asked.dev_eui, (told.fields->'nb_frag_received')::integer
 from unnest(%(dev_eui)b::bytea[]) as asked (dev_eui)
 cross join lateral (
-    select deployment_id, fields from deployment_log
-    where dev_eui = asked.dev_eui and command = 'FragSessionStatusAns'
-    order by id desc
+    select log.fields, old.frag_status_completed_at, old.state
+    from deployment_log as log
+    join deployment_device as old on old.deployment_id = log.deployment_id and old.dev_eui = log.dev_eui
+    where
+        log.dev_eui = asked.dev_eui
+        and log.command = 'FragSessionStatusAns'
+        and (old.live or log.created_at <= old.updated_at)
+    order by log.id desc
     limit 1
 ) as told
-join deployment_device as old on old.deployment_id = told.deployment_id and old.dev_eui = asked.dev_eui
-where old.frag_status_completed_at is null and told.fields->'nb_frag_received' ~ '^[0-9]{1,5}$'
+where
+    told.frag_status_completed_at is null
+    and (told.state @> '{"state": "unconfirmed", "missing_frag": 0}') is not true
+    and told.fields->'nb_frag_received' ~ '^[0-9]{1,5}$'
 
 -- name: copy_devices
 copy deployment_device (

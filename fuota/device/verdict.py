@@ -2,6 +2,8 @@
 
 from datetime import datetime, timedelta
 
+import attrs
+
 from fuota.deployment.plan import SESSIONS, Plan
 from fuota.deployment.states import Session
 from fuota.device.states import AskingStatus, Complete, Failed, Reason, State, StillListening, Unconfirmed
@@ -62,7 +64,7 @@ def status_answered(
         return ask_later(plan, state.session, now, told, anew)
     if received_at < state.session.end:  # it was on its way for long, and says nothing about the end
         if state.attempt < plan.unicast_attempts:
-            return state
+            return attrs.evolve(state, counts_anew=anew)
         deadline, otherwise = now + status_patience(plan, state.attempt), told or state.otherwise
         return AskingStatus(state.session, state.attempt, deadline, otherwise=otherwise, counts_anew=anew)
     if not memory and not (enough and missing == 0):

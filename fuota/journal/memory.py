@@ -22,7 +22,6 @@ from fuota.journal.port import (
     Fenced,
     JournalError,
     LogRow,
-    Milestone,
     NewDeployment,
     Overview,
     StoredDeployment,
@@ -49,8 +48,8 @@ class MemoryJournal:
         self._claims: dict[_Claim, UUID] = {}
         self._firmware: dict[bytes, bytes] = {}
         self._written: dict[tuple[ActorId, int], Transition] = {}
-        self._told: dict[EUI64, list[tuple[UUID, str]]] = {}
-        """NbFragReceived of every status, in order."""
+        self._told: dict[EUI64, list[LogRow]] = {}
+        """Every status, in order."""
         self._fences = Fences()
 
     async def create(self, new: NewDeployment) -> None:
@@ -235,14 +234,14 @@ class MemoryJournal:
             if row := self._row(ActorId(logged.deployment_id, logged.dev_eui)):
                 row.logs.append(attrs.evolve(logged, fields=encoding.storable_fields(logged.fields)))
                 if logged.command == FragSessionStatusAns.__name__:
-                    told = (logged.deployment_id, logged.fields.get("nb_frag_received", ""))
-                    self._told.setdefault(logged.dev_eui, []).append(told)
+                    self._told.setdefault(logged.dev_eui, []).append(logged)
 
     def _before(self, dev_eui: EUI64) -> int | None:
         """See `StoredDevice.nb_frag_before`."""
-        for deployment_id, told in reversed(self._told.get(dev_eui, ())):
-            if row := self._row(ActorId(deployment_id, dev_eui)):
-                return int(told) if told and Milestone.FRAG_STATUS not in row.milestones else None
+        for told in reversed(self._told.get(dev_eui, ())):
+            row = self._row(ActorId(told.deployment_id, dev_eui))
+            if row is not None and (row.live or told.created_at <= row.updated_at):
+                return row.nb_frag(told)
         return None
 
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import attrs
 
+from fuota.device.states import Unconfirmed
 from fuota.journal import encoding
 from fuota.journal.port import DeviceStatus, LogRow, Milestone, State, Summary, Transition
 from fuota.lorawan.eui import EUI64
@@ -51,6 +52,12 @@ class Row:
         self.updated_at = transition.at
         for milestone in transition.milestones:
             self.milestones.setdefault(milestone, transition.at)
+
+    def nb_frag(self, told: LogRow) -> int | None:
+        """NbFragReceived of this status; None if the device was complete, or told so and was doubted."""
+        number, state = told.fields.get("nb_frag_received"), encoding.load_device_state(self.state)
+        doubted = isinstance(state, Unconfirmed) and state.missing_frag == 0
+        return None if not number or doubted or Milestone.FRAG_STATUS in self.milestones else int(number)
 
     def device_status(self, dev_eui: EUI64) -> DeviceStatus:
         return DeviceStatus(

@@ -68,7 +68,9 @@ class Gate:
     _devices: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(AT_ONCE))
     _groups: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(OF_GROUPS))
     _failures: int = 0
-    """In a row."""
+    """In a row, of calls whose answers prove that the network works; others that are answered end no row."""
+    _glances: int = 0
+    """In a row, of those whose answers prove nothing."""
     _refused: bool = False
     """The token, at the last call that said anything of it."""
 
@@ -88,7 +90,7 @@ class Gate:
                 if answered(error):
                     self._answered(proves)
                 else:
-                    await self._failed(error)
+                    await self._failed(error, proves)
                 raise
             else:
                 self._answered(proves)
@@ -104,16 +106,21 @@ class Gate:
                     return
 
     def _answered(self, proves: bool) -> None:
-        if self._failures and proves:
+        failing = self._failures or self._glances
+        self._glances = 0
+        if proves:
             self._failures = 0
+        if failing and not self._failures:
             self._refused = False
             self._devices.total_tokens, self._groups.total_tokens = AT_ONCE, OF_GROUPS
             self._health.well(PART)
 
-    async def _failed(self, error: NetworkError) -> None:
+    async def _failed(self, error: NetworkError, proves: bool) -> None:
         if isinstance(error, Trouble):
-            error.alone = not self._failures
-        self._failures += 1
+            error.alone = not (self._failures or self._glances)
+        self._failures += proves
+        self._glances += not proves
+        ailing = self._failures + self._glances >= AILING
         if isinstance(error, TokenRefused):
             if not self._refused:
                 log.error(
@@ -121,8 +128,8 @@ class Gate:
                 )
             self._refused = True
             self._health.ill(PART, f"the token was refused: {error.detail}", lasts=LASTS)
-        elif self._failures >= AILING:
+        elif ailing:
             self._health.ill(PART, str(error), lasts=LASTS)
-        if self._failures >= AILING:  # one at a time from now on, each of which keeps its place for a while
+        if ailing:  # one at a time from now on, each of which keeps its place for a while
             self._devices.total_tokens = self._groups.total_tokens = 1
             await trio.sleep(PROBE)

@@ -1,5 +1,6 @@
 """When a call about one device is given up that the network never answers, though it works otherwise."""
 
+import math
 from collections.abc import Awaitable, Callable
 
 import attrs
@@ -8,9 +9,11 @@ import trio
 EVERY = 90.0
 """Seconds between two looks at whether the network works."""
 
-LOOKS = 960
-"""So many in a row say that it does, each after a call that has failed: that is a day at least. A part of the
-network that was away has been mended by then, and where any call may fail no device is that unlucky."""
+DAY = 86_400.0
+"""Seconds for which it has to: a part of the network that was away has been mended by then."""
+
+FAILURES = 100
+"""So many calls have to fail meanwhile: where any call may fail no device is that unlucky."""
 
 
 @attrs.define
@@ -19,17 +22,18 @@ class Reach:
 
     _about_group: Callable[[], Awaitable[bool]] = attrs.field(repr=False)
     """Whether it answers about their group."""
-    _looked: float = -EVERY
-    _answers: bool = False
+    _looked: float = -math.inf
+    _since: float = math.inf
     _turn: trio.Lock = attrs.field(factory=trio.Lock, repr=False)
 
-    async def answers(self) -> bool:
-        """Whether it answered at the last look; one looks for all."""
+    async def since(self) -> float:
+        """Since when every look was answered, by Trio's clock; inf if the last was not. One looks for all."""
         async with self._turn:
             if trio.current_time() >= self._looked + EVERY:
-                self._answers = await self._about_group()
+                answered = await self._about_group()
                 self._looked = trio.current_time()
-            return self._answers
+                self._since = min(self._since, self._looked) if answered else math.inf
+            return self._since
 
 
 @attrs.define
@@ -37,12 +41,13 @@ class Stuck:
     """How long the network has not answered one caller, from one call to the next until it does."""
 
     _reach: Reach
-    _looked: float = attrs.field(factory=trio.current_time)
-    _answered: int = 0
+    _began: float = attrs.field(factory=trio.current_time)
+    _failures: int = 0
 
     async def hopeless(self) -> bool:
         """Whether to give up, after another call that was not answered."""
-        if trio.current_time() >= self._looked + EVERY:
-            self._answered = self._answered + 1 if await self._reach.answers() else 0
-            self._looked = trio.current_time()
-        return self._answered >= LOOKS
+        if trio.current_time() < self._began + EVERY:
+            return False
+        since = await self._reach.since()
+        self._failures = self._failures + 1 if since < math.inf else 0
+        return self._failures >= FAILURES and trio.current_time() >= max(self._began, since) + DAY

@@ -16,7 +16,8 @@ ENDED = device.Failed(device.Reason.INCOMPLETE, "")
 
 def status(deployment_id: UUID, nb_frag_received: int, dev_eui: EUI64 = DEVICES[1]) -> LogRow:
     told = {"nb_frag_received": str(nb_frag_received), "frag_index": "2", "missing_frag": "3"}
-    return logged(deployment_id, "FragSessionStatusAns", dev_eui, **told)
+    row = logged(deployment_id, "FragSessionStatusAns", dev_eui, **told)
+    return attrs.evolve(row, created_at=later(1))
 
 
 async def before(journal: Journal, *devices: EUI64, number: int = 3) -> list[int | None]:
@@ -67,4 +68,25 @@ async def test_a_status_without_the_number_says_nothing(journal: Journal, text: 
     await journal.create(first)
     fields = {} if text is None else {"nb_frag_received": text}
     await journal.record([status(first.id, 45), attrs.evolve(status(first.id, 0), fields=fields)])
+    assert await before(journal) == [None]
+
+
+async def test_what_a_device_says_when_it_has_ended_is_of_another_deployment(journal: Journal) -> None:
+    """It was ordered again while the first was still under way, and completed the second."""
+    first, second = ordered(), ordered(other(2, 3), DEVICES[1:2])
+    await journal.create(first)
+    await journal.commit(of_device(first.id, 2, ENDED, live=False, logs=[status(first.id, 30)]))
+    await journal.create(second)
+    complete = device.Complete(41)
+    told = [status(second.id, 41)]
+    await journal.commit(of_device(second.id, 2, complete, Milestone.FRAG_STATUS, live=False, logs=told))
+    await journal.record([attrs.evolve(status(first.id, 41), created_at=later(99))])
+    assert await before(journal, number=0) == [None]
+
+
+async def test_that_nothing_was_missing_is_doubted_once(journal: Journal) -> None:
+    first = ordered()
+    await journal.create(first)
+    doubted = device.Unconfirmed(41, 0)
+    await journal.commit(of_device(first.id, 2, doubted, live=False, logs=[status(first.id, 41)]))
     assert await before(journal) == [None]

@@ -89,7 +89,7 @@ class Faults:
         status = self.random.choice(["UNAVAILABLE", "DEADLINE_EXCEEDED", "INTERNAL"])
         self.stumbled.add(device)
         self.network.stumbles[device] = status
-        if self.random.random() < (0.5 if status == "INTERNAL" else 0.9):
+        if self.random.random() < (0.5 if status == "INTERNAL" else 0.98):
             await trio.sleep(self.lasting())
             self.network.stumbles.pop(device, None)
 

@@ -125,6 +125,23 @@ async def test_a_part_of_the_network_that_answers_does_not_prove_that_it_works(
     assert not health.ailments()
 
 
+async def test_reads_that_fail_now_and_then_do_not_add_up(autojump_clock: MockClock) -> None:
+    """As where idle connections are cut, and nobody is sent anything."""
+    health = Health()
+    gate = Gate(health)
+    for _ in range(3 * AILING):
+        with pytest.raises(Unreachable):
+            async with gate.passage(Always(), proves=False):
+                raise away()
+        async with gate.passage(Always(), proves=False):
+            pass
+    assert not health.ailments()
+    error = Trouble("INTERNAL", "")
+    with pytest.raises(Trouble):
+        await through(gate, error)
+    assert error.alone
+
+
 async def test_an_ailing_network_that_nobody_calls_any_more_is_not_known_to_ail(
     autojump_clock: MockClock,
 ) -> None:

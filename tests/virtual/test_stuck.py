@@ -16,11 +16,11 @@ from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import Transition
 from fuota.lorawan.eui import EUI64
 from fuota.network import reach
-from fuota.network.reach import EVERY, LOOKS, Reach, Stuck
+from fuota.network.reach import DAY, EVERY, Reach, Stuck
 from fuota.simulation.device import Device
 from tests.campaign import Result, Server, order, server, simulated
 
-A_DAY = timedelta(seconds=EVERY * LOOKS)
+A_DAY = timedelta(seconds=DAY)
 
 
 @attrs.define
@@ -68,7 +68,7 @@ async def test_one_looks_for_all(autojump_clock: MockClock) -> None:
     async with trio.open_nursery() as nursery:
         for _ in range(5):
             nursery.start_soon(given_up, Stuck(shared))
-    assert groups.looks < 1.1 * LOOKS
+    assert groups.looks < 1.1 * DAY / EVERY
 
 
 class StuckIn(MemoryJournal):
@@ -136,7 +136,7 @@ async def test_many_of_a_deployment_end_it_all_the_same(
     autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Their session is arranged anew again and again, and so are the calls that wait for their turns."""
-    monkeypatch.setattr(reach, "LOOKS", 20)
+    monkeypatch.setattr(reach, "DAY", 1800)
     devices, stumbles = simulated(12), dict[EUI64, str]()
     journal = StuckIn(
         devices[0].dev_eui,
