@@ -150,25 +150,26 @@ values (
 )
 
 -- name: select_nb_frag_before
--- As each has told it last before it ended, octets and all; without those that were complete in that deployment, or
--- said that nothing was missing: to doubt that once more would be to doubt it for ever.
+-- As each has told it last, octets and all; without those that were complete by it or since. (What a device says is
+-- heard by each deployment it is in, one of which it may have failed before.)
 select asked.dev_eui, (told.fields->'nb_frag_received')::integer
 from unnest(%(dev_eui)b::bytea[]) as asked (dev_eui)
 cross join lateral (
-    select log.fields, old.frag_status_completed_at, old.state
-    from deployment_log as log
-    join deployment_device as old on old.deployment_id = log.deployment_id and old.dev_eui = log.dev_eui
-    where
-        log.dev_eui = asked.dev_eui
-        and log.command = 'FragSessionStatusAns'
-        and (old.live or log.created_at <= old.updated_at)
-    order by log.id desc
+    select created_at, fields from deployment_log
+    where dev_eui = asked.dev_eui and command = 'FragSessionStatusAns'
+    order by id desc
     limit 1
 ) as told
 where
-    told.frag_status_completed_at is null
-    and (told.state @> '{"state": "unconfirmed", "missing_frag": 0}') is not true
-    and told.fields->'nb_frag_received' ~ '^[0-9]{1,5}$'
+    told.fields->'nb_frag_received' ~ '^[0-9]{1,5}$'
+    and not exists (
+        select from deployment_log as log
+        join deployment_device as old on old.deployment_id = log.deployment_id and old.dev_eui = log.dev_eui
+        where
+            log.dev_eui = asked.dev_eui
+            and log.command = 'FragSessionStatusAns'
+            and old.frag_status_completed_at > told.created_at - interval '1 minute'
+    )
 
 -- name: copy_devices
 copy deployment_device (

@@ -13,7 +13,7 @@ from fuota.deployment.plan import Plan
 from fuota.device import states as device_states
 from fuota.journal import encoding
 from fuota.journal.fencing import Fences
-from fuota.journal.memory_rows import Deployment, Row
+from fuota.journal.memory_rows import Deployment, Row, nb_frag_before
 from fuota.journal.port import (
     ActorId,
     Conflict,
@@ -237,12 +237,8 @@ class MemoryJournal:
                     self._told.setdefault(logged.dev_eui, []).append(logged)
 
     def _before(self, dev_eui: EUI64) -> int | None:
-        """See `StoredDevice.nb_frag_before`."""
-        for told in reversed(self._told.get(dev_eui, ())):
-            row = self._row(ActorId(told.deployment_id, dev_eui))
-            if row is not None and (row.live or told.created_at <= row.updated_at):
-                return row.nb_frag(told)
-        return None
+        told = self._told.get(dev_eui, [])
+        return nb_frag_before(told, [self._stored(each.deployment_id).devices[dev_eui] for each in told])
 
 
 def _claims(plan: Plan, dev_eui: EUI64) -> tuple[_Claim, _Claim]:

@@ -1,11 +1,11 @@
 """What the memory journal holds: encoded as it would be in PostgreSQL."""
 
-from datetime import datetime
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import attrs
 
-from fuota.device.states import Unconfirmed
 from fuota.journal import encoding
 from fuota.journal.port import DeviceStatus, LogRow, Milestone, State, Summary, Transition
 from fuota.lorawan.eui import EUI64
@@ -53,12 +53,6 @@ class Row:
         for milestone in transition.milestones:
             self.milestones.setdefault(milestone, transition.at)
 
-    def nb_frag(self, told: LogRow) -> int | None:
-        """NbFragReceived of this status; None if the device was complete, or told so and was doubted."""
-        number, state = told.fields.get("nb_frag_received"), encoding.load_device_state(self.state)
-        doubted = isinstance(state, Unconfirmed) and state.missing_frag == 0
-        return None if not number or doubted or Milestone.FRAG_STATUS in self.milestones else int(number)
-
     def device_status(self, dev_eui: EUI64) -> DeviceStatus:
         return DeviceStatus(
             dev_eui=dev_eui,
@@ -89,3 +83,12 @@ class Deployment:
 
     def statuses(self) -> list[DeviceStatus]:
         return [row.device_status(dev_eui) for dev_eui, row in self.devices.items()]
+
+
+def nb_frag_before(told: Sequence[LogRow], rows: Iterable[Row]) -> int | None:
+    """See `StoredDevice`; `told`: every status of a device, `rows`: the device in the deployment of each."""
+    completed = [row.milestones.get(Milestone.FRAG_STATUS) for row in rows]
+    if not told or any(at and at > told[-1].created_at - timedelta(minutes=1) for at in completed):
+        return None
+    number = told[-1].fields.get("nb_frag_received")
+    return int(number) if number else None

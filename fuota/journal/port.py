@@ -131,7 +131,7 @@ class StoredDevice:
     state: device_states.State
     version: int
     nb_frag_before: int | None = None
-    """As the device has told it last, if that was in an earlier deployment in which it was not complete."""
+    """As the device has told it last in an earlier deployment, if it was not complete by that or since."""
 
 
 @attrs.frozen(kw_only=True)

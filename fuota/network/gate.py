@@ -71,6 +71,8 @@ class Gate:
     """In a row, of calls whose answers prove that the network works; others that are answered end no row."""
     _glances: int = 0
     """In a row, of those whose answers prove nothing."""
+    _alone: bool = True
+    """Whether an answer that proves was the last thing before a failure; see `Trouble`."""
     _refused: bool = False
     """The token, at the last call that said anything of it."""
 
@@ -106,18 +108,20 @@ class Gate:
                     return
 
     def _answered(self, proves: bool) -> None:
-        failing = self._failures or self._glances
-        self._glances = 0
         if proves:
-            self._failures = 0
-        if failing and not self._failures:
+            self._failures, self._alone = 0, True
+        elif PART in self._health.ailments():
+            return  # somebody's calls fail, and what fails may be beyond what this one needs
+        self._glances = 0
+        if not self._failures:
             self._refused = False
             self._devices.total_tokens, self._groups.total_tokens = AT_ONCE, OF_GROUPS
             self._health.well(PART)
 
     async def _failed(self, error: NetworkError, proves: bool) -> None:
         if isinstance(error, Trouble):
-            error.alone = not (self._failures or self._glances)
+            error.alone = self._alone
+        self._alone = False
         self._failures += proves
         self._glances += not proves
         ailing = self._failures + self._glances >= AILING

@@ -80,13 +80,13 @@ async def test_what_a_device_says_when_it_has_ended_is_of_another_deployment(jou
     complete = device.Complete(41)
     told = [status(second.id, 41)]
     await journal.commit(of_device(second.id, 2, complete, Milestone.FRAG_STATUS, live=False, logs=told))
-    await journal.record([attrs.evolve(status(first.id, 41), created_at=later(99))])
+    await journal.record([attrs.evolve(status(first.id, 41), created_at=later(2.5))])
     assert await before(journal, number=0) == [None]
 
 
-async def test_that_nothing_was_missing_is_doubted_once(journal: Journal) -> None:
+async def test_what_a_device_says_when_it_has_failed_is_known(journal: Journal) -> None:
     first = ordered()
     await journal.create(first)
-    doubted = device.Unconfirmed(41, 0)
-    await journal.commit(of_device(first.id, 2, doubted, live=False, logs=[status(first.id, 41)]))
-    assert await before(journal) == [None]
+    await journal.commit(of_device(first.id, 2, ENDED, live=False))
+    await journal.record([attrs.evolve(status(first.id, 45), created_at=later(99))])
+    assert await before(journal) == [45]

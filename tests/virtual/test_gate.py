@@ -136,10 +136,24 @@ async def test_reads_that_fail_now_and_then_do_not_add_up(autojump_clock: MockCl
         async with gate.passage(Always(), proves=False):
             pass
     assert not health.ailments()
-    error = Trouble("INTERNAL", "")
-    with pytest.raises(Trouble):
-        await through(gate, error)
-    assert error.alone
+
+
+async def test_reads_that_are_answered_do_not_make_a_network_well_that_fails_others(
+    autojump_clock: MockClock,
+) -> None:
+    """Nor is the trouble of a call its own for their sake."""
+    health = Health()
+    gate = Gate(health)
+    for number in range(3 * AILING):
+        error = Trouble("INTERNAL", "")
+        with pytest.raises(Trouble):
+            async with gate.passage(Always(), proves=False):
+                raise error
+        assert error.alone == (number == 0)
+        if number >= AILING - 1:
+            async with gate.passage(Always(), proves=False):
+                pass
+            assert health.ailments()
 
 
 async def test_an_ailing_network_that_nobody_calls_any_more_is_not_known_to_ail(
