@@ -8,12 +8,18 @@ import trio
 
 log = structlog.get_logger(__name__)
 
+SELDOM = 10.0
+"""Seconds until the log is told that a part says something else now: every call may fail in its own way."""
+
 
 @attrs.frozen
 class Ailment:
     what: str
     until: float
     """By Trio's clock: nobody knows whether it is still so afterwards."""
+    told: str
+    """What the log was told last."""
+    told_at: float
 
 
 @attrs.define
@@ -29,10 +35,13 @@ class Health:
 
         `lasts`: seconds after which that is forgotten, unless it is said again.
         """
-        known = self._ailments.get(part)
-        if known is None or known.what != ailment:
+        known, now = self._ailments.get(part), trio.current_time()
+        if known is None or (known.told != ailment and now >= known.told_at + SELDOM):
             log.warning("ailing", part=part, ailment=ailment)
-        self._ailments[part] = Ailment(ailment, trio.current_time() + lasts)
+            told, told_at = ailment, now
+        else:
+            told, told_at = known.told, known.told_at
+        self._ailments[part] = Ailment(ailment, now + lasts, told, told_at)
 
     def well(self, part: str) -> None:
         """`part` works."""

@@ -41,7 +41,7 @@ from fuota.deployment.messages import (
     Waiting,
 )
 from fuota.deployment.outside import Outside
-from fuota.deployment.record import log_line, transition
+from fuota.deployment.record import is_news, log_line, transition
 from fuota.deployment.roster import Roster
 from fuota.deployment.states import ArrangingSession, AwaitingStart, State, Transmitting
 from fuota.device import messages as device
@@ -52,7 +52,6 @@ from fuota.journal.port import ActorId, JournalError, StoredDeployment, StoredDe
 from fuota.journal.retry import patiently
 from fuota.lorawan import keys
 from fuota.lorawan.eui import EUI64
-from fuota.network.gate import PART
 from fuota.services import Services
 
 log = structlog.get_logger(__name__)
@@ -131,7 +130,7 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
                 await self.advance(Cancel())
                 answer(self.position.state)
             case Inquiry(say):
-                say(self.trouble())
+                say(self.outside.said())
             case (Expired() as alarm) | Looked(alarm) if alarm is not self.alarm:
                 pass  # of a state that was being left
             case Expired() if isinstance(self.position.state, ArrangingSession | AwaitingStart):
@@ -168,12 +167,8 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
             "state": self.position.state,
             "devices": {**self.tally().under_way(), **self.roster.outcomes()},
             "fragments": self.plan.fragments,
-            "trouble": self.trouble(),
+            "trouble": self.outside.said(),
         }
-
-    def trouble(self) -> str:
-        """What the network says, if it does not do what it is asked."""
-        return self.outside.trouble or self.services.health.ailments().get(PART, "")
 
     def report(self, state: State) -> None:
         """Tell the operator what the deployment goes on to, and how it has ended."""
@@ -190,7 +185,7 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
 
     async def commit(self, version: int, after: State, fact: Fact, at: datetime) -> None:
         await self.services.journal.commit(transition(self.id, self.plan, version, at, fact, after))
-        if type(after) is not type(self.position.state):
+        if is_news(self.position.state, after):
             self.report(after)
 
     def enter(self, *, resumed: bool) -> None:

@@ -51,7 +51,7 @@ class Outside(Caller):
 
     def __init__(self, stored: StoredDeployment, position: Position[State], services: Services) -> None:
         super().__init__()
-        self.reach = Reach(lambda: self.answers(getattr(position.state, "group_id", "")))
+        self.reach = Reach(str(stored.id), lambda: self.answers(getattr(position.state, "group_id", "")))
         self._plan = plan = stored.plan
         self._network, self._clock, self._health = services.network, services.clock, services.health
         self._group = Group(
@@ -71,6 +71,10 @@ class Outside(Caller):
         self._shown = True
         self.air = Air(plan, lambda sha256: patiently(lambda: services.journal.firmware(sha256)))
 
+    def said(self) -> str:
+        """What the network says, if it does not do what it is asked."""
+        return self.trouble or self.reach.trouble or self._health.ailments().get(PART, "")
+
     async def create_group(
         self, f_cnt: int, members: Callable[[], Collection[EUI64]]
     ) -> GroupCreated | GroupRefused:
@@ -88,10 +92,10 @@ class Outside(Caller):
 
     async def add_again(self, group_id: str, devices: Collection[EUI64]) -> None:
         """Make members of the devices that have the key of the group; those that are already remain so."""
-        reach = Reach(partial(self.answers, group_id))
+        reach = Reach(self._group.name, partial(self.answers, group_id))
         async with trio.open_nursery() as nursery:
             for dev_eui in devices:
-                nursery.start_soon(self._add_again, self._known(group_id), dev_eui, Stuck(reach))
+                nursery.start_soon(self._add_again, self._known(group_id), dev_eui, Stuck(dev_eui, reach))
 
     async def _add_again(self, group: KnownGroup, dev_eui: EUI64, stuck: Stuck) -> None:
         add = partial(self._network.add_device, group, dev_eui)

@@ -53,6 +53,15 @@ def ended(state: State) -> bool:
     return isinstance(state, Ended)
 
 
+def is_news(before: State, after: State) -> bool:
+    """Whether the operator is told: of a step, and of a start that is put off."""
+    match before, after:
+        case ArrangingSession(session=put_off), ArrangingSession(session=session):
+            return put_off != session
+        case _:
+            return type(before) is not type(after)
+
+
 def log_line(state: State, devices: int, complete: int) -> dict[str, object]:
     """What the log says of `state`; of so many devices so many are complete."""
     said: dict[str, object] = {"state": type(state).__name__}

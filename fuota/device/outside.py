@@ -150,14 +150,20 @@ class Outside(Caller):
         try:
             answer = await persistently(call, trouble=trouble or self.troubled, hopeless=self._hopeless)
         except (network.NotActivated, network.GroupGone):
-            self._stuck = None
+            self._answered()
             raise
-        self._stuck, self.trouble = None, ""
+        self._answered()
+        self.trouble = ""
         return answer
+
+    def _answered(self) -> None:
+        if self._stuck is not None:
+            self._stuck.over()
+            self._stuck = None
 
     async def _hopeless(self) -> bool:
         if self._stuck is None:
-            self._stuck = Stuck(self._reach)
+            self._stuck = Stuck(self._assignment.dev_eui, self._reach)
         return await self._stuck.hopeless()
 
     def _is_ours(self, f_port: int, data: bytes) -> bool:

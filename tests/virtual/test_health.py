@@ -41,3 +41,13 @@ async def test_what_is_forgotten_has_disturbed_until_then(autojump_clock: MockCl
     assert health.ailed(began)
     assert health.ailed(began + 30)
     assert not health.ailed(began + 31)
+
+
+async def test_what_ails_in_many_ways_is_not_said_at_every_call(autojump_clock: MockClock) -> None:
+    health = Health()
+    with structlog.testing.capture_logs() as said:
+        for number in range(100):
+            health.ill("chirpstack", f"{number}", lasts=30)
+            assert health.ailments() == {"chirpstack": f"{number}"}
+            await trio.sleep(1)
+    assert [line["ailment"] for line in said] == [f"{10 * number}" for number in range(10)]

@@ -49,7 +49,7 @@ async def test_a_network_server_of_others_that_is_away_does_not_put_off_the_star
             assert isinstance(status.state, CreatingGroup)
 
 
-async def test_a_device_whose_calls_hang_does_not_put_off_the_start_of_others(
+async def test_a_device_whose_calls_hang_does_not_put_off_the_start_of_other_deployments(
     autojump_clock: MockClock,
 ) -> None:
     devices = simulated(5)

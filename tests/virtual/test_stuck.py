@@ -7,6 +7,7 @@ from random import Random
 
 import attrs
 import pytest
+import structlog
 import trio
 from trio.testing import MockClock
 
@@ -20,6 +21,7 @@ from fuota.network.reach import DAY, EVERY, Reach, Stuck
 from fuota.simulation.device import Device
 from tests.campaign import Result, Server, order, server, simulated
 
+DEV_EUI = EUI64.parse("70b3d57ed0000001")
 A_DAY = timedelta(seconds=DAY)
 
 
@@ -46,12 +48,12 @@ async def given_up(stuck: Stuck) -> timedelta:
 
 async def test_it_is_given_up_after_a_day(autojump_clock: MockClock) -> None:
     """The network answers about groups, which it can without what it needs for devices."""
-    assert A_DAY <= await given_up(Stuck(Reach(Groups().look))) < 1.1 * A_DAY
+    assert A_DAY <= await given_up(Stuck(DEV_EUI, Reach("", Groups().look))) < 1.1 * A_DAY
 
 
 async def test_an_outage_is_waited_out_and_counts_for_nothing(autojump_clock: MockClock) -> None:
     groups = Groups()
-    stuck = Stuck(Reach(groups.look))
+    stuck = Stuck(DEV_EUI, Reach("", groups.look))
     with trio.move_on_after(0.95 * A_DAY.total_seconds()):
         await given_up(stuck)
     groups.works = False
@@ -64,10 +66,10 @@ async def test_an_outage_is_waited_out_and_counts_for_nothing(autojump_clock: Mo
 
 async def test_one_looks_for_all(autojump_clock: MockClock) -> None:
     groups = Groups()
-    shared = Reach(groups.look)
+    shared = Reach("", groups.look)
     async with trio.open_nursery() as nursery:
         for _ in range(5):
-            nursery.start_soon(given_up, Stuck(shared))
+            nursery.start_soon(given_up, Stuck(DEV_EUI, shared))
     assert groups.looks < 1.1 * DAY / EVERY
 
 
@@ -130,6 +132,30 @@ async def test_a_device_that_can_not_be_asked(
     devices = simulated(1 + others)
     async with stuck_in(kind, "DEADLINE_EXCEEDED", devices) as running:
         await stays_for_a_day(running, devices)
+
+
+async def test_a_device_about_which_nothing_is_answered_is_named(autojump_clock: MockClock) -> None:
+    """Once in the log, and for as long as it is so in what is said of its deployment."""
+    devices = simulated(3)
+    async with stuck_in(SettingUpGroup, "UNAVAILABLE", devices) as running:
+
+        def trouble() -> object:
+            deployment = running.tree.snapshot(f"/deployments/{deployment_id}")
+            assert deployment is not None
+            assert isinstance(deployment.description, dict)
+            return deployment.description["trouble"]
+
+        with structlog.testing.capture_logs() as said:
+            deployment_id = await running.orders.take(order(devices))
+            await trio.sleep(20 * EVERY)
+        news = "ChirpStack does not answer about a device, and works otherwise"
+        [named] = [line for line in said if line["event"] == news]
+        assert (named["dev_eui"], named["deployment"]) == (str(devices[0].dev_eui), str(deployment_id))
+        assert trouble() == f"no answer about {devices[0].dev_eui}"
+        running.network.stumbles.clear()
+        await trio.sleep(10)
+        assert trouble() == ""
+        assert (await running.end_of(deployment_id)).states() == {Complete}
 
 
 async def test_many_of_a_deployment_end_it_all_the_same(
