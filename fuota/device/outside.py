@@ -149,17 +149,17 @@ class Outside(Caller):
         """Make `call` until it is answered, or the network has worked for everything else for long."""
         try:
             answer = await persistently(call, trouble=trouble or self.troubled, hopeless=self._hopeless)
-        except (network.NotActivated, network.GroupGone):
-            self._answered()
+        except network.NetworkError as error:
+            self._settled(given_up=isinstance(error, network.Refused))
             raise
-        self._answered()
+        self._settled(given_up=False)
         self.trouble = ""
         return answer
 
-    def _answered(self) -> None:
+    def _settled(self, *, given_up: bool) -> None:
         if self._stuck is not None:
             self._stuck.over()
-            self._stuck = None
+            self._stuck = self._stuck if given_up else None
 
     async def _hopeless(self) -> bool:
         if self._stuck is None:

@@ -32,7 +32,7 @@ class Reach:
     _since: float = math.inf
     _turn: trio.Lock = attrs.field(factory=trio.Lock, repr=False)
     stuck: set[EUI64] = attrs.field(factory=set)
-    """Devices about which it does not answer though it works otherwise; one more at each look."""
+    """Devices about which it does not answer, though it does about the group; one more at each look."""
 
     @property
     def trouble(self) -> str:
@@ -58,7 +58,7 @@ class Reach:
         elif dev_eui not in self.stuck:
             self.stuck.add(dev_eui)
             log.warning(
-                "ChirpStack does not answer about a device, and works otherwise",
+                "ChirpStack does not answer about a device, though it does about its group",
                 dev_eui=str(dev_eui),
                 deployment=self._deployment,
             )
@@ -82,5 +82,5 @@ class Stuck:
         return self._failures >= FAILURES and trio.current_time() >= max(self._began, since) + DAY
 
     def over(self) -> None:
-        """It was answered."""
+        """It was answered, or is given up."""
         self._reach.stuck.discard(self._dev_eui)
