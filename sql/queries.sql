@@ -151,13 +151,18 @@ values (
 
 -- name: select_nb_frag_before
 -- As each has told it last, octets and all; without those that were complete by it or since. (What a device says is
--- heard by each deployment it is in, one of which it may have failed before.)
+-- heard by each deployment it is in, one of which it may have failed before. And what one says that is complete is not
+-- looked at any more.)
 select asked.dev_eui, (told.fields->'nb_frag_received')::integer
 from unnest(%(dev_eui)b::bytea[]) as asked (dev_eui)
 cross join lateral (
-    select created_at, fields from deployment_log
-    where dev_eui = asked.dev_eui and command = 'FragSessionStatusAns'
-    order by id desc
+    select log.created_at, log.fields from deployment_log as log
+    join deployment_device as old on old.deployment_id = log.deployment_id and old.dev_eui = log.dev_eui
+    where
+        log.dev_eui = asked.dev_eui
+        and log.command = 'FragSessionStatusAns'
+        and (log.created_at <= old.frag_status_completed_at + interval '1 minute') is not false
+    order by log.id desc
     limit 1
 ) as told
 where

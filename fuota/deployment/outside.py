@@ -51,7 +51,8 @@ class Outside(Caller):
 
     def __init__(self, stored: StoredDeployment, position: Position[State], services: Services) -> None:
         super().__init__()
-        self.reach = Reach(str(stored.id), lambda: self.answers(getattr(position.state, "group_id", "")))
+        self._id = str(stored.id)
+        self.reach = Reach(self._id, lambda: self.answers(getattr(position.state, "group_id", "")))
         self._plan = plan = stored.plan
         self._network, self._clock, self._health = services.network, services.clock, services.health
         self._group = Group(
@@ -92,7 +93,7 @@ class Outside(Caller):
 
     async def add_again(self, group_id: str, devices: Collection[EUI64]) -> None:
         """Make members of the devices that have the key of the group; those that are already remain so."""
-        reach = Reach(self._group.name, partial(self.answers, group_id))
+        reach = Reach(self._id, partial(self.answers, group_id))
         async with trio.open_nursery() as nursery:
             for dev_eui in devices:
                 nursery.start_soon(self._add_again, self._known(group_id), dev_eui, Stuck(dev_eui, reach))

@@ -221,6 +221,8 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         self.outside.trouble = ""
         self.request.end()
         super().enter(resumed=resumed)
+        if not self._calls:
+            self.outside.unname()
 
     def perform(self, effect: Effect, *, resumed: bool) -> None:
         match effect:

@@ -157,9 +157,14 @@ class Outside(Caller):
         return answer
 
     def _settled(self, *, given_up: bool) -> None:
+        self.unname()
+        if not given_up:
+            self._stuck = None
+
+    def unname(self) -> None:
+        """Nothing is asked about the device any more, or it was answered."""
         if self._stuck is not None:
             self._stuck.over()
-            self._stuck = self._stuck if given_up else None
 
     async def _hopeless(self) -> bool:
         if self._stuck is None:

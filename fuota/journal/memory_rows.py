@@ -88,7 +88,12 @@ class Deployment:
 def nb_frag_before(told: Sequence[LogRow], rows: Iterable[Row]) -> int | None:
     """See `StoredDevice`; `told`: every status of a device, `rows`: the device in the deployment of each."""
     completed = [row.milestones.get(Milestone.FRAG_STATUS) for row in rows]
-    if not told or any(at and at > told[-1].created_at - timedelta(minutes=1) for at in completed):
+    heeded = [
+        each
+        for each, at in zip(told, completed, strict=True)
+        if at is None or each.created_at <= at + timedelta(minutes=1)
+    ]
+    if not heeded or any(at and at > heeded[-1].created_at - timedelta(minutes=1) for at in completed):
         return None
-    number = told[-1].fields.get("nb_frag_received")
+    number = heeded[-1].fields.get("nb_frag_received")
     return int(number) if number else None

@@ -80,7 +80,7 @@ class ChirpStack:
             await self._send(group.id, f_port, data)
 
     async def waiting(self, group: KnownGroup) -> frozenset[tuple[int, bytes]]:
-        async with self._about(group):
+        async with self._about(group, reads=True):
             return frozenset(await self._queued(group.id))
 
     async def flush(self, group: KnownGroup) -> None:
@@ -94,16 +94,21 @@ class ChirpStack:
             await self._delete(group_id)
 
     @asynccontextmanager
-    async def _about(self, group: KnownGroup, *, of_group: bool = True) -> AsyncIterator[None]:
+    async def _about(
+        self, group: KnownGroup, *, of_group: bool = True, reads: bool = False
+    ) -> AsyncIterator[None]:
         """Around a call that names the group by its id, for it is not said plainly that it is gone.
 
-        It is NOT_FOUND, INTERNAL for a fragment, and UNAUTHENTICATED for a token of an organization.
+        It is NOT_FOUND, INTERNAL for a fragment, and UNAUTHENTICATED for a token of an organization. `reads`:
+        nothing is lost if the call is given up, for the group was seen just now.
         """
         try:
             yield
         except (NotFound, Trouble) as error:
             if group.id not in await self._ids(group, of_group=of_group):
                 raise GroupGone("NOT_FOUND", f"multicast group {group.id}") from error
+            if reads and isinstance(error, Trouble):
+                error.alone = True
             raise
 
     async def _ids(self, group: Group | KnownGroup, *, of_group: bool = True) -> list[str]:

@@ -57,6 +57,8 @@ class SimulatedNetwork:
         """Applications whose Network Server is away, while that of the others works."""
         self.forgetful: set[str] = set()
         """Those whose Network Server has lost its Redis, in which the sessions of the devices are."""
+        self.shy: set[str] = set()
+        """Applications whose groups do not show what waits in their queues."""
         self.stumbles: dict[EUI64, str] = {}
         """The status of every call about these devices."""
 
@@ -120,8 +122,17 @@ class SimulatedNetwork:
             self._chirpstack.multicast(group.id, f_port, data)
 
     async def waiting(self, group: KnownGroup) -> frozenset[tuple[int, bytes]]:
-        async with self._call(group.application_id, group, of_group=True, proves=False):
-            return frozenset((item.f_cnt, item.data) for item in self._chirpstack.group(group.id).queue.items)
+        try:
+            async with self._call(group.application_id, group, of_group=True, proves=False):
+                if group.application_id in self.shy:
+                    raise ApiError("INTERNAL", "something")
+                items = self._chirpstack.group(group.id).queue.items
+                return frozenset((item.f_cnt, item.data) for item in items)
+        except Trouble as error:
+            if not await self.has_group(group):
+                raise GroupGone("NOT_FOUND", f"multicast group {group.id}") from error
+            error.alone = True
+            raise
 
     async def flush(self, group: KnownGroup) -> None:
         async with self._call(group.application_id, of_group=True):

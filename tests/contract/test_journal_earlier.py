@@ -90,3 +90,14 @@ async def test_what_a_device_says_when_it_has_failed_is_known(journal: Journal) 
     await journal.commit(of_device(first.id, 2, ENDED, live=False))
     await journal.record([attrs.evolve(status(first.id, 45), created_at=later(99))])
     assert await before(journal) == [45]
+
+
+async def test_what_a_device_says_that_is_complete_is_not_looked_at(journal: Journal) -> None:
+    """It was asked twice, and its second answer came when the first had been believed."""
+    first = ordered()
+    await journal.create(first)
+    complete = device.Complete(41)
+    told = [status(first.id, 41)]
+    await journal.commit(of_device(first.id, 2, complete, Milestone.FRAG_STATUS, live=False, logs=told))
+    await journal.record([attrs.evolve(status(first.id, 41), created_at=later(99))])
+    assert await before(journal) == [None]

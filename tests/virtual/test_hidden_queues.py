@@ -113,3 +113,12 @@ async def test_nor_is_it_taken_for_empty_while_devices_need_more_to_finish(
     assert draining < math.inf
     assert result.states() == {Complete}
     assert {device.image for device in devices} == {IMAGE}
+
+
+async def test_a_queue_that_is_never_shown_is_not_waited_for(autojump_clock: MockClock) -> None:
+    """ChirpStack says INTERNAL of it, each time, and nothing else is asked meanwhile that proves anything."""
+    devices = simulated(2)
+    async with server(devices, radio=SLOW) as running:
+        running.network.shy.add("1")
+        result = await running.carry_out(order(devices, multicast_timeout=8), within=timedelta(minutes=8))
+    assert result.states() == {Complete}

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from random import Random
+from typing import Any
 
 import attrs
 import pytest
@@ -17,6 +18,7 @@ from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import Transition
 from fuota.lorawan.eui import EUI64
 from fuota.network import reach
+from fuota.network.port import Queued, Unreachable
 from fuota.network.reach import DAY, EVERY, Reach, Stuck
 from fuota.simulation.device import Device
 from tests.campaign import Result, Server, order, server, simulated
@@ -156,6 +158,37 @@ async def test_a_device_about_which_nothing_is_answered_is_named(autojump_clock:
         await trio.sleep(10)
         assert trouble() == ""
         assert (await running.end_of(deployment_id)).states() == {Complete}
+
+
+async def test_a_device_that_answers_all_the_same_is_not_named_any_more(autojump_clock: MockClock) -> None:
+    """It was sent the request, though its network never said so."""
+    devices = simulated(2)
+    async with server(devices) as running:
+        downlink, stuck = running.network.downlink, True
+
+        async def unsaid(dev_eui: EUI64, *request: Any, **how: Any) -> Queued:
+            if dev_eui == devices[0].dev_eui and stuck:
+                if trio.current_time() > began + 3 * EVERY:
+                    await downlink(dev_eui, *request, **how)
+                raise Unreachable("DEADLINE_EXCEEDED", "no answer within 5 s")
+            return await downlink(dev_eui, *request, **how)
+
+        running.network.downlink = unsaid  # type: ignore[method-assign]
+        began = trio.current_time()
+        deployment_id = await running.orders.take(order(devices, multicast_timeout=10))
+        reached = set()
+        for _ in range(600):
+            await trio.sleep(1)
+            status = await running.journal.status(deployment_id)
+            assert status is not None
+            state = next(each.state for each in status.devices if each.dev_eui == devices[0].dev_eui)
+            snapshot = running.tree.snapshot(f"/deployments/{deployment_id}")
+            if isinstance(state, Listening) and snapshot is not None:
+                stuck = False
+                assert isinstance(snapshot.description, dict)
+                assert snapshot.description["trouble"] == ""
+                reached.add(type(state))
+    assert reached == {Listening}
 
 
 async def test_many_of_a_deployment_end_it_all_the_same(
