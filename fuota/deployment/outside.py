@@ -41,6 +41,8 @@ log = structlog.get_logger(__name__)
 DRAINING = 2.0
 """Seconds between two looks at what is left in the queue for devices that have settled."""
 
+SLOW = 10.0
+"""Seconds after which what the network has taken of a batch counts, though there is more of it."""
 
 LOOKING = 60.0
 """Seconds in which it is found that the network works: those whose calls fail have their turns first."""
@@ -126,17 +128,24 @@ class Outside(Caller):
         return True
 
     async def multicast(self, batch: Multicast) -> FragmentsEnqueued | GroupLost | GroupRefused:
-        """One fragment after the other: the network locks the group for each, and their order matters."""
+        """One fragment after the other: the network locks the group for each, and their order matters.
+
+        Where it is slow, as far as it has come: a batch that outlasts the window would count for nothing.
+        """
         group, port = self._known(batch.group_id), fragmentation.package.port
+        upto, began = batch.after, trio.current_time()
         try:
             for payload in await self.air.payloads(batch.after, batch.upto):
                 enqueue = partial(self._network.multicast, group, port, payload)
                 await self.persistently(enqueue)
+                upto += 1
+                if trio.current_time() - began >= SLOW:
+                    break
         except GroupGone as error:
             return GroupLost(batch.group_id, str(error))
         except Refused as error:
             return GroupRefused(str(error))
-        return FragmentsEnqueued(batch.upto)
+        return FragmentsEnqueued(upto)
 
     async def watch(self, group_id: str, until: datetime) -> GroupLost | Emptied | Waiting:
         """Look for the group now and then, for what waits in its queue goes with it; and at the queue.
