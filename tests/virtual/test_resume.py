@@ -1,6 +1,7 @@
 """The process dies before or after each commit of a whole deployment, and is started again."""
 
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from datetime import timedelta
 from uuid import UUID
 
@@ -17,11 +18,12 @@ from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import Transition
 from fuota.lorawan.eui import EUI64
 from fuota.network.port import Group, KnownGroup, Queued
-from fuota.network.simulated import SimulatedNetwork
 from fuota.simulation.radio import Radio
 from fuota.simulation.world import World
 from fuota.uplink import Uplink
 from tests.campaign import IMAGE, Surroundings, order, serving, simulated, surroundings
+from tests.soak.witness import Asked, Witness, WitnessedNetwork
+from tests.virtual.spoilt_uplinks import crashed
 
 DOWN = timedelta(seconds=20)
 """Until the process is started again, or the database goes on: longer than an answer is awaited."""
@@ -38,14 +40,20 @@ class MortalJournal(MemoryJournal):
         self.die_at, self.after = die_at, after
         self.commits = 0
         self.died = trio.Event()
+        self.written: Callable[[Transition], object] = lambda transition: None
+        """Is told of each."""
+
+    async def write(self, transition: Transition) -> None:
+        await super().commit(transition)
+        self.written(transition)
 
     async def commit(self, transition: Transition) -> None:
         self.commits += 1
         if self.commits != self.die_at:
-            await super().commit(transition)
+            await self.write(transition)
             return
         if self.after:
-            await super().commit(transition)
+            await self.write(transition)
         self.died.set()
         await trio.sleep_forever()
 
@@ -58,16 +66,17 @@ class HesitantJournal(MortalJournal):
         slow = self.commits == self.die_at
         if slow and not self.after:
             await trio.sleep(DOWN.total_seconds())
-        await MemoryJournal.commit(self, transition)
+        await self.write(transition)
         if slow and self.after:
             await trio.sleep(DOWN.total_seconds())
 
 
-class WitnessNetwork(SimulatedNetwork):
+class WitnessNetwork(WitnessedNetwork):
     """Sees in each call that the journal already holds the state that asked for it."""
 
-    def __init__(self, world: World, journal: MortalJournal) -> None:
+    def __init__(self, world: World, journal: MortalJournal, witness: Witness) -> None:
         super().__init__(world)
+        self.witness = witness
         self.journal = journal
         self.created = Counter[str]()
         self.multicasts = 0
@@ -92,14 +101,6 @@ class WitnessNetwork(SimulatedNetwork):
         await super().multicast(group, f_port, data)
 
 
-def check_history(journal: MortalJournal) -> None:
-    versions: dict[object, list[int]] = defaultdict(list)
-    for transition in journal.history:
-        versions[transition.actor].append(transition.version)
-    for numbers in versions.values():
-        assert numbers == list(range(2, len(numbers) + 2))
-
-
 async def live(
     around: Surroundings, journal: MortalJournal, deployment_id: UUID | None, asked: Order
 ) -> UUID:
@@ -109,12 +110,14 @@ async def live(
 
             async def watch() -> None:
                 await journal.died.wait()
+                assert crashed(running.tree) == []
                 life.cancel()
 
             nursery.start_soon(watch)
             if deployment_id is None:
                 deployment_id = await running.orders.take(asked)
             await running.end_of(deployment_id)
+            assert crashed(running.tree) == []
             nursery.cancel_scope.cancel()
     assert deployment_id is not None
     return deployment_id
@@ -123,20 +126,26 @@ async def live(
 async def deploy(
     journal: MortalJournal, mc_class: MulticastClass, radio: Radio = QUICK, **changes: object
 ) -> tuple[list[int], int]:
-    """The claims of what was sent when a window closed, and the fragments that were put into the queue."""
+    """The claims of what was sent when a window closed, and how often a fragment was put into the queue.
+
+    The witness sees at each commit that no fragment is claimed that was not, and versions without a gap."""
     devices = simulated(2)
     around = surroundings(devices, journal=journal, radio=radio)
-    around.network = network = WitnessNetwork(around.world, journal)
     in_b = mc_class is MulticastClass.B
     asked = order(devices, multicast_group_type=mc_class, multicast_timeout=2 if in_b else 6, **changes)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(around.run)
-        deployment_id = await live(around, journal, None, asked)
-        if journal.died.is_set():
-            journal.died = trio.Event()
-            await trio.sleep(DOWN.total_seconds())
-            await live(around, journal, deployment_id, asked)
-        nursery.cancel_scope.cancel()
+    known = Asked(asked, {device.dev_eui: device for device in devices})
+    witness = Witness(asked=defaultdict(lambda: known))
+    journal.written = witness.committed
+    around.network = network = WitnessNetwork(around.world, journal, witness)
+    with witness.overhearing():
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(around.run)
+            deployment_id = await live(around, journal, None, asked)
+            if journal.died.is_set():
+                journal.died = trio.Event()
+                await trio.sleep(DOWN.total_seconds())
+                await live(around, journal, deployment_id, asked)
+            nursery.cancel_scope.cancel()
     status = await journal.status(deployment_id)
     assert status is not None
     assert status.state == Ended(Why.DONE, "")
@@ -144,7 +153,7 @@ async def deploy(
     assert {device.image for device in devices} == {IMAGE}
     assert not around.world.chirpstack.groups
     assert sum(network.created.values()) == 1
-    check_history(journal)
+    assert not witness.wrong
     windows = [each.state for each in journal.history if isinstance(each.state, AwaitingEnd)]
     claimed = [state.sent for state in windows if not state.looked]
     return claimed, network.multicasts
