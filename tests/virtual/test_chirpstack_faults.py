@@ -1,14 +1,16 @@
 """What becomes of deployments when ChirpStack does not do what it is asked, or forgets what it was told."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import trio
 from trio.testing import MockClock
 
 from fuota.deployment.plan import REPEATS
-from fuota.deployment.states import Why
+from fuota.deployment.states import Transmitting, Why
 from fuota.device.states import Complete, Failed, Reason
+from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import Milestone
 from fuota.lorawan import multicast
 from fuota.lorawan.eui import EUI64
@@ -49,6 +51,26 @@ async def test_an_outage_costs_time_and_nothing_else(
         assert not running.world.chirpstack.groups
     assert result.states() == {Complete}
     assert {device.image for device in devices} == {IMAGE}
+
+
+@pytest.mark.parametrize(("latency", "time_out", "windows"), [(2, 6, 4), (2, 8, 1), (4, 9, 1)])
+async def test_a_chirpstack_that_is_slow_throughout_costs_time_and_nothing_else(
+    latency: float, time_out: int, windows: int, autojump_clock: MockClock
+) -> None:
+    """More devices than are asked at a time, heard every ten seconds; and 61 calls one after the other."""
+    devices, journal = simulated(40), MemoryJournal()
+    async with server(devices, journal=journal) as running:
+        began = trio.current_time()
+        running.network.conditions.latency = latency
+        asked = order(devices, unicast_timeout=timedelta(seconds=12), multicast_timeout=time_out)
+        result = await running.carry_out(asked)
+        assert not running.network.health.ailed(began)
+        assert not running.world.chirpstack.groups
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
+    states: list[Any] = [each.state for each in journal.history]
+    assert {(state.attempt, state.spared) for state in states if hasattr(state, "attempt")} == {(1, 0)}
+    assert len({state.session for state in states if isinstance(state, Transmitting)}) == windows
 
 
 async def test_a_refused_token_is_waited_for_however_long_it_takes(autojump_clock: MockClock) -> None:
