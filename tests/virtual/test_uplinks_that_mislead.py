@@ -1,5 +1,6 @@
 """Uplinks that hold what nobody has asked, what is not true, or noise, over whole deployments."""
 
+from datetime import timedelta
 from random import Random
 
 import attrs
@@ -8,13 +9,27 @@ import trio
 from trio.testing import MockClock
 
 from fuota.deployment.states import Why
-from fuota.device.states import Complete, Failed
+from fuota.device.states import (
+    AskingStatus,
+    Complete,
+    Failed,
+    JoiningGroup,
+    Listening,
+    Prepared,
+    SettingUpFragments,
+    SettingUpGroup,
+    SettingUpSession,
+    Waiting,
+)
 from fuota.lorawan import clocksync, fragmentation, multicast
+from fuota.lorawan.eui import EUI64
 from fuota.lorawan.fragmentation import FragSessionSetupAns, FragSessionStatusAns
 from fuota.lorawan.multicast import McClassBSessionAns, McClassCSessionAns, McGroupSetupAns
+from fuota.lorawan.package import Command, Package
 from fuota.simulation.behaviour import Behaviour
+from fuota.simulation.radio import Radio
 from fuota.uplink import Uplink
-from tests.campaign import order, server, serving, simulated, surroundings
+from tests.campaign import IMAGE, order, server, serving, simulated, surroundings
 from tests.virtual.spoilt_uplinks import PORTS, crashed, log_of
 
 
@@ -62,6 +77,57 @@ async def test_they_say_complete_before_anything_was_sent(autojump_clock: MockCl
             result = await running.carry_out(order(devices))
         nursery.cancel_scope.cancel()
     assert [type(result.state(device.dev_eui)) for device in devices] == [Complete, Failed]
+
+
+WAY = [JoiningGroup, SettingUpGroup, SettingUpFragments, Prepared, SettingUpSession, Listening, AskingStatus]
+"""Of a device whose every request is answered at once; then it is complete."""
+
+
+@pytest.mark.parametrize("refusing", [False, True])
+async def test_they_answer_before_they_are_asked_and_again(refusing: bool, autojump_clock: MockClock) -> None:
+    """With the right ids, in every state, whatever it does not ask; only then comes the uplink itself."""
+    session = McClassCSessionAns(mc_group_id=0, dr_error=refusing, time_to_start=None if refusing else 30)
+    setup = FragSessionSetupAns(frag_index=0, not_enough_memory=refusing)
+    status = FragSessionStatusAns(frag_index=0, nb_frag_received=0 if refusing else 41, missing_frag=0)
+    asked: dict[Package, dict[type, Command]] = {
+        multicast.package: {
+            SettingUpGroup: McGroupSetupAns(mc_group_id=0, id_error=refusing),
+            SettingUpSession: session,
+        },
+        fragmentation.package: {SettingUpFragments: setup, AskingStatus: status},
+    }
+    behaviours = [Behaviour(answer_delay=timedelta(seconds=8)), Behaviour()]  # the others wait for the first
+    devices = simulated(8, lambda number: behaviours[number > 0])
+    misled = set[type]()
+    around = surroundings(devices, radio=Radio(uplink_interval=timedelta(seconds=5)))
+    around.world.chatty, around.network.conditions.latency = True, 1
+
+    def way(dev_eui: EUI64) -> list[type]:
+        return [type(each.state) for each in around.journal.history if each.actor.dev_eui == dev_eui]
+
+    def out_of_turn(uplink: Uplink) -> list[Uplink]:
+        here = [Waiting, *way(uplink.dev_eui)][-1]
+        misled.add(here)
+        made = [
+            attrs.evolve(
+                uplink,
+                f_port=package.port,
+                data=package.write(*(said for state, said in each.items() if state is not here), version=1),
+            )
+            for package, each in asked.items()
+        ]
+        return [*made, uplink]
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(around.run)
+        async with serving(around, out_of_turn) as running:
+            await running.carry_out(order(devices, multicast_timeout=8))
+            assert crashed(running.tree) == []
+        nursery.cancel_scope.cancel()
+    for device in devices:
+        assert way(device.dev_eui) == [*WAY, Complete]
+        assert device.image == IMAGE
+    assert {Waiting, *WAY} - misled == set()
 
 
 async def test_they_are_cut_off(autojump_clock: MockClock) -> None:
