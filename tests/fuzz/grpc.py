@@ -1,11 +1,22 @@
 """The gRPC API: frames, messages and paths of every kind."""
 
+import re
+from collections.abc import Mapping
 from datetime import timedelta
 from random import Random
 
 from grpclib.const import Status
+from h2.errors import ErrorCodes
 from hpack import Decoder, Encoder
-from hyperframe.frame import DataFrame, Frame, HeadersFrame, RstStreamFrame, SettingsFrame
+from hyperframe.frame import (
+    DataFrame,
+    ExtensionFrame,
+    Frame,
+    GoAwayFrame,
+    HeadersFrame,
+    RstStreamFrame,
+    SettingsFrame,
+)
 
 from fuota.api.paging import token
 from fuota.generated.chirpstack3 import fuota_pb2 as pb
@@ -54,7 +65,9 @@ MESSAGES = [
     b"",
     b"\x0a\x00",
 ]
-STATUSES = {str(status.value) for status in Status} - {str(Status.INTERNAL.value), str(Status.UNKNOWN.value)}
+OUR_FAULT = {Status.UNKNOWN, Status.INTERNAL, Status.UNAVAILABLE, Status.DATA_LOSS}
+"""Nothing is away, and nothing is lost: there is no reason for any of them."""
+STATUSES = {str(status.value) for status in {*Status} - OUR_FAULT}
 
 
 def calls(random: Random) -> bytes:
@@ -110,17 +123,33 @@ def _next_page(random: Random) -> bytes:
 
 
 def check(sent: bytes, answer: bytes) -> None:
-    """Every call that was answered has a status, and none of those that say that we have failed."""
+    """It is HTTP/2, and every call that was answered has a status, none of which says that we have failed."""
     decoder, at = Decoder(), 0
     decoder.max_allowed_table_size = 2**31  # what was sent may have allowed it
+    said: dict[int, dict[str, str]] = {}
+    assert not answer or answer[3:4] == bytes([SettingsFrame.type]), answer[:80]
     while at + 9 <= len(answer):
         frame, length = Frame.parse_frame_header(memoryview(answer[at : at + 9]))
+        assert not isinstance(frame, ExtensionFrame), answer[at : at + 80]
         body = answer[at + 9 : at + 9 + length]
         at += 9 + length
-        if isinstance(frame, HeadersFrame) and len(body) == length:
-            frame.parse_body(memoryview(body))
-            said = {str(name): str(value) for name, value in decoder.decode(frame.data)}
-            assert said.get("grpc-status", "0") in STATUSES, said
+        if len(body) < length:
+            break  # one of the two has hung up
+        frame.parse_body(memoryview(body))
+        if isinstance(frame, HeadersFrame):
+            headers = {str(name): str(value) for name, value in decoder.decode(frame.data)}
+            said.setdefault(frame.stream_id, {}).update(headers)
+        broken_off = frame.error_code if isinstance(frame, RstStreamFrame | GoAwayFrame) else None
+        assert broken_off != ErrorCodes.INTERNAL_ERROR, frame
+        if frame.stream_id and ("END_STREAM" in frame.flags or broken_off == ErrorCodes.NO_ERROR):
+            check_call(said.get(frame.stream_id, {}))
+
+
+def check_call(said: Mapping[str, str]) -> None:
+    """What was said of a call that has ended, in its headers and its trailers: 4xx need no status of gRPC."""
+    served = said.get(":status") == "200"
+    assert served or re.fullmatch("4[0-9][0-9]", said.get(":status", "")), said
+    assert said.get("grpc-status", None if served else "0") in STATUSES, said
 
 
 async def fuzz(random: Random, inputs: int) -> Watch:
