@@ -14,8 +14,12 @@ ANSWER = 60.0
 """Seconds in which a server has to have ended a connection whose other end has nothing more to say."""
 DEAF = 0.5
 """Seconds that a peer stays which reads nothing."""
-HALVES, PATIENT, HASTY = 0.2, 0.85, 0.98
-"""Below these are the manners: to send in two halves, at once, to hang up then, and to read nothing."""
+DRIPS, HALVES, PATIENT, HASTY = 0.05, 0.2, 0.85, 0.98
+"""Below these are the manners: to let the end drip, to send in two halves, at once, to hang up then, and to
+read nothing."""
+DROPS, DROP = 8, 0.02
+"""The last octets of what drips, which is the end of its body, and the seconds before each of them: few of
+those that are served at the same time do so, and none for long."""
 
 Check = Callable[[bytes, bytes], None]
 """Of what was sent and what was answered."""
@@ -23,16 +27,26 @@ Exchange = Callable[[Bind, bytes, float], Awaitable[bytes]]
 """What is answered to what is sent in such a manner."""
 
 
+async def send(stream: trio.abc.SendStream, sent: bytes, manner: float) -> None:
+    """All of it, at once, in two halves, or with an end that drips."""
+    middle = max(0, len(sent) - DROPS) if manner < DRIPS else len(sent) // 2 if manner < HALVES else 0
+    await stream.send_all(sent[:middle])
+    await trio.lowlevel.checkpoint()
+    if manner < DRIPS:
+        for octet in sent[middle:]:
+            await trio.sleep(DROP)
+            await stream.send_all(bytes([octet]))
+    else:
+        await stream.send_all(sent[middle:])
+
+
 async def exchange(bind: Bind, sent: bytes, manner: float) -> bytes:
-    """What is answered; by `manner`, some send in two halves, hang up when all is sent, or read nothing."""
+    """What is answered; by `manner`, some send bit by bit, hang up when all is sent, or read nothing."""
     received, said = bytearray(), trio.Event()
 
     async def say(stream: trio.SocketStream) -> None:
-        middle = len(sent) // 2 if manner < HALVES else 0
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            await stream.send_all(sent[:middle])
-            await trio.lowlevel.checkpoint()
-            await stream.send_all(sent[middle:])
+            await send(stream, sent, manner)
             if manner < PATIENT:
                 await stream.send_eof()
         said.set()
@@ -71,7 +85,7 @@ async def feed(
                 answer = await exchange(bind, sent, manner)
                 try:
                     check(sent, answer)
-                except AssertionError as error:
+                except Exception as error:
                     error.add_note(f"input {sent[:4000].hex()}")
                     raise
 

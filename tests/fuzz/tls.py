@@ -12,7 +12,7 @@ from fuota.config import Bind
 from tests.fuzz import grpc
 from tests.fuzz.http import PREFACE
 from tests.fuzz.mutate import mutated
-from tests.fuzz.sockets import DEAF, HALVES, HASTY, feed
+from tests.fuzz.sockets import DEAF, HASTY, feed, send
 from tests.fuzz.watch import Watch, watched
 from tests.process.certificates import Authority
 
@@ -41,14 +41,11 @@ async def behind(trust: ssl.SSLContext, bind: Bind, sent: bytes, manner: float) 
     With TLS nobody can say that he has nothing more to say, but by hanging up.
     """
     received = bytearray()
-    middle = len(sent) // 2 if manner < HALVES else 0
     try:
         async with await trio.open_ssl_over_tcp_stream(
             bind.host, bind.port, ssl_context=trust, https_compatible=manner < 0.5
         ) as stream:
-            await stream.send_all(sent[:middle])
-            await trio.lowlevel.checkpoint()
-            await stream.send_all(sent[middle:])
+            await send(stream, sent, manner)
             while manner < HASTY:
                 with trio.move_on_after(DEAF / 5) as quiet:
                     piece = await stream.receive_some()
