@@ -7,7 +7,7 @@ import trio
 from fuota.config import Bind
 from tests.fuzz.floods import OPEN, REQUEST
 from tests.fuzz.http import PREFACE
-from tests.fuzz.watch import Watch, watched
+from tests.fuzz.watch import PATIENCE, Watch, watched
 
 AT_ONCE = 200
 """Connections that are being made."""
@@ -31,7 +31,7 @@ TO_GRPC = (
 
 async def fuzz(random: Random, inputs: int) -> Watch:
     """So many connections to each of the two ports, all at the same time as far as it lets them, twice."""
-    async with watched() as watch:
+    async with watched(typical=PATIENCE / 2) as watch:
         for _ in range(TIMES):
             watch.mark()
             for bind, texts in ((watch.victim.integration, TO_HTTP), (watch.victim.api, TO_GRPC)):
