@@ -5,6 +5,7 @@ from random import Random
 import pytest
 
 from tests.fuzz import codecs, configuration, coverage, crowd, floods, grpc, http, tls
+from tests.fuzz.__main__ import by_coverage
 
 
 @pytest.mark.parametrize("name", codecs.TARGETS)
@@ -12,8 +13,14 @@ def test_codecs(name: str) -> None:
     codecs.fuzz(name, Random(0), 3000)
 
 
+@pytest.mark.skipif(not coverage.AVAILABLE, reason="there is no atheris for this Python")
 def test_codecs_by_coverage() -> None:
-    assert ("10000 runs" in coverage.fuzz(10_000)) == coverage.AVAILABLE
+    assert "10000 runs" in by_coverage(Random(0), 10_000)
+
+
+def test_without_atheris_no_input_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(coverage, "AVAILABLE", False)
+    assert by_coverage(Random(0), 800).startswith("800 inputs by mutation")
 
 
 def test_the_configuration() -> None:
