@@ -1,6 +1,7 @@
 """After a whole deployment, with all that can go wrong in it, no secret is anywhere it should not be."""
 
 import json
+from hashlib import sha256
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -9,6 +10,7 @@ import psycopg
 import pytest
 import trio
 
+from fuota.generated.fuota_v1 import deployment_pb2 as pb
 from fuota.journal.keyfile import keyring, load_or_create
 from fuota.journal.sealing import Kind
 from fuota.lorawan import keys
@@ -17,6 +19,7 @@ from tests.process.generations import Generation
 from tests.process.live import (
     API_TOKEN,
     EVENT_TOKEN,
+    IMAGE,
     Installation,
     chirpstack,
     complete,
@@ -24,6 +27,7 @@ from tests.process.live import (
     quick,
     site,
 )
+from tests.process.test_deployment_service import operator
 from tests.secrets import traces
 
 DEBUG_TOKEN = "the token of the debug endpoint"
@@ -81,9 +85,10 @@ async def test_no_secret_is_shown(tmp_path: Path, dsn: str, generation: Generati
             "debug": {"bind": "127.0.0.1:0", "token": DEBUG_TOKEN},
             "secrets": {"key_file": str(tmp_path / "master.key")},
         }
-        async with site(installation, field) as running:
+        async with site(installation, field) as running, operator(running.server.api, generation) as operate:
             server = running.server
             deployment_id = await running.create(devices)
+            same = str(generation.uuid(deployment_id))
 
             async def ask(what: str, url: str, token: str = "", body: bytes | None = None) -> None:
                 places[what] = await trio.to_thread.run_sync(look, url, token, body)
@@ -92,6 +97,12 @@ async def test_no_secret_is_shown(tmp_path: Path, dsn: str, generation: Generati
                 for page in PAGES:
                     for token in (DEBUG_TOKEN, "wrong", ""):
                         await ask(f"{page} {moment} {len(token)}", f"{server.debug}{page}", token)
+                for method, request in (
+                    ("GetDeployment", pb.GetDeploymentRequest(id=same)),
+                    ("ListDeployments", pb.ListDeploymentsRequest()),
+                    ("ListDevices", pb.ListDevicesRequest(deployment_id=same)),
+                ):
+                    places[f"{method} {moment}"] = (await operate(method, request)).SerializeToString()
 
             await visit("in the set-up")
             for wrong in (
@@ -128,6 +139,10 @@ async def test_no_secret_is_shown(tmp_path: Path, dsn: str, generation: Generati
     places["the database"] = dump(dsn)
     for said in (b"[debug]", b"malformed event", b"in doubt: PostgreSQL", b"device failed"):
         assert said in places["what it said"]
+    for method in ("GetDeployment", "ListDeployments"):
+        assert sha256(IMAGE).digest() in places[f"{method} at the end"]
+    for device in devices:
+        assert str(device.dev_eui).encode() in places["ListDevices at the end"]
     key = mc_key(tmp_path, dsn)
     assert keys.mc_app_s_key(key, group.settings.mc_addr) == session_keys["McAppSKey"]
     secrets = {
