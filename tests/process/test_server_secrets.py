@@ -10,10 +10,13 @@ import psycopg
 import pytest
 import trio
 
+from fuota.config import Bind
 from fuota.generated.fuota_v1 import deployment_pb2 as pb
+from fuota.generated.fuota_v1.deployment_grpc import DeploymentServiceStub
 from fuota.journal.keyfile import keyring, load_or_create
 from fuota.journal.sealing import Kind
 from fuota.lorawan import keys
+from fuota.rpc.client import call, connect
 from fuota.simulation.behaviour import Behaviour
 from tests.process.generations import Generation
 from tests.process.live import (
@@ -27,7 +30,6 @@ from tests.process.live import (
     quick,
     site,
 )
-from tests.process.test_deployment_service import operator
 from tests.secrets import traces
 
 DEBUG_TOKEN = "the token of the debug endpoint"
@@ -85,8 +87,11 @@ async def test_no_secret_is_shown(tmp_path: Path, dsn: str, generation: Generati
             "debug": {"bind": "127.0.0.1:0", "token": DEBUG_TOKEN},
             "secrets": {"key_file": str(tmp_path / "master.key")},
         }
-        async with site(installation, field) as running, operator(running.server.api, generation) as operate:
-            server = running.server
+        async with (
+            site(installation, field) as running,
+            connect(Bind.parse(running.server.api)) as channel,
+        ):
+            server, service = running.server, DeploymentServiceStub(channel)
             deployment_id = await running.create(devices)
             same = str(generation.uuid(deployment_id))
 
@@ -102,7 +107,8 @@ async def test_no_secret_is_shown(tmp_path: Path, dsn: str, generation: Generati
                     ("ListDeployments", pb.ListDeploymentsRequest()),
                     ("ListDevices", pb.ListDevicesRequest(deployment_id=same)),
                 ):
-                    places[f"{method} {moment}"] = (await operate(method, request)).SerializeToString()
+                    answer = await call(getattr(service, method), request, timeout=15)
+                    places[f"{method} {moment}"] = answer.SerializeToString()
 
             await visit("in the set-up")
             for wrong in (
