@@ -149,7 +149,10 @@ class Cell(Generic[M]):
             child.bury()
         again = self._halted or self.spec.policy.begins_anew(crashed=error is not None)
         family = None if self.parent is None else self.parent.family
-        if family is None or self._ending or not again:
+        cut_off = (
+            trio.current_effective_deadline() == -math.inf
+        )  # with the whole tree: nothing begins any more
+        if family is None or self._ending or cut_off or not again:
             self.bury(failed=error is not None)
         else:
             self._enter("backing-off")

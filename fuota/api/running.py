@@ -7,7 +7,7 @@ from uuid import UUID
 
 import attrs
 
-from fuota.actor import ActorError, Ref, Reply
+from fuota.actor import ActorError, Ref, Reply, Stopped
 from fuota.deployment.messages import Cancellation, Inquiry
 from fuota.deployment.messages import Message as DeploymentMessage
 from fuota.deployment.states import State
@@ -27,7 +27,8 @@ class Running:
 
     async def begin(self, deployment_id: UUID) -> None:
         """There is a new deployment in the journal."""
-        await self.deployments.tell(Begin(deployment_id))
+        with suppress(Stopped):  # then the server stops, and the next start resumes it
+            await self.deployments.tell(Begin(deployment_id))
 
     async def cancel(self, deployment_id: UUID) -> State | None:
         """Where that has led, which is written; None: it may still lead there."""

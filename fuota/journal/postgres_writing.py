@@ -160,7 +160,7 @@ def begin_writing(connection: Connection, tenure: Tenure) -> int:
     """
     row = connection.execute(queries()["begin_writing"], attrs.asdict(tenure)).fetchone()
     if row is None:
-        raise Fenced("another server runs the deployments of this database")
+        raise Fenced("this server does not run the deployments of this database any more")
     return cast(int, row[0])
 
 

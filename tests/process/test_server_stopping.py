@@ -4,6 +4,7 @@ import signal
 from pathlib import Path
 
 import psycopg
+import pytest
 import trio
 from google.protobuf.json_format import ParseDict
 from h2.events import PingAckReceived
@@ -21,8 +22,6 @@ HEAD = (
     b"POST /?event=up HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n"
     b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n"
 )
-OTHERS = UPLINK.replace(b"200", b"7")
-"""An uplink that no actor is asked about: they have stopped."""
 ORDER = {"deployment": THREE.deployment(quick([Behaviour()]))}
 
 
@@ -33,17 +32,23 @@ async def told_to_stop(made: Installation, server: Server) -> None:
             await trio.sleep(LOOK)
 
 
-async def test_an_uplink_that_is_half_sent_is_answered(tmp_path: Path, dsn: str) -> None:
+@pytest.mark.parametrize(
+    ("uplink", "status"), [(UPLINK, b"503"), (UPLINK.replace(b"200", b"7"), b"200")], ids=["ours", "others"]
+)
+async def test_an_uplink_that_is_half_sent_is_answered(
+    uplink: bytes, status: bytes, tmp_path: Path, dsn: str
+) -> None:
+    """Of ours, nobody is left to take it."""
     made = installation(tmp_path, dsn)
     async with made.serving() as server:
         async with await connect(server.integration.removeprefix("http://").rstrip("/")) as stream:
-            await stream.send_all(HEAD % (EVENT_TOKEN.encode(), len(OTHERS)))
+            await stream.send_all(HEAD % (EVENT_TOKEN.encode(), len(uplink)))
             assert (await stream.receive_some()).startswith(b"HTTP/1.1 100 ")
-            await stream.send_all(OTHERS[:20])
+            await stream.send_all(uplink[:20])
             await told_to_stop(made, server)
-            await stream.send_all(OTHERS[20:])
+            await stream.send_all(uplink[20:])
             with trio.fail_after(10):
-                assert b"".join([part async for part in stream]).startswith(b"HTTP/1.1 200 ")
+                assert b"".join([part async for part in stream]).startswith(b"HTTP/1.1 %s " % status)
         assert await server.process.wait() == 0
 
 

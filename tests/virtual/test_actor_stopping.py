@@ -7,7 +7,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from fuota.actor import Child, Me, Policy
+from fuota.actor import Child, Me, Policy, Ref, Stopped
 from tests.probe import Boom, Crash, Do, Hold, Message, Note, Probe, busy, status, tree
 
 
@@ -209,6 +209,26 @@ async def test_a_block_that_raises_cancels_the_actors_which_still_clean_up(autoj
             raise Boom
     assert trio.current_time() - begun == 3
     assert log == ["started", "stopped"]
+
+
+async def test_an_actor_that_is_cancelled_with_the_tree_has_stopped_while_others_clean_up(
+    autojump_clock: MockClock,
+) -> None:
+    async def cancelled() -> None:
+        with scope:
+            async with tree() as running:
+                running.spawn("slow", lambda: Probe(at_stop=three_seconds))
+                refs.append(await running.start(Child("permanent", Probe, Policy.PERMANENT)))
+                scope.cancel()
+
+    refs: list[Ref[Message]] = []
+    scope, begun = trio.CancelScope(), trio.current_time()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(cancelled)
+        await trio.sleep(1)
+        with pytest.raises(Stopped):
+            await refs[0].tell(Note("too late"))
+    assert trio.current_time() - begun == 3
 
 
 async def test_a_parent_does_not_gather_what_has_cancelled_its_children(autojump_clock: MockClock) -> None:

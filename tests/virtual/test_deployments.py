@@ -7,6 +7,7 @@ import attrs
 import pytest
 from trio.testing import MockClock
 
+from fuota.api.running import Running
 from fuota.deployment.plan import MulticastClass, StatusRequest
 from fuota.deployment.states import Why
 from fuota.device.states import Complete, Released
@@ -168,3 +169,16 @@ async def test_a_device_takes_part_in_several_deployments_with_other_ids(autojum
         )
         for deployment_id in (first, second):
             assert (await running.end_of(deployment_id)).states() == {Complete}
+
+
+async def test_an_order_that_is_written_while_the_server_stops_is_not_refused(
+    autojump_clock: MockClock,
+) -> None:
+    devices = simulated(1)
+    async with server(devices) as running:
+        deployments = running.tree.find("/deployments")
+        assert deployments is not None
+        begin = Running(deployments).begin
+    assert deployments.stopped
+    orders = attrs.evolve(running.orders, begin=begin)
+    assert await running.journal.summary(await orders.take(order(devices))) is not None
