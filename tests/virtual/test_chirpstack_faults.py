@@ -74,11 +74,12 @@ async def test_a_chirpstack_that_is_slow_throughout_costs_time_and_nothing_else(
 
 
 async def test_a_refused_token_is_waited_for_however_long_it_takes(autojump_clock: MockClock) -> None:
-    devices = simulated(2)
+    """Longer than the day after which a device is given up about which nothing is answered."""
+    devices, away = simulated(2), timedelta(hours=30)
     async with server(devices, radio=Radio(uplink_interval=timedelta(minutes=10))) as running:
-        running.network.conditions.outage(timedelta(days=3), "UNAUTHENTICATED")
+        running.network.conditions.outage(away, "UNAUTHENTICATED")
         deployment_id = await running.orders.take(order(devices, unicast_timeout=timedelta(minutes=15)))
-        await trio.sleep(timedelta(days=3).total_seconds())
+        await trio.sleep(away.total_seconds())
         result = await running.end_of(deployment_id)
     assert result.states() == {Complete}
 
