@@ -2,6 +2,7 @@
 
 import signal
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -14,7 +15,16 @@ from fuota.postgresql import open_postgresql
 from fuota.simulation.behaviour import Behaviour
 from tests.postgres.clusters import value
 from tests.process.generations import Generation
-from tests.process.live import Field, Installation, chirpstack, complete, hold_the_image, quick, site
+from tests.process.live import (
+    EVENT_TOKEN,
+    Field,
+    Installation,
+    chirpstack,
+    complete,
+    hold_the_image,
+    quick,
+    site,
+)
 
 PHASES = (
     "SettingUpGroups",
@@ -124,18 +134,33 @@ async def test_the_embedded_postgresql_waits_for_it(
         assert value(dsn, "select holder from ownership") == holder.NOBODY
 
 
+HALF = f"""POST /?event=up HTTP/1.1\r
+Host: x\r
+Authorization: Bearer {EVENT_TOKEN}\r
+Content-Length: 8\r
+\r
+half""".encode()
+
+
 async def test_asked_to_stop_twice_it_stops_at_once(tmp_path: Path, dsn: str) -> None:
-    """A peer that has sent half a request is given some seconds to send the rest, but not when in a hurry."""
+    """A peer that has sent half a request is given some seconds to send the rest, but not when in a hurry:
+    what comes after the second signal is not answered any more."""
     async with chirpstack(quick([Behaviour()])) as field:
         installation = Installation.make(tmp_path, field.tables(dsn))
         async with installation.serving() as server:
             integration = Bind.parse(server.integration.removeprefix("http://").rstrip("/"))
             async with await trio.open_tcp_stream(integration.host, integration.port) as half:
-                await half.send_all(b"POST /?event=up HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")
+                await half.send_all(HALF)
                 await server.look("healthz")  # by then the half has arrived
                 server.process.send_signal(signal.SIGTERM)
                 await field.until(lambda: "stopping" in installation.stderr)
-                assert await server.stop() == 128 + signal.SIGTERM
+                server.process.send_signal(signal.SIGTERM)
+                answer = b""
+                with suppress(trio.BrokenResourceError):  # it may have ended by now
+                    await half.send_all(b" now")
+                    answer = await half.receive_some()
+                assert answer == b""
+                assert await server.process.wait() == 128 + signal.SIGTERM
 
 
 async def test_stops_in_time_though_chirpstack_hangs(
