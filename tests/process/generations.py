@@ -35,6 +35,8 @@ class Generation:
     """How a client spells an EUI or a key."""
     uuid: Callable[[str], UUID]
     """The id of a deployment, as it is told to a client."""
+    told: Callable[[UUID], str]
+    """The other way round."""
     more: dict[str, object] = attrs.Factory(dict)
     """Fields of a deployment that the other has not."""
 
@@ -77,6 +79,7 @@ THREE = Generation(
     client=official,
     octets=in_base64,
     uuid=lambda told: UUID(bytes=base64.b64decode(told)),
+    told=lambda uuid: in_base64(uuid.bytes),
 )
 FOUR = Generation(
     number=4,
@@ -86,5 +89,6 @@ FOUR = Generation(
     client=stubs,
     octets=bytes.hex,
     uuid=UUID,
+    told=str,
     more={"multicastRegion": "EU868"},
 )

@@ -1,100 +1,23 @@
 """`fuota.v1.DeploymentService` of a running server, beside either generation of ChirpStack."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from datetime import timedelta
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
-import attrs
 import pytest
 import trio
 from google.protobuf.message import Message
 from grpclib.const import Status
 
-from fuota.config import Bind
 from fuota.deployment.plan import ClassCScheduling
 from fuota.generated.fuota_v1 import deployment_pb2 as pb
-from fuota.generated.fuota_v1.deployment_grpc import DeploymentServiceStub
-from fuota.rpc.client import call, connect
-from fuota.rpc.errors import RpcError
 from fuota.simulation.behaviour import Behaviour
 from fuota.simulation.device import Device
+from tests.process.clients import CallFailed
 from tests.process.cluster import Cluster
 from tests.process.generations import FOUR, IMAGE, Generation
-from tests.process.live import Installation, chirpstack, hold_the_image, quick
-
-GATEWAYS = ("0016c001f1500001", "0016c001f1500002")
-
-
-@attrs.frozen
-class Operator:
-    """A client of the service."""
-
-    stub: DeploymentServiceStub
-    generation: Generation
-
-    async def __call__(self, method: str, request: Message) -> Any:
-        return await call(getattr(self.stub, method), request, timeout=15)
-
-    async def create(self, devices: Sequence[Device], silent: bool = False) -> str:
-        multicast = pb.Multicast(group_class=pb.GROUP_CLASS_C, frequency=869_525_000, dr=5, session_timeout=3)
-        if self.generation is FOUR:
-            multicast.region = pb.REGION_EU868
-            multicast.class_c_scheduling_type = pb.CLASS_C_SCHEDULING_TYPE_GPS_TIME
-            multicast.gateway_ids[:] = GATEWAYS
-        plan = pb.Plan(
-            application_id=self.generation.application_id,
-            multicast=multicast,
-            unicast=pb.Unicast(timeout=timedelta(seconds=60 if silent else 0.5), attempts=4),
-            fragmentation=pb.Fragmentation(fragment_size=50, redundancy=15),
-            status_request=pb.STATUS_REQUEST_AFTER_FRAGMENT_ENQUEUE,
-        )
-        request = pb.CreateDeploymentRequest(
-            plan=plan,
-            firmware=IMAGE,
-            devices=[
-                pb.NewDevice(dev_eui=str(each.dev_eui), mc_root_key=each.mc_root_key) for each in devices
-            ],
-        )
-        created = await self("CreateDeployment", request)
-        return str(created.id)
-
-    async def get(self, deployment_id: str) -> pb.GetDeploymentResponse:
-        found: pb.GetDeploymentResponse = await self(
-            "GetDeployment", pb.GetDeploymentRequest(id=deployment_id)
-        )
-        return found
-
-    async def until(
-        self, deployment_id: str, state: "pb.DeploymentState.ValueType"
-    ) -> pb.GetDeploymentResponse:
-        with trio.fail_after(40):
-            while (found := await self.get(deployment_id)).deployment.state != state:  # noqa: ASYNC110
-                await trio.sleep(0.05)
-        return found
-
-    async def cancelled(self, deployment_id: str) -> bool:
-        """False: the server could not say."""
-        try:
-            await self("CancelDeployment", pb.CancelDeploymentRequest(id=deployment_id))
-        except RpcError as error:
-            if error.status is not Status.UNAVAILABLE:
-                raise
-            return False
-        return True
-
-    async def refusal(self, method: str, request: Message) -> tuple[Status, str]:
-        with pytest.raises(RpcError) as raised:
-            await self(method, request)
-        return raised.value.status, raised.value.detail
-
-
-@asynccontextmanager
-async def operator(api: str, generation: Generation) -> AsyncIterator[Operator]:
-    async with connect(Bind.parse(api)) as channel:
-        yield Operator(DeploymentServiceStub(channel), generation)
+from tests.process.live import Installation, Site, chirpstack, hold_the_image, quick
+from tests.process.operators import GATEWAYS, Operator, operator
 
 
 async def test_from_the_order_to_the_image(tmp_path: Path, dsn: str, generation: Generation) -> None:
@@ -225,14 +148,8 @@ async def test_while_the_database_is_away_nothing_is_cancelled_that_is_said_to_b
                 deployment_id = await ask.create(devices, silent=True)
                 await field.until(lambda: field.groups)
                 await cluster.stop()
-                cancel = pb.CancelDeploymentRequest(id=deployment_id)
-                for method, request in (
-                    ("CancelDeployment", cancel),
-                    ("GetDeployment", pb.GetDeploymentRequest(id=deployment_id)),
-                    ("ListDeployments", pb.ListDeploymentsRequest()),
-                ):
-                    status, said = await ask.refusal(method, request)
-                    assert status is Status.UNAVAILABLE, (method, said)
+                async with generation.client(server.api) as client:
+                    await nothing_is_known(ask, Site(server, client, generation=generation), deployment_id)
                 await cluster.start()
                 with trio.fail_after(30):
                     while not await ask.cancelled(deployment_id):
@@ -240,3 +157,24 @@ async def test_while_the_database_is_away_nothing_is_cancelled_that_is_said_to_b
                 await ask.until(deployment_id, pb.DEPLOYMENT_STATE_ENDED)
                 await field.until(lambda: not field.groups)
             assert await server.stop() == 0
+
+
+async def nothing_is_known(ask: Operator, site: Site, deployment_id: str) -> None:
+    """Each call of both services is answered with UNAVAILABLE, and all at once, for each takes its time."""
+    told = site.generation.told(UUID(deployment_id))
+
+    async def unavailable(method: str, request: Message) -> None:
+        status, said = await ask.refusal(method, request)
+        assert status is Status.UNAVAILABLE, (method, said)
+
+    async with trio.open_nursery() as nursery:
+        for method, request in (
+            ("CancelDeployment", pb.CancelDeploymentRequest(id=deployment_id)),
+            ("GetDeployment", pb.GetDeploymentRequest(id=deployment_id)),
+            ("ListDeployments", pb.ListDeploymentsRequest()),
+            ("ListDevices", pb.ListDevicesRequest(deployment_id=deployment_id)),
+        ):
+            nursery.start_soon(unavailable, method, request)
+        with pytest.raises(CallFailed) as refused:
+            await site.status(told)
+        assert refused.value.code == "UNAVAILABLE"
