@@ -1,16 +1,16 @@
-"""ChirpStack on bad days: answers that are lost, connections that freeze or break, tokens that are wrong."""
+"""ChirpStack on bad days: nobody there, answers are lost, connections freeze or break, tokens are wrong."""
 
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import trio
 
 from fuota.simulation.behaviour import Behaviour
-from tests.process.generations import FOUR, Generation
+from tests.process.generations import FOUR, THREE, Generation
 from tests.process.live import (
     API_TOKEN,
     Installation,
+    Server,
     chirpstack,
     complete,
     hold_the_image,
@@ -18,6 +18,7 @@ from tests.process.live import (
     runs_nothing,
     site,
 )
+from tests.process.operators import operator
 from tests.process.wire import open_wire
 
 
@@ -52,6 +53,34 @@ async def test_connections_freeze_and_break(tmp_path: Path, dsn: str, generation
     assert "Traceback" not in installation.stderr
 
 
+async def test_a_port_that_is_closed_is_waited_for(
+    tmp_path: Path, dsn: str, generation: Generation, free_port: int
+) -> None:
+    """ChirpStack is started later than the server."""
+    devices = quick([Behaviour()] * 2)
+    async with chirpstack(devices, generation) as field:
+        tables = field.tables(dsn)
+        tables[generation.api]["server"] = f"127.0.0.1:{free_port}"
+        installation = Installation.make(tmp_path, tables)
+        async with site(installation, field) as running:
+            deployment_id = await running.create(devices)
+            await running.server.until_it_says("readyz", lambda said: "chirpstack" in said["ailments"])
+            code, said = await running.server.says("readyz")
+            assert code == 503
+            assert "Connect call failed" in said["ailments"]["chirpstack"]
+            assert "Connect call failed" in await trouble(running.server, generation.uuid(deployment_id))
+            async with open_wire(field.address, free_port):
+                status = await running.end(deployment_id)
+                assert (await running.server.says("readyz"))[0] == 200
+                assert await running.server.crashes() == []
+                assert await running.server.stop() == 0
+    assert len(complete(status)) == 2
+    assert hold_the_image(devices)
+    assert "ailing" in installation.stderr
+    assert "recovered" in installation.stderr
+    assert "Traceback" not in installation.stderr
+
+
 async def test_a_wrong_token_is_mended(tmp_path: Path, dsn: str, generation: Generation) -> None:
     """Before anything was done, and in the middle: the server is started again with the right one."""
     devices = quick([Behaviour()] * 4)
@@ -61,8 +90,8 @@ async def test_a_wrong_token_is_mended(tmp_path: Path, dsn: str, generation: Gen
         api = installation.tables[generation.api]
         api["token"] = "of yesterday"
         async with site(installation, field) as running:
-            deployment_id = await running.create(devices)
-            await refused(running.server, installation, times=1)
+            deployment_id = generation.uuid(told := await running.create(devices))
+            await refused(running.server, installation, deployment_id, times=1)
             assert await running.server.stop() == 0
         api["token"] = API_TOKEN
         async with installation.serving() as server, field.posted_to(server):
@@ -70,12 +99,13 @@ async def test_a_wrong_token_is_mended(tmp_path: Path, dsn: str, generation: Gen
             assert await server.stop() == 0
         api["token"] = "of tomorrow"
         async with installation.serving() as server, field.posted_to(server):
-            await refused(server, installation, times=2)
+            await refused(server, installation, deployment_id, times=2)
             assert await server.stop() == 0
         api["token"] = API_TOKEN
         async with site(installation, field) as running:
-            status = await running.end(deployment_id)
+            status = await running.end(told)
             assert await running.server.look("healthz") == {"ailments": {}}
+            assert await trouble(running.server, deployment_id) == ""
     assert len(complete(status)) == 4
     assert hold_the_image(devices)
     assert "device failed" not in installation.stderr
@@ -99,10 +129,12 @@ async def test_an_application_that_is_not_the_tokens_ends_the_deployment(tmp_pat
     assert "refuses the token" not in installation.stderr
 
 
-async def refused(server: Any, installation: Installation, *, times: int) -> None:
+async def refused(server: Server, installation: Installation, deployment_id: UUID, *, times: int) -> None:
     """Everything says that the token is refused, and goes on waiting; the log says it once in each life."""
     await server.until_it_says("readyz", lambda said: "token" in said["ailments"].get("chirpstack", ""))
-    assert "not authorized" in await trouble(server)
+    tree = await server.look("debug/actors?path=/deployments&depth=2")
+    assert "not authorized" in " ".join(str(child["description"]) for child in tree["children"])
+    assert "not authorized" in await trouble(server, deployment_id)
     await trio.sleep(1)  # some more calls are refused meanwhile
     errors = [line for line in installation.stderr.splitlines() if "[error]" in line]
     assert len(errors) == times
@@ -110,7 +142,7 @@ async def refused(server: Any, installation: Installation, *, times: int) -> Non
     assert "of yesterday" not in installation.stderr
 
 
-async def trouble(server: Any) -> str:
-    """What a deployment says of its trouble."""
-    tree = await server.look("debug/actors?path=/deployments&depth=2")
-    return " ".join(str(child["description"]) for child in tree["children"])
+async def trouble(server: Server, deployment_id: UUID) -> str:
+    """What `fuota.v1` says of it, which is the same beside both generations."""
+    async with operator(server.api, THREE) as ask:
+        return (await ask.get(str(deployment_id))).trouble

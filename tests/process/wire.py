@@ -53,11 +53,11 @@ class Wire:
 
 
 @asynccontextmanager
-async def open_wire(far: str) -> AsyncIterator[Wire]:
-    """A wire to `far`, HOST:PORT."""
+async def open_wire(far: str, port: int = 0) -> AsyncIterator[Wire]:
+    """A wire to `far`, HOST:PORT, from a port of its own or this one, which is closed before."""
     wire = Wire(Bind.parse(far))
     async with trio.open_nursery() as nursery:
-        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        listeners = await trio.open_tcp_listeners(port, host="127.0.0.1")
         host, port = listeners[0].socket.getsockname()
         wire.address = f"{host}:{port}"
         nursery.start_soon(trio.serve_listeners, wire._relay, listeners)
