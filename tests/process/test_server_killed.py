@@ -1,7 +1,9 @@
-"""The server is killed again and again, at random moments of one deployment to 200 devices."""
+"""The server is killed again and again, all the way through one deployment to 200 devices."""
 
 import signal
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -12,72 +14,72 @@ import trio
 
 from fuota.simulation.behaviour import Behaviour
 from tests.process.generations import Generation
-from tests.process.live import QUICK, Installation, chirpstack, complete, hold_the_image, quick, site
+from tests.process.live import LOOK, QUICK, Installation, chirpstack, complete, hold_the_image, quick, site
 
 DEVICES = 200
 WEIGHT = 5
 """Of a fragment, beside a step of a device."""
 WHOLE = 4 * DEVICES + WEIGHT * 35
+FAR = 0.95
+"""It is at the last death: later, it may have ended before it is seen to be so far."""
 KILLS = 22
 SEED = 20
-RADIO = attrs.evolve(QUICK, uplink_interval=timedelta(seconds=1))
+RADIO = attrs.evolve(QUICK, uplink_interval=timedelta(seconds=4))
 """So many devices that speak more often would only keep the machine busy."""
 
-
-PROGRESS = """
+STANDING = """
 select
     (select count(mc_group_setup_completed_at) + count(frag_session_setup_completed_at)
         + count(mc_session_completed_at) + count(frag_status_completed_at) from deployment_device)
-    + %s * (select coalesce((state->>'sent')::int, 0) from deployment)
+    + %s * (select coalesce(max((state->>'sent')::int), 0) from transition where dev_eui = ''),
+    state->>'state', live
+from deployment
 """
 
 
-async def progress(dsn: str) -> int:
-    """From 0 to WHOLE, more or less: never less than before, whatever has to be said twice."""
+@attrs.frozen
+class Standing:
+    """Of the deployment."""
 
-    def count() -> int:
-        with psycopg.connect(dsn) as connection:
-            row = connection.execute(PROGRESS, [WEIGHT]).fetchone()
+    progress: int
+    """From 0 to WHOLE: never less than before, whatever has to be said or sent twice."""
+    state: str
+    live: bool
+
+
+Look = Callable[[], Awaitable[Standing]]
+
+
+@pytest.fixture
+def look(dsn: str) -> Iterator[Look]:
+    """At the deployment, by one connection: to make another each time would keep the machine busy, too."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+
+        def read() -> Standing:
+            row = connection.execute(STANDING, [WEIGHT]).fetchone()
             assert row is not None
-            return int(row[0])
+            return Standing(*row)
 
-    return await trio.to_thread.run_sync(count)
-
-
-async def until(dsn: str, number: float, within: float) -> None:
-    """Return when it is so far, or the time is over."""
-    with trio.move_on_after(within):
-        while await progress(dsn) < number:  # noqa: ASYNC110  # the database tells nobody
-            await trio.sleep(0.02)
-
-
-async def state(dsn: str) -> str:
-    def read() -> str:
-        with psycopg.connect(dsn) as connection:
-            row = connection.execute("select state->>'state' from deployment").fetchone()
-            assert row is not None
-            return str(row[0])
-
-    return await trio.to_thread.run_sync(read)
+        yield partial(trio.to_thread.run_sync, read)
 
 
 @pytest.mark.alone
 @pytest.mark.timeout(600)
-async def test_a_deployment_outlives_twenty_deaths(tmp_path: Path, dsn: str, generation: Generation) -> None:
-    random, seen = Random(SEED), set()
-    devices = quick([Behaviour()] * DEVICES)
+async def test_a_deployment_outlives_twenty_deaths(
+    tmp_path: Path, dsn: str, generation: Generation, look: Look
+) -> None:
+    random, devices = Random(SEED), quick([Behaviour()] * DEVICES)
     async with chirpstack(devices, generation, radio=RADIO) as field:
         field.conditions.latency = 0.02  # of each call, so that every phase takes a while
         installation = Installation.make(tmp_path, field.tables(dsn))
         async with site(installation, field) as running:
             deployment_id = await running.create(
-                devices, multicastTimeout=5, unicastTimeout="2s", unicastAttemptCount=50
+                devices, multicastTimeout=7, unicastTimeout="6s", unicastAttemptCount=12
             )
-            await die(random, dsn, running.server.process, 0)
-        for death in range(1, KILLS):
+            deaths = [await die(random, look, running.server.process, [])]
+        while len(deaths) < KILLS:
             async with installation.serving() as server, field.posted_to(server):
-                await die(random, dsn, server.process, death)
-            seen.add(await state(dsn))
+                deaths.append(await die(random, look, server.process, deaths))
         async with site(installation, field) as running:
             status = await running.end(deployment_id, within=300)
             await field.until(lambda: not field.groups)
@@ -86,17 +88,30 @@ async def test_a_deployment_outlives_twenty_deaths(tmp_path: Path, dsn: str, gen
     assert len(complete(status)) == DEVICES
     assert hold_the_image(devices)
     assert field.groups.ever == [f"fuota-{generation.uuid(deployment_id)}"]
-    assert len(seen) >= 3, f"it died only in {seen}"
+    assert {4 * death.progress // WHOLE for death in deaths} == {0, 1, 2, 3}
+    assert len({death.state for death in deaths}) >= 3, deaths
     check_history(dsn)
     assert "Traceback" not in installation.stderr
 
 
-async def die(random: Random, dsn: str, process: trio.Process, death: int) -> None:
-    """So far on the way as it is the turn of this death, or a while later if that takes too long."""
-    await until(dsn, WHOLE * (death + random.random()) / KILLS, within=random.uniform(3, 6))
-    await trio.sleep(random.uniform(0, 0.2))
+async def die(random: Random, look: Look, process: trio.Process, before: Sequence[Standing]) -> Standing:
+    """Kill it when the deployment is so far as is the turn of this death, and further than at the last one.
+
+    What the deployment is seen to be afterwards, nobody is left to change: so it was when the server died.
+    """
+    number = FAR * WHOLE * (len(before) + random.random()) / KILLS
+    if before:
+        number = max(number, before[-1].progress + 1)
+    while (seen := await look()).progress < number:
+        assert seen.live, "it has ended too soon"
+        assert process.poll() is None, "the server has ended by itself"
+        await trio.sleep(LOOK)
+    await trio.sleep(random.uniform(0, 0.2))  # not always just after a commit
     process.send_signal(signal.SIGKILL)
-    await process.wait()
+    assert await process.wait() == -signal.SIGKILL
+    left = await look()
+    assert left.live, "it had ended when the server was killed"
+    return left
 
 
 def check_history(dsn: str) -> None:
