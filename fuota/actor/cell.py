@@ -149,9 +149,8 @@ class Cell(Generic[M]):
             child.bury()
         again = self._halted or self.spec.policy.begins_anew(crashed=error is not None)
         family = None if self.parent is None else self.parent.family
-        cut_off = (
-            trio.current_effective_deadline() == -math.inf
-        )  # with the whole tree: nothing begins any more
+        # cancelled from above, as with the whole tree: no family is left in which it could begin anew
+        cut_off = trio.current_effective_deadline() == -math.inf
         if family is None or self._ending or cut_off or not again:
             self.bury(failed=error is not None)
         else:
