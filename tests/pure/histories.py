@@ -1,13 +1,13 @@
 """Random histories of both machines, always the same ones: what may be told, and where it leads."""
 
+from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import product
+from random import Random
 from typing import Any
 
 import attrs
-from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
 
 from docs import draw
 from fuota.deployment import messages as deployment
@@ -34,30 +34,37 @@ class Moment:
     tried: list[tuple[Any, Any]]
 
 
-def drive(name: str, plan: Plan, now: datetime, look: Callable[[Moment], None], *, examples: int) -> None:
+def drive(name: str, plan: Plan, now: datetime, look: Callable[[Moment], None], *, histories: int) -> None:
     """Show `look` each moment of that many histories of the machine of that name."""
     module, marks = draw.MACHINES[name]
     machine = draw.read(module)
     ends = {*marks, *(state for state in machine.states if not machine.ways(state))}
-    choices = st.tuples(st.integers(0, 255), st.sampled_from([0, 1, 10, 100]))
-
-    @settings(max_examples=examples, derandomize=True, database=None, phases=[Phase.generate])
-    @given(history=st.lists(choices, min_size=20, max_size=40), request_=st.sampled_from(StatusRequest))
-    def driven(history: list[tuple[int, int]], request_: StatusRequest) -> None:
-        attempts = 1 + len(history) % 2
-        ordered = attrs.evolve(plan, status_request=request_, unicast_attempts=attempts)
+    chance = Random(0)
+    gone: Counter[tuple[str, str, str]] = Counter()
+    for _ in range(histories):
+        attempts, status_request = chance.choice((1, 2)), chance.choice([*StatusRequest])
+        ordered = attrs.evolve(plan, status_request=status_request, unicast_attempts=attempts)
         state, facts = BEGINNINGS[name]
         at = now
-        for choice, seconds in history:
-            at += seconds * SECOND
+        for _ in range(40):
+            at += chance.choice((0, 1, 10, 100)) * SECOND
             tried = [(fact, module.step(ordered, state, fact, at)) for fact in facts(ordered, state, at)]
             look(Moment(ordered, state, at, tried))
-            afters = {(called(fact), after): after for fact, after in tried if after is not state}.values()
+            ways = [(way(state, fact, after), after) for fact, after in tried if after is not state]
+            if not ways:
+                break
             # what ends a history is gone into last, or none would be long
-            onward = [after for after in afters if called(after) not in ends] or [*afters]
-            state = onward[choice % len(onward)] if onward else state
+            onward = [(named, after) for named, after in ways if named[2] not in ends] or ways
+            chance.shuffle(onward)
+            # now and then the one that was gone least, or what is rare would need thousands of histories
+            least = chance.random() < 0.3
+            named, state = min(onward, key=lambda one: gone[one[0]]) if least else onward[0]
+            gone[named] += 1
 
-    driven()
+
+def way(before: object, fact: object, after: object) -> tuple[str, str, str]:
+    """What a transition is called in the diagrams: state, message, and the state after it."""
+    return called(before), called(fact), called(after)
 
 
 def called(value: object) -> str:

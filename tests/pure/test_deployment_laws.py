@@ -43,7 +43,7 @@ def test_laws(plan: Plan, now: datetime) -> None:
         _check_effects(moment.plan, moment.state)
         _check_end(moment.plan, moment.state, moment.at)
 
-    drive("deployment", plan, now, look, examples=200)
+    drive("deployment", plan, now, look, histories=200)
     assert seen == set(draw.read(machine).states)
 
 

@@ -40,7 +40,7 @@ def test_laws(plan: Plan, now: datetime) -> None:
         _check_effects(Assignment(moment.plan, EUI64(bytes(8)), bytes(16), now), moment.state)
         _check_end(moment.plan, moment.state, moment.at)
 
-    drive("device", plan, now, look, examples=200)
+    drive("device", plan, now, look, histories=200)
     assert seen == set(draw.read(machine).states)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from docs import draw
 from fuota.deployment.plan import Plan
-from tests.pure.histories import Moment, called, drive
+from tests.pure.histories import Moment, drive, way
 
 Transition = tuple[str, str, str]
 """State, message, and the state after it."""
@@ -134,11 +134,10 @@ def test_the_machine_does_all_that_the_table_says_and_nothing_else(
     seen: set[Transition] = set()
 
     def look(moment: Moment) -> None:
-        before = called(moment.state)
-        moves = [(fact, after) for fact, after in moment.tried if after is not moment.state]
-        seen.update((before, called(fact), called(after)) for fact, after in moves)
+        before = moment.state
+        seen.update(way(before, fact, after) for fact, after in moment.tried if after is not before)
 
-    drive(name, plan, now, look, examples=2000)
+    drive(name, plan, now, look, histories=500)
     module, _ = draw.MACHINES[name]
     said = transitions(draw.read(module))
     assert seen - said == set(), "not in the table"
