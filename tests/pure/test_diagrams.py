@@ -137,7 +137,7 @@ def test_the_machine_does_all_that_the_table_says_and_nothing_else(
         before = moment.state
         seen.update(way(before, fact, after) for fact, after in moment.tried if after is not before)
 
-    drive(name, plan, now, look, histories=500)
+    drive(name, plan, now, look, histories=800)
     module, _ = draw.MACHINES[name]
     said = transitions(draw.read(module))
     assert seen - said == set(), "not in the table"
