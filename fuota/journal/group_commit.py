@@ -75,6 +75,8 @@ class GroupCommit(Generic[E]):
         Cancelled, it is not written, as far as is known: an attempt under way is waited for, and if that has
         written it this returns all the same. If the answer to its COMMIT was lost, nobody looks for it.
         """
+        # What is inside trio_asyncio is cancelled a turn or two later than the journal around it.
+        await trio.lowlevel.checkpoint_if_cancelled()
         pending = self.add(entry)
         try:
             await pending.done.wait()

@@ -54,6 +54,10 @@ async def commits(disk: Disk, nursery: trio.Nursery) -> GroupCommit[str]:
     return commits
 
 
+def without_keys(disk: Disk) -> GroupCommit[str]:
+    return GroupCommit(write=disk.write, weigh=len, room=10, key=lambda _: None, pauses=lambda: repeat(5.0))
+
+
 async def submitted(commits: GroupCommit[str], nursery: trio.Nursery, *words: str) -> None:
     """Each of the words by a task of its own, one after the other."""
     for word in words:
@@ -172,9 +176,7 @@ async def test_who_is_cancelled_in_an_outage_is_never_written(
 
 
 async def test_after_the_end_nothing_is_taken(disk: Disk, autojump_clock: MockClock) -> None:
-    commits: GroupCommit[str] = GroupCommit(
-        write=disk.write, weigh=len, room=10, key=lambda _: None, pauses=lambda: repeat(5.0)
-    )
+    commits = without_keys(disk)
     outcomes: dict[str, str] = {}
 
     async def submit(word: str) -> None:
@@ -197,3 +199,20 @@ async def test_after_the_end_nothing_is_taken(disk: Disk, autojump_clock: MockCl
         "waiting": "the journal is closed",
         "late": "the journal is closed",
     }
+
+
+async def test_who_is_cancelled_with_the_journal_is_not_told_that_it_is_closed(disk: Disk) -> None:
+    """One that is busy just then hears of it when it comes to submit, though the journal has heard before."""
+    commits = without_keys(disk)
+
+    async def submit(turns: int) -> None:
+        for _ in range(turns):
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        await commits.submit("too late")
+
+    async with trio.open_nursery() as everything:
+        everything.start_soon(commits.run)
+        for turns in range(10):
+            everything.start_soon(submit, turns)
+        everything.cancel_scope.cancel()
+    assert disk.written == []
