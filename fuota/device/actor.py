@@ -105,7 +105,8 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         said = self.hearing.read(uplink, self.clock.now())
         for command in said.commands:
             asked, row = self.rows_of_requests(), self.row(said.package, command)
-            answered = Answered(command, uplink.received_at, self.last, self.assignment.nb_frag_before)
+            before, early = self.assignment.nb_frag_before, self.request.under_way
+            answered = Answered(command, uplink.received_at, self.last, before, early)
             advanced = await self.advance(answered, *asked, row)
             if not advanced and not said.repeated:
                 if (ask := self.request.unwritten) is not None and answers(command, ask.command):

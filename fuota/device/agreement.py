@@ -2,6 +2,8 @@
 
 from datetime import datetime, timedelta
 
+import attrs
+
 from fuota.deployment.plan import Plan
 from fuota.deployment.states import Session
 from fuota.device.states import (
@@ -27,9 +29,10 @@ def session_answered(
     state: SettingUpSession | CorrectingClock,
     answer: McClassBSessionAns | McClassCSessionAns,
     received_at: datetime,
+    early: bool,
     now: datetime,
 ) -> State:
-    """Whether it agrees, by what it says of its clock."""
+    """Whether it agrees, by what it says of its clock; `early`: the network may not have the request yet."""
     if _refused(answer):
         refusals = {"data rate": answer.dr_error, "frequency": answer.freq_error}
         return Failed(Reason.SESSION_REFUSED, named(refusals))
@@ -41,12 +44,23 @@ def session_answered(
     # it answers an earlier request; one that is later than now was made before the clock was set back
     if received_at < min(state.deadline - plan.unicast_timeout, now) - CLOCK_TOLERANCE:
         return state
+    if early and state.attempt == 1 and state.session.number > 1:
+        return state  # so does this: what is under way is not to be given up for it
+    if answer.time_to_start is None and received_at >= state.session.start - CLOCK_TOLERANCE:
+        return _asked_late(state, now)
     # one that counts to a later start may have been long on its way, but not longer than it was asked for
     asked = state.deadline - (state.attempt + state.spared) * plan.unicast_timeout
     agreed = off is not None and timedelta(0) < -off <= received_at - asked + CLOCK_TOLERANCE
     return CorrectingClock(
         state.session, state.attempt, now + plan.unicast_timeout, _disagreement(answer, off), agreed
     )
+
+
+def _asked_late(state: SettingUpSession, now: datetime) -> State:
+    """Its start has passed by any clock, which says nothing of the device's: it is not to be put right."""
+    if now < state.session.start:
+        return state
+    return attrs.evolve(state, otherwise=Failed(Reason.NO_ANSWER, "to the session request before the start"))
 
 
 def heard_late(

@@ -106,9 +106,9 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
                 if state.session.number < session.number and now < session.start:
             return _arranged(plan, session, now)
 
-        case (SettingUpSession() | CorrectingClock()), Answered(McClassCSessionAns() | McClassBSessionAns() as answer, at) \
+        case (SettingUpSession() | CorrectingClock()), Answered(McClassCSessionAns() | McClassBSessionAns() as answer, at, early=early) \
                 if answer.mc_group_id == plan.mc_group_id:
-            return session_answered(plan, state, answer, at, now)
+            return session_answered(plan, state, answer, at, early, now)
         case CorrectingClock(session, agreed=True), ClockAnswered(correction) if abs(correction) <= CLOCK_TOLERANCE.seconds:
             return Listening(session)
         case CorrectingClock(session, attempt, _, otherwise), ClockAnswered() if attempt <= plan.unicast_attempts:
@@ -120,7 +120,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case SettingUpSession(), Dropped(reason=why): return attrs.evolve(state, dropped=why)
         case SettingUpSession(session, _, _, otherwise, why), Expired() | Close() | Verify() | Release() \
                 if otherwise.reason is Reason.NO_ANSWER:
-            return Unheard(session, _unanswered("the session request", why))
+            return Unheard(session, _unanswered("the session request", why) if why else otherwise)
         case SettingUpSession(session, otherwise=otherwise), Expired() | Close() | Verify() | Release(): return Unheard(session, otherwise)
         case CorrectingClock(session, otherwise=otherwise), Expired() | Close() | Verify() | Release() \
                 if otherwise.reason is Reason.START_MISSED:

@@ -75,12 +75,14 @@ class Refused:
 @attrs.frozen
 class Answered:
     """The device has sent a command of package TS004 or TS005. `last`: when it was known that no fragments
-    follow in another session. `nb_frag_before`: what it may go on to tell of an earlier deployment."""
+    follow in another session. `nb_frag_before`: what it may go on to tell of an earlier deployment. `early`:
+    the network has not said yet that it has the present request."""
 
     command: Command
     received_at: datetime
     last: bool = True
     nb_frag_before: int | None = None
+    early: bool = False
 
 
 @attrs.frozen

@@ -27,7 +27,7 @@ class Request:
     unwritten: Ask | None = None
     """The same for as long as it has no row."""
     since: float = math.inf
-    """When the network has taken it, by Trio's clock."""
+    """When the network has taken it, by Trio's clock; inf for as long as it has not."""
     _taken: tuple[Command, str] | None = None
     """What the network took last, and what it calls that, until its fate is known."""
     _early: tuple[Fate, ...] = ()
@@ -36,11 +36,17 @@ class Request:
         """The network is asked to take it: what became of others before says nothing about it, though
         ChirpStack 3 gives the frame counter of what it has dropped to what comes next."""
         self.ask = self.unwritten = ask
+        self.since = math.inf
         self._early = ()
 
     def keep(self, ask: Ask) -> None:
         """The network has dropped the last attempt: only an answer to an earlier one is waited for."""
         self.ask = ask
+
+    @property
+    def under_way(self) -> bool:
+        """Whether the network has not said yet that it has it."""
+        return self.ask is not None and math.isinf(self.since)
 
     def end(self) -> None:
         self.ask = self.unwritten = None

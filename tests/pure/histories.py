@@ -113,9 +113,9 @@ def _device_facts(plan: Plan, state: object, now: datetime) -> list[device.Fact]
         device.Abandon("over"),
         *(device.Refused(unknown, "no") for unknown in (True, False)),
         *(
-            device.Answered(answer, received_at)
+            device.Answered(answer, received_at, early=early)
             for answer in _answers(plan, session, now)
-            for received_at in (now, now - 100 * SECOND)
+            for received_at, early in ((now, False), (now, True), (now - 100 * SECOND, False))
         ),
     ]
 

@@ -19,6 +19,7 @@ from fuota.device.messages import (
     Release,
     Verify,
 )
+from fuota.device.standing import standing
 from fuota.device.states import (
     AskingStatus,
     Complete,
@@ -137,6 +138,50 @@ def test_an_answer_from_before_the_request_does_not_disagree(
     assert step(plan, state, Answered(agreeing, now - 60 * SECOND), now) == Listening(session)
     refusing = Answered(session_answer(None, freq_error=True), now - 60 * SECOND)
     assert isinstance(step(plan, state, refusing, now), Failed)
+
+
+@pytest.mark.parametrize("time_to_start", [60, 0xFFFFFF, None])
+def test_nor_does_one_that_comes_while_the_network_is_asked_to_take_the_request(
+    time_to_start: int | None, plan: Plan, session: Session, now: datetime
+) -> None:
+    """A start was put off, and the answer to its request is late. What is under way goes on."""
+    answer = Answered(session_answer(time_to_start), now, early=True)
+    second = asked(attrs.evolve(session, number=2), 1, now + plan.unicast_timeout)
+    assert step(plan, second, answer, now) is second
+    assert isinstance(step(plan, second, attrs.evolve(answer, early=False), now), CorrectingClock)
+    for other in (attrs.evolve(second, session=session), attrs.evolve(second, attempt=2)):
+        assert isinstance(step(plan, other, answer, now), CorrectingClock), "it was asked for no other start"
+    agreeing = session_answer(round((session.start - now).total_seconds()))
+    assert step(plan, second, Answered(agreeing, now, early=True), now) == Listening(second.session)
+
+
+def test_a_start_that_has_passed_is_missed_by_a_clock_that_is_right(
+    plan: Plan, session: Session, now: datetime
+) -> None:
+    """The device was asked too late: it is left alone until it is told of another start, if there is one."""
+    missed = session_answer(None)
+    state = asked(session, 1, now)
+    almost = session.start - 5 * SECOND
+    assert step(plan, state, Answered(missed, almost), almost) is state
+    earlier = almost - SECOND
+    assert isinstance(step(plan, state, Answered(missed, earlier), earlier), CorrectingClock)
+    unknown = Answered(session_answer(0xFFFFFF), session.start)
+    assert isinstance(step(plan, state, unknown, session.start), CorrectingClock), (
+        "that is no matter of the start"
+    )
+    late = session.start + SECOND
+    told = step(plan, state, Answered(missed, late), late)
+    assert isinstance(told, SettingUpSession)
+    (ask,) = effects(Assignment(plan, EUI64(bytes(8)), bytes(16), now), told)
+    assert isinstance(ask, Ask)
+    assert ask.useful_until == session.start, "nothing is asked any more"
+    only = attrs.evolve(plan, unicast_attempts=1)
+    assert standing(only, told) == standing(only, state), (
+        "the start is put off for it as for one not yet asked"
+    )
+    assert step(plan, told, Close(session), late) == Unheard(
+        session, Failed(Reason.NO_ANSWER, "to the session request before the start")
+    )
 
 
 def test_a_request_that_was_made_before_the_clock_was_set_back_is_answered_all_the_same(
