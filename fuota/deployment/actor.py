@@ -136,10 +136,11 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
             case Expired() if isinstance(self.position.state, ArrangingSession | AwaitingStart):
                 self.call(self.outside.look, message, self.position.state.group_id, self.tally().ready)
             case Expired() | Looked():
-                tally = self.tally()
-                if self.services.health.ailed(self.since):
-                    tally = tally.undisturbed()
-                await self.advance(Expired(tally, isinstance(message, Looked) and message.away))
+                tally, away = self.tally(), isinstance(message, Looked) and message.away
+                slow = tally.prepared
+                if away or self.services.health.ailed(self.since):
+                    tally, slow = tally.undisturbed(), 0
+                await self.advance(Expired(tally, away, slow))
             case Counted():
                 self.joining = False
                 await self.count()

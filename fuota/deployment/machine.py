@@ -48,10 +48,15 @@ from fuota.deployment.states import (
     Transmitting,
     Why,
 )
+from fuota.device.standing import FOR_AN_ONLY
 from fuota.lorawan.gpstime import next_beacon
 
 PATIENT = 10
 """How often the start is put off, while the network works, for devices that it has not been able to ask in time."""
+
+EACH = timedelta(seconds=5 / 32)
+"""How much longer it takes to ask one more device, where the network needs the 5 s that it is given for an
+answer, and 32 devices are asked at a time."""
 
 BATCH = 20
 """Fragments between two commits of the cursor: what a crash may repeat."""
@@ -82,9 +87,9 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
             return nobody_left(tally)
         case ArrangingSession() as here, Counted(tally) if tally.ready and not (tally.prepared or tally.asked):
             return here.to(AwaitingStart)
-        case (ArrangingSession() | AwaitingStart()) as here, Expired(tally, away) \
+        case (ArrangingSession() | AwaitingStart()) as here, Expired(tally, away, slow) \
                 if away or not tally.ready or too_late(plan, here.session, now) or (tally.prepared and here.session.put_off < PATIENT):
-            return here.to(ArrangingSession, session=following(plan, here.session, tally.listening, now, put_off=not away))
+            return here.to(ArrangingSession, session=put_off(plan, here.session, tally.listening, now, again=not away, slow=slow))
         case (ArrangingSession() | AwaitingStart()) as here, Expired(): return _transmitting(plan, here, now)
 
         case Transmitting() as here, FragmentsEnqueued(upto) if here.sent < upto <= plan.fragments:
@@ -95,7 +100,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case Transmitting(), GroupLost(_, detail): return Abandoning(Why.GROUP_LOST, detail)
         case Transmitting(), GroupRefused(detail): return Abandoning(Why.GROUP_REFUSED, detail)
         case RestoringGroup(session_, lost, used), GroupCreated(group, members):
-            return ArrangingSession(group, following(plan, session_, members, now), 0, lost, used)
+            return ArrangingSession(group, put_off(plan, session_, members, now), 0, lost, used)
         case RestoringGroup(), GroupRefused(detail): return Abandoning(Why.GROUP_LOST, detail)
 
         case AwaitingEnd() as here, Emptied(): return here.to(AwaitingEnd, looked=True)
@@ -116,16 +121,19 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
     # fmt: on
 
 
-def session(plan: Plan, devices: int, now: datetime, number: int = 1, put_off: int = 0) -> Session:
+def session(
+    plan: Plan, devices: int, now: datetime, number: int = 1, put_off: int = 0, slow: int = 0
+) -> Session:
     """The next window: late enough that every device can use all its attempts to agree to it, with some more
-    time each time it is put off for a network that is slow to ask them, or that says when a request is on air:
-    an attempt lasts up to twice as long then.
+    time each time it is put off for a network that is `slow` to ask so many of them, or that says when a request
+    is on air: an attempt lasts up to twice as long then.
 
     It starts on a whole GPS second; class B at the start of a beacon period, which begins no sooner than a
     device that agrees last can have found the beacon (TS005 section 3.4).
     """
-    slack = timedelta(seconds=(1 + put_off) * (2 + devices / 1000))
-    lead = plan.unicast_attempts * plan.unicast_timeout * (1 + put_off / PATIENT) + slack
+    slack = timedelta(seconds=(1 + put_off) * (2 + devices / 1000)) + slow * EACH
+    often = FOR_AN_ONLY if plan.unicast_attempts == 1 else PATIENT
+    lead = plan.unicast_attempts * plan.unicast_timeout * (1 + min(put_off / often, 1)) + slack
     if plan.mc_class is MulticastClass.B:
         start = next_beacon(now + lead + BEACON_ACQUISITION)
     else:
@@ -133,9 +141,11 @@ def session(plan: Plan, devices: int, now: datetime, number: int = 1, put_off: i
     return Session(number, start, start + plan.window, put_off)
 
 
-def following(plan: Plan, last: Session, devices: int, now: datetime, *, put_off: bool = False) -> Session:
-    """The window after `last`, because of which or of whom it was `put_off`."""
-    return session(plan, devices, now, last.number + 1, last.put_off + put_off)
+def put_off(
+    plan: Plan, last: Session, devices: int, now: datetime, *, again: bool = False, slow: int = 0
+) -> Session:
+    """The window in place of `last`; `again`: that counts as one of the times that it may be."""
+    return session(plan, devices, now, last.number + 1, last.put_off + again, slow)
 
 
 def opening(plan: Plan, session: Session) -> datetime:
@@ -155,9 +165,11 @@ def nobody_left(tally: Tally) -> State:
 
 
 def _another(plan: Plan, state: AwaitingEnd | Settling, heard: int, devices: int, now: datetime) -> State:
-    """Another window, for what follows the fragments that were `heard`."""
-    session = following(plan, state.session, devices, now)
-    return state.to(ArrangingSession, session=session, sent=heard, used=state.used + 1)
+    """Another window, for what follows the fragments that were `heard`. It may be put off as well: half of what
+    was learnt of the network is kept."""
+    last = state.session
+    following = session(plan, devices, now, last.number + 1, last.put_off // 2)
+    return state.to(ArrangingSession, session=following, sent=heard, used=state.used + 1)
 
 
 def _heard(plan: Plan, sent: int, seen: Waiting) -> int:

@@ -99,6 +99,8 @@ class Expired:
     tally: Tally
     away: bool = False
     """Whether the network does not work at present."""
+    slow: int = 0
+    """How many devices it has not asked in time, though it has worked throughout."""
 
 
 @attrs.frozen

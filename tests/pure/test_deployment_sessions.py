@@ -9,7 +9,7 @@ from fuota.deployment.effects import (
     Flush,
     effects,
 )
-from fuota.deployment.machine import BEACON_ACQUISITION, PATIENT, opening, session, step
+from fuota.deployment.machine import BEACON_ACQUISITION, EACH, PATIENT, opening, session, step
 from fuota.deployment.messages import (
     Counted,
     Expired,
@@ -25,7 +25,10 @@ from fuota.deployment.states import (
     Settling,
     Transmitting,
 )
+from fuota.device.standing import FOR_AN_ONLY
 from fuota.lorawan.gpstime import gps_seconds
+from fuota.network.calls import CALL_TIMEOUT
+from fuota.network.gate import AT_ONCE
 from tests.pure.states import tally, transmitting
 
 
@@ -35,6 +38,29 @@ def test_class_c_starts_when_every_attempt_can_have_been_answered(plan: Plan, no
     assert attempts < planned.start - now < attempts + timedelta(seconds=5)
     assert planned.start.microsecond == 0
     assert planned.end - planned.start == timedelta(seconds=2**plan.time_out)
+
+
+def test_more_time_is_left_for_those_who_were_not_asked_in_time(plan: Plan, now: datetime) -> None:
+    """As much as they need at worst, with a network that answers in the time that it is given."""
+    assert EACH.total_seconds() == CALL_TIMEOUT / AT_ONCE
+    before = session(plan, 1000, now, 2, 1)
+    after = session(plan, 1000, now, 2, 1, slow=640)
+    assert after.start - before.start == timedelta(seconds=640 / AT_ONCE * CALL_TIMEOUT)
+    due, left = ArrangingSession("g", before, 0), tally(prepared=640, ready=360)
+    put_off = step(plan, due, Expired(left, slow=640), before.start)
+    assert put_off == due.to(ArrangingSession, session=session(plan, 1000, before.start, 3, 2, slow=640))
+
+
+@pytest.mark.parametrize(("attempts", "often"), [(1, FOR_AN_ONLY), (2, PATIENT), (3, PATIENT)])
+def test_an_attempt_has_twice_its_time_when_the_start_is_put_off_for_the_last_time(
+    attempts: int, often: int, plan: Plan, now: datetime
+) -> None:
+    """For it may go on air only then."""
+    ordered = attrs.evolve(plan, unicast_attempts=attempts, unicast_timeout=timedelta(hours=1))
+    leads = [session(ordered, 10, now, 1, put_off).start - now for put_off in (0, often, often + 1)]
+    twice, more = leads[1] - leads[0], leads[2] - leads[1]
+    assert twice // timedelta(minutes=10) == attempts * 6
+    assert more < timedelta(minutes=1)
 
 
 def test_class_b_starts_on_a_beacon_that_every_device_can_have_found(plan: Plan, now: datetime) -> None:
@@ -116,10 +142,11 @@ def test_there_are_only_so_many_sessions(plan: Plan, session: Session) -> None:
     after = step(plan, step(plan, last, Expired(tally(ready=3)), session.end), Waiting(0, 3), session.end)
     assert after == Settling("g", last.session, 20, used=SESSIONS - 1, looked=True)
     assert milestones(plan, after) == ()
-    before = Transmitting("g", session, 20, used=SESSIONS - 2)
+    before = Transmitting("g", attrs.evolve(session, put_off=3), 20, used=SESSIONS - 2)
     after = step(plan, step(plan, before, Expired(tally(ready=3)), session.end), Waiting(0, 3), session.end)
     assert isinstance(after, ArrangingSession)
     assert after.used == SESSIONS - 1
+    assert after.session.put_off == 1, "it may be put off again, and what was learnt is not all forgotten"
 
 
 @pytest.mark.parametrize(

@@ -73,6 +73,25 @@ async def test_a_chirpstack_that_is_slow_throughout_costs_time_and_nothing_else(
     assert len({state.session for state in states if isinstance(state, Transmitting)}) == windows
 
 
+@pytest.mark.parametrize(
+    ("count", "attempts", "latency", "time_out"),
+    [(100, 1, 4, 7), (100, 1, 4.4, 6), (300, 1, 4.4, 7)],
+)
+async def test_nor_does_one_that_is_slower_than_the_attempts_leave_time_for(
+    count: int, attempts: int, latency: float, time_out: int, autojump_clock: MockClock
+) -> None:
+    """The start is put off for those whom it has not asked in time; their answers to it come while they are
+    being asked for the next."""
+    devices = simulated(count)
+    async with server(devices) as running:
+        running.network.conditions.latency = latency
+        asked = order(devices, unicast_attempt_count=attempts, multicast_timeout=time_out)
+        result = await running.carry_out(asked)
+        assert not running.world.chirpstack.groups
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
+
+
 async def test_a_refused_token_is_waited_for_however_long_it_takes(autojump_clock: MockClock) -> None:
     """Longer than the day after which a device is given up about which nothing is answered."""
     devices, away = simulated(2), timedelta(hours=30)
