@@ -46,7 +46,8 @@ def session_answered(
         return state
     if early and state.attempt == 1 and state.session.number > 1:
         return state  # so does this: what is under way is not to be given up for it
-    if answer.time_to_start is None and received_at >= state.session.start - CLOCK_TOLERANCE:
+    missed = answer.time_to_start is None and received_at >= state.session.start - CLOCK_TOLERANCE
+    if missed and (state.session.put_off or state.attempt > plan.unicast_attempts):
         return _asked_late(state, now)
     # one that counts to a later start may have been long on its way, but not longer than it was asked for
     asked = state.deadline - (state.attempt + state.spared) * plan.unicast_timeout
@@ -57,7 +58,8 @@ def session_answered(
 
 
 def _asked_late(state: SettingUpSession, now: datetime) -> State:
-    """Its start has passed by any clock, which says nothing of the device's: it is not to be put right."""
+    """Its start has passed by any clock: for that the device's is put right the first time, when the start is
+    put off for it, and not again."""
     if now < state.session.start:
         return state
     return attrs.evolve(state, otherwise=Failed(Reason.NO_ANSWER, "to the session request before the start"))

@@ -36,10 +36,10 @@ RELEASED = "released"
 class Stage(IntEnum):
     """Each stage is the wait for the next. ASKED is the last attempt with the session request, or any but the
     first of one that has answered, and whose clock was asked to be put right: it has had its time to
-    agree, whereas one that is PREPARED has attempts left. (An only attempt may not have been made yet, or
-    leave no time to put a clock right: the start is put off `FOR_AN_ONLY` times, or once, for that.) For one
-    that is UNHEARD nobody waits or sends, but it is asked with the others what it has. Only the end of the
-    deployment waits for one that is LEAVING."""
+    agree, whereas one that is PREPARED has attempts left. (An only attempt may not have been made yet: the
+    start is put off `FOR_AN_ONLY` times for that. If it leaves no time to put a clock right, or a clock was
+    put right only after the last, it is put off once.) For one that is UNHEARD nobody waits or sends, but it
+    is asked with the others what it has. Only the end of the deployment waits for one that is LEAVING."""
 
     GROUP = 0
     FRAGMENTS = 1
@@ -75,11 +75,13 @@ def standing(plan: Plan, state: State) -> Standing:
         case SettingUpSession(session, attempt, _, otherwise) | CorrectingClock(
             session, attempt, _, otherwise
         ):
-            last, again = attempt == plan.unicast_attempts, attempt > 1
-            if otherwise.reason is not Reason.NO_ANSWER:
-                asked = again or (last and session.put_off > 0)
+            attempts, again = plan.unicast_attempts, attempt > 1
+            if otherwise.reason is Reason.NO_ANSWER:
+                asked = attempt == attempts and (again or session.put_off >= FOR_AN_ONLY)
+            elif attempts == 1 or attempt > attempts:
+                asked = session.put_off > 0
             else:
-                asked = last and (again or session.put_off >= FOR_AN_ONLY)
+                asked = again
             return Standing(Stage.ASKED if asked else Stage.PREPARED)
         case Listening(session) | AskingStatus(session) | StillListening(session):
             return Standing(Stage.READY, session.number)

@@ -160,6 +160,11 @@ def test_a_start_that_has_passed_is_missed_by_a_clock_that_is_right(
 ) -> None:
     """The device was asked too late: it is left alone until it is told of another start, if there is one."""
     missed = session_answer(None)
+    first = asked(session, 1, now)
+    assert isinstance(step(plan, first, Answered(missed, session.start), session.start), CorrectingClock)
+    again = attrs.evolve(first, attempt=plan.unicast_attempts + 1)
+    assert isinstance(step(plan, again, Answered(missed, session.start), session.start), SettingUpSession)
+    session = attrs.evolve(session, put_off=1)
     state = asked(session, 1, now)
     almost = session.start - 5 * SECOND
     assert step(plan, state, Answered(missed, almost), almost) is state

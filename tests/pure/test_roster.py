@@ -102,6 +102,15 @@ def test_one_whose_clock_stays_wrong_is_asked_whatever_attempts_it_has_left(plan
         assert stages == [Stage.PREPARED, Stage.ASKED]
 
 
+def test_one_whose_clock_was_put_right_after_its_last_attempt_is_waited_for_once(plan: Plan) -> None:
+    wrong = Failed(Reason.CLOCK_OFF, "")
+    for attempts in (1, 3):
+        ordered = attrs.evolve(plan, unicast_attempts=attempts)
+        sessions = [Session(9, START, START, put_off) for put_off in (0, 1)]
+        states = [SettingUpSession(each, attempts + 1, START, wrong) for each in sessions]
+        assert [standing(ordered, state).stage for state in states] == [Stage.PREPARED, Stage.ASKED]
+
+
 def test_one_that_is_asked_only_once_may_not_have_been_asked_yet(plan: Plan) -> None:
     only = attrs.evolve(plan, unicast_attempts=1)
     sessions = [Session(9, START, START, put_off) for put_off in range(FOR_AN_ONLY + 1)]
