@@ -56,7 +56,8 @@ class Witness:
     held: dict[ActorId, bool] = attrs.field(factory=dict)
     """Whether the device had the image at the moment at which it settled with success."""
     put_off: dict[UUID, int] = attrs.field(factory=lambda: defaultdict(int))
-    """How often the start of each deployment was put off although the network worked."""
+    """How often the start of each deployment was put off although the network worked, at the most: a second
+    window begins with half of that."""
     wrong: list[str] = attrs.field(factory=list)
     """What was not as it should be; it crashes the actor, too."""
     _stands: dict[ActorId, tuple[int, Any]] = attrs.field(factory=dict)
@@ -85,7 +86,8 @@ class Witness:
         self._stands[actor] = transition.version, after
         self._check_sent(actor, after)
         if isinstance(after, ArrangingSession):
-            self.put_off[actor.deployment_id] = after.session.put_off
+            put_off = max(self.put_off[actor.deployment_id], after.session.put_off)
+            self.put_off[actor.deployment_id] = put_off
         if actor.dev_eui is not None and isinstance(after, Complete | Released):
             self._check_image(actor, actor.dev_eui, after)
 
