@@ -28,7 +28,7 @@ from fuota.deployment.messages import (
     Waiting,
 )
 from fuota.deployment.pace import drained, first, leeway, room, unheard
-from fuota.deployment.plan import RESTORATIONS, SESSIONS, MulticastClass, Plan, StatusRequest
+from fuota.deployment.plan import RESTORATIONS, SESSIONS, WINDOWS, MulticastClass, Plan, StatusRequest
 from fuota.deployment.states import (
     Abandoning,
     ArrangingSession,
@@ -105,11 +105,12 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
 
         case AwaitingEnd() as here, Emptied(): return here.to(AwaitingEnd, looked=True)
         case Settling() as here, Emptied(): return here.to(Settling, looked=True)
-        case AwaitingEnd(looked=True) as here, Expired(tally) if here.used + 1 < SESSIONS and here.sent < plan.fragments:
+        case AwaitingEnd(looked=True) as here, Expired(tally) if here.sent < plan.fragments and _may_follow(plan, here, here.sent):
             return _another(plan, here, here.sent, tally.listening, now)
         case (AwaitingEnd() | Settling()) as here, Waiting() as seen \
-                if here.used + 1 < SESSIONS and (here.sent < plan.fragments or _worth_another(plan, here.sent, seen)):
-            return _another(plan, here, _heard(plan, here.sent, seen), seen.listening, now)
+                if _may_follow(plan, here, _heard(plan, here, seen)) \
+                and (here.sent < plan.fragments or _worth_another(plan, here, seen)):
+            return _another(plan, here, _heard(plan, here, seen), seen.listening, now)
         case (AwaitingEnd() | Settling(looked=False)) as here, Waiting() | GroupLost(): return here.to(Settling, looked=True)
         case AwaitingEnd(looked=True) as here, Expired(): return here.to(Settling, looked=True)
         case (AwaitingEnd() | Settling()) as here, Counted(tally) if tally.all_settled: return _all_settled(here, tally, now)
@@ -169,19 +170,29 @@ def _another(plan: Plan, state: AwaitingEnd | Settling, heard: int, devices: int
     was learnt of the network is kept."""
     last = state.session
     following = session(plan, devices, now, last.number + 1, last.put_off // 2)
-    return state.to(ArrangingSession, session=following, sent=heard, used=state.used + 1)
+    return state.to(ArrangingSession, session=following, sent=heard, before=heard, used=state.used + 1)
 
 
-def _heard(plan: Plan, sent: int, seen: Waiting) -> int:
+def _heard(plan: Plan, state: AwaitingEnd | Settling, seen: Waiting) -> int:
     """Up to which fragment the devices have heard all, as far as is known."""
-    gone = max(sent - seen.left, 0)  # what came too late to count may wait there, too
-    return max(gone - unheard(plan, gone, seen.late), 0)
+    gone = max(state.sent - seen.left, 0)  # what came too late to count may wait there, too
+    lately = max(gone - state.before, 0)
+    return gone - min(unheard(plan, lately, seen.late), lately)
 
 
-def _worth_another(plan: Plan, sent: int, seen: Waiting) -> bool:
+def _may_follow(plan: Plan, state: AwaitingEnd | Settling, heard: int) -> bool:
+    """Whether there may be another window: after the first `SESSIONS` only if each has brought its share, and
+    there are frame counters for all fragments once more."""
+    windows = state.used + 1
+    on_course = heard * WINDOWS >= windows * plan.fragments
+    return windows < SESSIONS or (on_course and plan.room_after(windows))
+
+
+def _worth_another(plan: Plan, state: AwaitingEnd | Settling, seen: Waiting) -> bool:
     """Whether what is not known to have been heard would be heard in another window: not if nothing at all
     leaves the queue."""
-    return _heard(plan, sent, seen) < sent and (seen.left < sent or seen.moved)
+    leaves = seen.left < state.sent - state.before or seen.moved
+    return leaves and _heard(plan, state, seen) < state.sent
 
 
 def _all_settled(state: AwaitingEnd | Settling, tally: Tally, now: datetime) -> State:

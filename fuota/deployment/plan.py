@@ -13,10 +13,14 @@ RESTORATIONS = 2
 """How often a group that somebody deletes is made again."""
 
 SESSIONS = 5
-"""How many windows may close before all has left the queue; then the deployment settles for what its devices
-have received.
+"""How many windows may close before all has left the queue, whatever they bring; then the deployment settles
+for what its devices have received.
 
 A start that nobody has agreed to, or that comes while the network is away, uses none."""
+
+WINDOWS = 50
+"""How many may if each brings its share of the fragments, one with the other: the network is slow, but in the
+end all will be heard."""
 
 REPEATS = 512
 """Frame counters for what is sent twice, because the process died before it could say that it was sent."""
@@ -124,10 +128,10 @@ class Plan:
     def max_mc_fcnt(self) -> int:
         """maxMcFCount: of all groups of the deployment together, and whatever is sent again.
 
-        It stays below 65536, where device stacks lose count of the upper bits. With more than 9000 fragments
-        there is not room for every such window then.
+        It stays below 65536, where device stacks lose count of the upper bits. With more than 1200 fragments
+        there is not room for every such window then, and with more than 9000 not for each of `SESSIONS`.
         """
-        return min(RESTORATIONS * self._stride + SESSIONS * self.fragments + REPEATS, 0xFFFF)
+        return min(RESTORATIONS * self._stride + WINDOWS * self.fragments + REPEATS, 0xFFFF)
 
     def mc_fcnt(self, lost: int, used: int = 0) -> int:
         """The frame counter with which a group begins that was lost so often: above all used before.
@@ -136,6 +140,10 @@ class Plan:
         have to fit below `max_mc_fcnt` once more.
         """
         return min(lost * self._stride + used * self.fragments, self.max_mc_fcnt - self.fragments)
+
+    def room_after(self, windows: int) -> bool:
+        """Whether there are frame counters for all fragments once more after so many windows."""
+        return RESTORATIONS * self._stride + (windows + 1) * self.fragments <= self.max_mc_fcnt
 
     @property
     def _stride(self) -> int:

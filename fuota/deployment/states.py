@@ -80,6 +80,8 @@ class InSession:
     """How often the group had to be made again."""
     used: int = 0
     """Windows that have closed before everything had left the group's queue."""
+    before: int = attrs.field(default=0, kw_only=True)
+    """Fragments that were heard in those."""
 
     def to(self, kind: type[S], **changes: Any) -> S:
         """A state of that kind, which has the same of these, but for `changes`."""

@@ -15,7 +15,7 @@ from fuota.deployment.messages import (
     Expired,
     Waiting,
 )
-from fuota.deployment.plan import SESSIONS, MulticastClass, Plan
+from fuota.deployment.plan import RESTORATIONS, SESSIONS, WINDOWS, MulticastClass, Plan
 from fuota.deployment.record import milestones
 from fuota.deployment.states import (
     ArrangingSession,
@@ -130,23 +130,66 @@ def test_what_still_waits_when_the_window_closes_is_sent_in_another(
         assert effects(plan, after)[0] == Flush("g")
         agreed = step(plan, after, Counted(tally(ready=3)), session.end)
         assert effects(plan, agreed)[0] == Flush("g"), "it may not have succeeded yet"
-    last = attrs.evolve(closed, used=SESSIONS - 1)
+    last = attrs.evolve(closed, used=WINDOWS - 1)
     assert step(plan, last, Waiting(left, 3), session.end) == Settling(
-        "g", session, sent, used=SESSIONS - 1, looked=True
+        "g", session, sent, used=WINDOWS - 1, looked=True
     )
 
 
 def test_there_are_only_so_many_sessions(plan: Plan, session: Session) -> None:
     """That is, windows in which something was sent: a start that nobody could be told of uses none."""
-    last = Transmitting("g", attrs.evolve(session, number=40), 20, used=SESSIONS - 1)
+    last = Transmitting("g", attrs.evolve(session, number=40), 5, used=SESSIONS - 1)
     after = step(plan, step(plan, last, Expired(tally(ready=3)), session.end), Waiting(0, 3), session.end)
-    assert after == Settling("g", last.session, 20, used=SESSIONS - 1, looked=True)
+    assert after == Settling("g", last.session, 5, used=SESSIONS - 1, looked=True)
     assert milestones(plan, after) == ()
     before = Transmitting("g", attrs.evolve(session, put_off=3), 20, used=SESSIONS - 2)
     after = step(plan, step(plan, before, Expired(tally(ready=3)), session.end), Waiting(0, 3), session.end)
     assert isinstance(after, ArrangingSession)
     assert after.used == SESSIONS - 1
     assert after.session.put_off == 1, "it may be put off again, and what was learnt is not all forgotten"
+
+
+@pytest.mark.parametrize(
+    ("sent", "left", "late", "heard"),
+    [(51, 5, 0, 44), (51, 0, 8, 47), (43, 0, 8, 41), (51, 11, 0, None), (40, 0, 0, 40), (44, 9, 0, 35)],
+    ids=["some wait", "late", "few", "none has left", "none was sent", "more wait than were counted"],
+)
+def test_what_was_heard_in_earlier_windows_was_heard(
+    sent: int, left: int, late: int, heard: int | None, plan: Plan, session: Session
+) -> None:
+    """And it says nothing of how quickly they left the queue in this one."""
+    uncoded = attrs.evolve(plan, redundancy=0, firmware_size=51 * plan.frag_size)
+    closed = AwaitingEnd("g", session, sent, used=2, before=40)
+    after = step(uncoded, closed, Waiting(left, 3, late=timedelta(seconds=late)), session.end)
+    if heard is None:
+        assert after == closed.to(Settling, looked=True)
+    else:
+        assert isinstance(after, ArrangingSession)
+        assert (after.sent, after.before, after.used) == (heard, heard, 3)
+
+
+@pytest.mark.parametrize("looked", [False, True])
+@pytest.mark.parametrize(
+    ("heard", "windows"), [(5, 5), (6, 5), (6, 6), (25, 24), (25, 25), (50, 49), (50, 50)]
+)
+def test_but_more_of_them_where_each_brings_its_share(
+    heard: int, windows: int, looked: bool, plan: Plan, session: Session
+) -> None:
+    """A fiftieth of the fragments, one with the other, as with a network that sends one in 5 s."""
+    closed = AwaitingEnd("g", session, heard, used=windows - 1, looked=looked)
+    fact = Expired(tally(ready=3)) if looked else Waiting(0, 3)
+    after = step(plan, closed, fact, session.end)
+    assert isinstance(after, ArrangingSession if heard / 51 >= windows / WINDOWS else Settling)
+    assert after.used == windows - (not isinstance(after, ArrangingSession))
+
+
+def test_nor_are_there_more_than_there_are_frame_counters_for(plan: Plan, session: Session) -> None:
+    large = attrs.evolve(plan, firmware_size=4990 * plan.frag_size)
+    windows = [AwaitingEnd("g", session, 4000, used=used) for used in range(1, 12)]
+    after = [step(large, closed, Waiting(0, 3), session.end) for closed in windows]
+    last = max(state.used for state in after if isinstance(state, ArrangingSession))
+    assert large.mc_fcnt(RESTORATIONS, last) + large.fragments <= large.max_mc_fcnt < 2**16
+    assert RESTORATIONS * large.mc_fcnt(1) + (last + 2) * large.fragments > large.max_mc_fcnt
 
 
 @pytest.mark.parametrize(

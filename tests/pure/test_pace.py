@@ -9,7 +9,7 @@ from fuota.deployment.effects import Multicast, effects
 from fuota.deployment.machine import opening, step
 from fuota.deployment.messages import Expired, FragmentsEnqueued, Tally, Waiting
 from fuota.deployment.pace import drained, first, leeway, margin, next_look, pace, room, unheard
-from fuota.deployment.plan import SESSIONS, MulticastClass, Plan
+from fuota.deployment.plan import WINDOWS, MulticastClass, Plan
 from fuota.deployment.record import milestones
 from fuota.deployment.states import (
     ArrangingSession,
@@ -130,9 +130,9 @@ def test_a_plan_that_fills_its_window_is_sent_in_one_session(class_b: Plan, now:
 
 
 def test_the_last_session_is_settled_for_whatever_was_sent(plan: Plan, session: Session) -> None:
-    state = AwaitingEnd("g", session, 20, used=SESSIONS - 1)
+    state = AwaitingEnd("g", session, 20, used=WINDOWS - 1)
     assert step(plan, state, Waiting(0, 3), session.end) == Settling(
-        "g", session, 20, used=SESSIONS - 1, looked=True
+        "g", session, 20, used=WINDOWS - 1, looked=True
     )
 
 

@@ -78,6 +78,21 @@ async def all_is_heard(interval: float, latency: float, off: int) -> None:
     assert {device.image for device in devices} == {IMAGE}
 
 
+async def test_a_window_is_followed_by_as_many_as_the_pace_of_the_network_needs(
+    autojump_clock: MockClock,
+) -> None:
+    """ChirpStack 4 leaves 5 s from one class C fragment to the next, unless it is told otherwise."""
+    devices, journal = simulated(3), MemoryJournal()
+    radio = Radio(fragment_interval=timedelta(seconds=5))
+    async with server(devices, radio=radio, journal=journal) as running:
+        asked = order(devices, fragmentation_fragment_size=10, multicast_timeout=7)
+        result = await running.carry_out(asked)
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
+    windows = {each.state.session for each in journal.history if isinstance(each.state, states.Transmitting)}
+    assert len(windows) == 9, "221 fragments, 25 in each"
+
+
 @pytest.mark.parametrize("off", [0, 2])
 @pytest.mark.parametrize(("interval", "latency"), [(1.6, 0.6), (2.0, 0.3), (2.5, 0.95), (3.0, 1.5)])
 async def test_nor_is_what_leaves_it_while_it_is_looked_at(
