@@ -47,13 +47,18 @@ def session_answered(
     if early and state.attempt == 1 and state.session.number > 1:
         return state  # so does this: what is under way is not to be given up for it
     missed = answer.time_to_start is None and received_at >= state.session.start - CLOCK_TOLERANCE
-    if missed and (state.session.put_off or state.attempt > plan.unicast_attempts):
+    if missed and (state.session.put_off or state.put_right):
         return _asked_late(state, now)
     # one that counts to a later start may have been long on its way, but not longer than it was asked for
     asked = state.deadline - (state.attempt + state.spared) * plan.unicast_timeout
     agreed = off is not None and timedelta(0) < -off <= received_at - asked + CLOCK_TOLERANCE
     return CorrectingClock(
-        state.session, state.attempt, now + plan.unicast_timeout, _disagreement(answer, off), agreed
+        state.session,
+        state.attempt,
+        now + plan.unicast_timeout,
+        _disagreement(answer, off),
+        agreed,
+        put_right=state.put_right,
     )
 
 

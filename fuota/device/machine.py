@@ -112,11 +112,11 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case CorrectingClock(session, agreed=True), ClockAnswered(correction) if abs(correction) <= CLOCK_TOLERANCE.seconds:
             return Listening(session)
         case CorrectingClock(session, attempt, _, otherwise), ClockAnswered() if attempt <= plan.unicast_attempts:
-            return SettingUpSession(session, attempt + 1, patience(plan, now), otherwise)
+            return SettingUpSession(session, attempt + 1, patience(plan, now), otherwise, put_right=True)
         case CorrectingClock(), ClockAnswered(): return state.otherwise
-        case (SettingUpSession(session, attempt, _, otherwise) | CorrectingClock(session, attempt, _, otherwise)), Expired() | Dropped() \
-                if attempt < plan.unicast_attempts:
-            return SettingUpSession(session, attempt + 1, patience(plan, now), otherwise)
+        case (SettingUpSession(session, attempt, _, otherwise, put_right=right) | CorrectingClock(session, attempt, _, otherwise, put_right=right)), \
+                Expired() | Dropped() if attempt < plan.unicast_attempts:
+            return SettingUpSession(session, attempt + 1, patience(plan, now), otherwise, put_right=right)
         case SettingUpSession(), Dropped(reason=why): return attrs.evolve(state, dropped=why)
         case SettingUpSession(session, _, _, otherwise, why), Expired() | Close() | Verify() | Release() \
                 if otherwise.reason is Reason.NO_ANSWER:

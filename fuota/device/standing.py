@@ -26,8 +26,8 @@ from fuota.device.states import (
     Withdrawing,
 )
 
-FOR_AN_ONLY = 3
-"""How often the start is put off for a device that has been asked once and may not be asked again."""
+OFTEN = 3
+"""How often the start is put off for a device that has no attempts left and may not have been asked."""
 
 COMPLETE = "complete"
 RELEASED = "released"
@@ -36,10 +36,11 @@ RELEASED = "released"
 class Stage(IntEnum):
     """Each stage is the wait for the next. ASKED is the last attempt with the session request, or any but the
     first of one that has answered, and whose clock was asked to be put right: it has had its time to
-    agree, whereas one that is PREPARED has attempts left. (An only attempt may not have been made yet: the
-    start is put off `FOR_AN_ONLY` times for that. If it leaves no time to put a clock right, or a clock was
-    put right only after the last, it is put off once.) For one that is UNHEARD nobody waits or sends, but it
-    is asked with the others what it has. Only the end of the deployment waits for one that is LEAVING."""
+    agree, whereas one that is PREPARED has attempts left. (An only attempt may not have been made yet, and
+    one whose clock was put right may not have been asked again: for that the start is put off `OFTEN` times.
+    If an only attempt leaves no time to put a clock right, it is put off once.) For one that is UNHEARD
+    nobody waits or sends, but it is asked with the others what it has. Only the end of the deployment waits
+    for one that is LEAVING."""
 
     GROUP = 0
     FRAGMENTS = 1
@@ -72,16 +73,16 @@ def standing(plan: Plan, state: State) -> Standing:
             return Standing(Stage.FRAGMENTS)
         case Prepared():
             return Standing(Stage.PREPARED)
-        case SettingUpSession(session, attempt, _, otherwise) | CorrectingClock(
-            session, attempt, _, otherwise
+        case SettingUpSession(session, attempt, _, otherwise, put_right=put_right) | CorrectingClock(
+            session, attempt, _, otherwise, put_right=put_right
         ):
             attempts, again = plan.unicast_attempts, attempt > 1
-            if otherwise.reason is Reason.NO_ANSWER:
-                asked = attempt == attempts and (again or session.put_off >= FOR_AN_ONLY)
-            elif attempts == 1 or attempt > attempts:
-                asked = session.put_off > 0
+            if put_right:
+                asked = session.put_off >= OFTEN
+            elif otherwise.reason is Reason.NO_ANSWER:
+                asked = attempt == attempts and (again or session.put_off >= OFTEN)
             else:
-                asked = again
+                asked = again or (attempts == 1 and session.put_off > 0)
             return Standing(Stage.ASKED if asked else Stage.PREPARED)
         case Listening(session) | AskingStatus(session) | StillListening(session):
             return Standing(Stage.READY, session.number)

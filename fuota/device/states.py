@@ -82,6 +82,8 @@ class SettingUpSession:
     """How the device has failed if it never agrees."""
     dropped: str = ""
     spared: int = 0
+    put_right: bool = False
+    """Its clock was, since it was asked for this session first."""
 
 
 @attrs.frozen
@@ -97,6 +99,8 @@ class CorrectingClock:
     """It has told its start of the session, if not rightly: its clock is off, or the answer was long on its
     way."""
     spared: int = 0
+    put_right: bool = False
+    """It was before, since the device was asked for this session first."""
 
 
 @attrs.frozen

@@ -162,7 +162,7 @@ def test_a_start_that_has_passed_is_missed_by_a_clock_that_is_right(
     missed = session_answer(None)
     first = asked(session, 1, now)
     assert isinstance(step(plan, first, Answered(missed, session.start), session.start), CorrectingClock)
-    again = attrs.evolve(first, attempt=plan.unicast_attempts + 1)
+    again = attrs.evolve(first, attempt=2, put_right=True)
     assert isinstance(step(plan, again, Answered(missed, session.start), session.start), SettingUpSession)
     session = attrs.evolve(session, put_off=1)
     state = asked(session, 1, now)

@@ -96,6 +96,9 @@ DROPPED = device.SettingUpGroup(3, DEADLINE, GROUP, dropped="too large")
 SPARED = device.SettingUpFragments(2, DEADLINE, spared=3)
 AGAIN = deployment.SettingUpFragments(GROUP, again=True)
 PUT_OFF = deployment.ArrangingSession(GROUP, attrs.evolve(SESSION, put_off=1), 0)
+PUT_RIGHT = device.SettingUpSession(
+    SESSION, 2, DEADLINE, device.Failed(device.Reason.CLOCK_OFF, "17 s behind"), put_right=True
+)
 ANOTHER = deployment.ArrangingSession(GROUP, SESSION, 40, used=1, before=40)
 
 DEVICES: list[device.State] = [
@@ -130,6 +133,7 @@ TEXTS: dict[str, str] = {
     "deployment-setting-up-fragments-again": dump_state(AGAIN),
     "deployment-arranging-session-put-off": dump_state(PUT_OFF),
     "deployment-arranging-session-another": dump_state(ANOTHER),
+    "device-setting-up-session-put-right": dump_state(PUT_RIGHT),
     "plan": dump_plan(PLAN),
     "plan-chirpstack4": dump_plan(PLAN_4),
 }
@@ -161,6 +165,7 @@ def test_what_is_stored_of_other_cases_loads() -> None:
     assert load_deployment_state(golden("deployment-setting-up-fragments-again")) == AGAIN
     assert load_deployment_state(golden("deployment-arranging-session-put-off")) == PUT_OFF
     assert load_deployment_state(golden("deployment-arranging-session-another")) == ANOTHER
+    assert load_device_state(golden("device-setting-up-session-put-right")) == PUT_RIGHT
     told = attrs.evolve(ASKING_UNHEARD, otherwise=ENOUGH.otherwise)
     assert load_device_state(dump_state(told)) == told
 

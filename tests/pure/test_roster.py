@@ -3,12 +3,13 @@
 from datetime import UTC, datetime
 
 import attrs
+import pytest
 
 from fuota.deployment.messages import Tally
 from fuota.deployment.plan import Plan
 from fuota.deployment.roster import Roster
 from fuota.deployment.states import Session
-from fuota.device.standing import FOR_AN_ONLY, Stage, Standing, standing
+from fuota.device.standing import OFTEN, Stage, Standing, standing
 from fuota.device.states import (
     Complete,
     CorrectingClock,
@@ -102,18 +103,22 @@ def test_one_whose_clock_stays_wrong_is_asked_whatever_attempts_it_has_left(plan
         assert stages == [Stage.PREPARED, Stage.ASKED]
 
 
-def test_one_whose_clock_was_put_right_after_its_last_attempt_is_waited_for_once(plan: Plan) -> None:
-    wrong = Failed(Reason.CLOCK_OFF, "")
-    for attempts in (1, 3):
-        ordered = attrs.evolve(plan, unicast_attempts=attempts)
-        sessions = [Session(9, START, START, put_off) for put_off in (0, 1)]
-        states = [SettingUpSession(each, attempts + 1, START, wrong) for each in sessions]
-        assert [standing(ordered, state).stage for state in states] == [Stage.PREPARED, Stage.ASKED]
+@pytest.mark.parametrize(("attempt", "attempts"), [(2, 1), (2, 2), (2, 3), (4, 3)])
+@pytest.mark.parametrize("reason", [Reason.CLOCK_OFF, Reason.NO_ANSWER])
+def test_one_whose_clock_was_put_right_may_not_have_been_asked_again_yet(
+    reason: Reason, attempt: int, attempts: int, plan: Plan
+) -> None:
+    ordered = attrs.evolve(plan, unicast_attempts=attempts)
+    sessions = [Session(9, START, START, put_off) for put_off in range(OFTEN + 1)]
+    for kind in (SettingUpSession, CorrectingClock):
+        states = [kind(each, attempt, START, Failed(reason, ""), put_right=True) for each in sessions]
+        stages = [standing(ordered, state).stage for state in states]
+        assert stages == [Stage.PREPARED] * OFTEN + [Stage.ASKED]
 
 
 def test_one_that_is_asked_only_once_may_not_have_been_asked_yet(plan: Plan) -> None:
     only = attrs.evolve(plan, unicast_attempts=1)
-    sessions = [Session(9, START, START, put_off) for put_off in range(FOR_AN_ONLY + 1)]
+    sessions = [Session(9, START, START, put_off) for put_off in range(OFTEN + 1)]
     silent = Failed(Reason.NO_ANSWER, "")
     stages = [standing(only, SettingUpSession(each, 1, START, silent)).stage for each in sessions]
-    assert stages == [Stage.PREPARED] * FOR_AN_ONLY + [Stage.ASKED]
+    assert stages == [Stage.PREPARED] * OFTEN + [Stage.ASKED]

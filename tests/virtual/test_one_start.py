@@ -102,15 +102,18 @@ async def test_a_device_whose_clock_stays_wrong_does_not_put_off_the_start(
     assert {state.session.number for state in states if isinstance(state, Transmitting)} == {session}
 
 
-@pytest.mark.parametrize(("interval", "patience", "delay"), [(30, 60, 15), (30, 40, 15), (10, 12, 0)])
-async def test_nor_does_it_cost_a_device_its_only_attempt_that_its_clock_is_wrong(
-    interval: int, patience: int, delay: int, autojump_clock: MockClock
+@pytest.mark.parametrize(
+    ("attempts", "interval", "patience", "delay"),
+    [(1, 30, 60, 15), (1, 30, 40, 15), (1, 10, 12, 0), (3, 30, 20, 15)],
+)
+async def test_nor_does_it_cost_a_device_its_attempts_that_its_clock_is_wrong(
+    attempts: int, interval: int, patience: int, delay: int, autojump_clock: MockClock
 ) -> None:
     """There is no time before the start to put it right and to ask again, or not for the answer."""
     ahead = Behaviour(clock_offset=timedelta(minutes=1), answer_delay=timedelta(seconds=delay))
     devices = simulated(20, lambda _: ahead)
     async with server(devices, radio=Radio(uplink_interval=timedelta(seconds=interval))) as running:
-        asked = order(devices, unicast_attempt_count=1, unicast_timeout=timedelta(seconds=patience))
+        asked = order(devices, unicast_attempt_count=attempts, unicast_timeout=timedelta(seconds=patience))
         result = await running.carry_out(asked)
     assert result.states() == {Complete}
     assert {device.image for device in devices} == {IMAGE}
