@@ -1,6 +1,6 @@
 """The fragments of one deployment as they go out."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 import attrs
 import trio
@@ -12,6 +12,21 @@ from fuota.lorawan.parity import encode, split
 
 SMALL = 1 << 14
 """Octets of firmware whose fragments are made quicker than others would notice."""
+
+AT_ONCE = 1000
+"""Payloads that are read before others get a turn."""
+
+
+async def lowest(payloads: Collection[bytes]) -> int | None:
+    """The lowest number N of these DataFragments; None if there are none."""
+    least = None
+    for count, payload in enumerate(payloads, start=1):
+        for command in fragmentation.package.read("down", payload, VERSION).commands:
+            if isinstance(command, fragmentation.DataFragment):
+                least = command.n if least is None else min(least, command.n)
+        if count % AT_ONCE == 0:
+            await trio.lowlevel.checkpoint()
+    return least
 
 
 @attrs.define

@@ -48,7 +48,7 @@ from fuota.deployment.states import (
     Transmitting,
     Why,
 )
-from fuota.device.standing import FOR_AN_ONLY
+from fuota.device.standing import OFTEN
 from fuota.lorawan.gpstime import next_beacon
 
 PATIENT = 10
@@ -133,7 +133,7 @@ def session(
     device that agrees last can have found the beacon (TS005 section 3.4).
     """
     slack = timedelta(seconds=(1 + put_off) * (2 + devices / 1000)) + slow * EACH
-    often = FOR_AN_ONLY if plan.unicast_attempts == 1 else PATIENT
+    often = OFTEN if plan.unicast_attempts == 1 else PATIENT
     lead = plan.unicast_attempts * plan.unicast_timeout * (1 + min(put_off / often, 1)) + slack
     if plan.mc_class is MulticastClass.B:
         start = next_beacon(now + lead + BEACON_ACQUISITION)
@@ -175,9 +175,16 @@ def _another(plan: Plan, state: AwaitingEnd | Settling, heard: int, devices: int
 
 def _heard(plan: Plan, state: AwaitingEnd | Settling, seen: Waiting) -> int:
     """Up to which fragment the devices have heard all, as far as is known."""
-    gone = max(state.sent - seen.left, 0)  # what came too late to count may wait there, too
+    gone = _gone(state, seen)
     lately = max(gone - state.before, 0)
     return gone - min(unheard(plan, lately, seen.late), lately)
+
+
+def _gone(state: AwaitingEnd | Settling, seen: Waiting) -> int:
+    """Up to which fragment all have left the queue; what came too late to count may wait there, too."""
+    if seen.first is not None:
+        return min(seen.first - 1, state.sent)
+    return max(state.sent - seen.left, 0)
 
 
 def _may_follow(plan: Plan, state: AwaitingEnd | Settling, heard: int) -> bool:
@@ -191,7 +198,7 @@ def _may_follow(plan: Plan, state: AwaitingEnd | Settling, heard: int) -> bool:
 def _worth_another(plan: Plan, state: AwaitingEnd | Settling, seen: Waiting) -> bool:
     """Whether what is not known to have been heard would be heard in another window: not if nothing at all
     leaves the queue."""
-    leaves = seen.left < state.sent - state.before or seen.moved
+    leaves = _gone(state, seen) > state.before or seen.moved
     return leaves and _heard(plan, state, seen) < state.sent
 
 

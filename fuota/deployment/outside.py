@@ -9,7 +9,7 @@ import structlog
 import trio
 
 from fuota.actor.durable import Position
-from fuota.deployment.air import Air
+from fuota.deployment.air import Air, lowest
 from fuota.deployment.effects import Multicast
 from fuota.deployment.messages import (
     Drained,
@@ -178,10 +178,11 @@ class Outside(Caller):
             await trio.sleep(next_look(self._plan, -late).total_seconds())
         if queue is None:
             return Emptied()
-        if left := len({payload for _, payload in queue}):
-            log.warning("downlinks still wait, and the window has closed", group=group.name, left=left)
+        left = {payload for _, payload in queue}
+        if left:
+            log.warning("downlinks still wait, and the window has closed", group=group.name, left=len(left))
         moved = first is not None and queue != first
-        return Waiting(left, moved=moved, late=late)
+        return Waiting(len(left), moved=moved, late=late, first=await lowest(left))
 
     async def drain(self, group_id: str, until: datetime) -> Drained | GroupLost:
         """Look at the queue now and then, until it is empty or the window has closed."""

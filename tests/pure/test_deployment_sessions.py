@@ -25,7 +25,7 @@ from fuota.deployment.states import (
     Settling,
     Transmitting,
 )
-from fuota.device.standing import FOR_AN_ONLY
+from fuota.device.standing import OFTEN
 from fuota.lorawan.gpstime import gps_seconds
 from fuota.network.calls import CALL_TIMEOUT
 from fuota.network.gate import AT_ONCE
@@ -51,7 +51,7 @@ def test_more_time_is_left_for_those_who_were_not_asked_in_time(plan: Plan, now:
     assert put_off == due.to(ArrangingSession, session=session(plan, 1000, before.start, 3, 2, slow=640))
 
 
-@pytest.mark.parametrize(("attempts", "often"), [(1, FOR_AN_ONLY), (2, PATIENT), (3, PATIENT)])
+@pytest.mark.parametrize(("attempts", "often"), [(1, OFTEN), (2, PATIENT), (3, PATIENT)])
 def test_an_attempt_has_twice_its_time_when_the_start_is_put_off_for_the_last_time(
     attempts: int, often: int, plan: Plan, now: datetime
 ) -> None:
@@ -166,6 +166,22 @@ def test_what_was_heard_in_earlier_windows_was_heard(
     else:
         assert isinstance(after, ArrangingSession)
         assert (after.sent, after.before, after.used) == (heard, heard, 3)
+
+
+@pytest.mark.parametrize(
+    ("left", "first", "heard"),
+    [(8, 13, 9), (8, None, 0), (8, 21, 16), (1, 1, 0)],
+    ids=["late", "unknown", "all", "none"],
+)
+def test_what_waits_is_known_by_its_numbers(
+    left: int, first: int | None, heard: int, plan: Plan, session: Session
+) -> None:
+    """More of a batch may be in the queue than was counted when the window closed."""
+    uncoded = attrs.evolve(plan, redundancy=0, firmware_size=51 * plan.frag_size)
+    closed = AwaitingEnd("g", session, 20 if first else 8)
+    after = step(uncoded, closed, Waiting(left, 3, late=timedelta(seconds=2), first=first), session.end)
+    assert isinstance(after, ArrangingSession)
+    assert after.sent == heard
 
 
 @pytest.mark.parametrize("looked", [False, True])
