@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 import attrs
 
+from fuota.deployment.pace import leeway
 from fuota.deployment.plan import Plan
 from fuota.deployment.states import Session
 from fuota.device.states import (
@@ -46,7 +47,7 @@ def session_answered(
         return state
     if early and state.attempt == 1 and state.session.number > 1:
         return state  # so does this: what is under way is not to be given up for it
-    missed = answer.time_to_start is None and received_at >= state.session.start - CLOCK_TOLERANCE
+    missed = answer.time_to_start is None and received_at >= state.session.start - leeway(plan)
     if missed and (state.session.put_off or state.put_right):
         return _asked_late(state, now)
     # one that counts to a later start may have been long on its way, but not longer than it was asked for
