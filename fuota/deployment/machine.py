@@ -89,7 +89,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
             return here.to(AwaitingStart)
         case (ArrangingSession() | AwaitingStart()) as here, Expired(tally, away, slow) \
                 if away or not tally.ready or too_late(plan, here.session, now) or (tally.prepared and here.session.put_off < PATIENT):
-            return here.to(ArrangingSession, session=put_off(plan, here.session, tally.listening, now, again=not away, slow=slow))
+            return here.to(ArrangingSession, session=following(plan, here.session, tally.listening, now, put_off=not away, slow=slow))
         case (ArrangingSession() | AwaitingStart()) as here, Expired(): return _transmitting(plan, here, now)
 
         case Transmitting() as here, FragmentsEnqueued(upto) if here.sent < upto <= plan.fragments:
@@ -100,7 +100,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case Transmitting(), GroupLost(_, detail): return Abandoning(Why.GROUP_LOST, detail)
         case Transmitting(), GroupRefused(detail): return Abandoning(Why.GROUP_REFUSED, detail)
         case RestoringGroup(session_, lost, used), GroupCreated(group, members):
-            return ArrangingSession(group, put_off(plan, session_, members, now), 0, lost, used)
+            return ArrangingSession(group, following(plan, session_, members, now), 0, lost, used)
         case RestoringGroup(), GroupRefused(detail): return Abandoning(Why.GROUP_LOST, detail)
 
         case AwaitingEnd() as here, Emptied(): return here.to(AwaitingEnd, looked=True)
@@ -142,11 +142,11 @@ def session(
     return Session(number, start, start + plan.window, put_off)
 
 
-def put_off(
-    plan: Plan, last: Session, devices: int, now: datetime, *, again: bool = False, slow: int = 0
+def following(
+    plan: Plan, last: Session, devices: int, now: datetime, *, put_off: bool = False, slow: int = 0
 ) -> Session:
-    """The window in place of `last`; `again`: that counts as one of the times that it may be."""
-    return session(plan, devices, now, last.number + 1, last.put_off + again, slow)
+    """The window in place of `last`; `put_off`: that counts as one of the times that it may be."""
+    return session(plan, devices, now, last.number + 1, last.put_off + put_off, slow)
 
 
 def opening(plan: Plan, session: Session) -> datetime:
@@ -169,8 +169,8 @@ def _another(plan: Plan, state: AwaitingEnd | Settling, heard: int, devices: int
     """Another window, for what follows the fragments that were `heard`. It may be put off as well: half of what
     was learnt of the network is kept."""
     last = state.session
-    following = session(plan, devices, now, last.number + 1, last.put_off // 2)
-    return state.to(ArrangingSession, session=following, sent=heard, before=heard, used=state.used + 1)
+    window = session(plan, devices, now, last.number + 1, last.put_off // 2)
+    return state.to(ArrangingSession, session=window, sent=heard, before=heard, used=state.used + 1)
 
 
 def _heard(plan: Plan, state: AwaitingEnd | Settling, seen: Waiting) -> int:
@@ -182,8 +182,8 @@ def _heard(plan: Plan, state: AwaitingEnd | Settling, seen: Waiting) -> int:
 
 def _gone(state: AwaitingEnd | Settling, seen: Waiting) -> int:
     """Up to which fragment all have left the queue; what came too late to count may wait there, too."""
-    if seen.first is not None:
-        return min(seen.first - 1, state.sent)
+    if seen.lowest is not None:
+        return min(seen.lowest - 1, state.sent)
     return max(state.sent - seen.left, 0)
 
 

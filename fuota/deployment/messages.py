@@ -122,7 +122,7 @@ class Waiting:
     """Whether anything was seen to leave it."""
     late: timedelta = timedelta(0)
     """For how long the window had been closed when the queue was looked at."""
-    first: int | None = None
+    lowest: int | None = None
     """The lowest number of those that wait; None if it is not known."""
 
 

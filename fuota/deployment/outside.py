@@ -182,7 +182,7 @@ class Outside(Caller):
         if left:
             log.warning("downlinks still wait, and the window has closed", group=group.name, left=len(left))
         moved = first is not None and queue != first
-        return Waiting(len(left), moved=moved, late=late, first=await lowest(left))
+        return Waiting(len(left), moved=moved, late=late, lowest=await lowest(left))
 
     async def drain(self, group_id: str, until: datetime) -> Drained | GroupLost:
         """Look at the queue now and then, until it is empty or the window has closed."""

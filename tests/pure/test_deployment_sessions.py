@@ -169,17 +169,17 @@ def test_what_was_heard_in_earlier_windows_was_heard(
 
 
 @pytest.mark.parametrize(
-    ("left", "first", "heard"),
+    ("left", "lowest", "heard"),
     [(8, 13, 9), (8, None, 0), (8, 21, 16), (1, 1, 0)],
     ids=["late", "unknown", "all", "none"],
 )
 def test_what_waits_is_known_by_its_numbers(
-    left: int, first: int | None, heard: int, plan: Plan, session: Session
+    left: int, lowest: int | None, heard: int, plan: Plan, session: Session
 ) -> None:
     """More of a batch may be in the queue than was counted when the window closed."""
     uncoded = attrs.evolve(plan, redundancy=0, firmware_size=51 * plan.frag_size)
-    closed = AwaitingEnd("g", session, 20 if first else 8)
-    after = step(uncoded, closed, Waiting(left, 3, late=timedelta(seconds=2), first=first), session.end)
+    closed = AwaitingEnd("g", session, 20 if lowest else 8)
+    after = step(uncoded, closed, Waiting(left, 3, late=timedelta(seconds=2), lowest=lowest), session.end)
     assert isinstance(after, ArrangingSession)
     assert after.sent == heard
 
