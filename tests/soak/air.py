@@ -8,6 +8,7 @@ import attrs
 import trio
 
 from fuota.lorawan.clocksync import ForceDeviceResyncReq
+from fuota.lorawan.eui import EUI64
 from fuota.lorawan.fragmentation import (
     FragSessionSetupAns,
     FragSessionSetupReq,
@@ -42,8 +43,15 @@ ANSWERS = (
     FragSessionStatusAns,
 )
 
-RIGHT = (Behaviour(), *(Behaviour(clock_offset=timedelta(seconds=offset)) for offset in (-2, 2)))
+RIGHT = (
+    *(Behaviour(clock_offset=timedelta(seconds=offset)) for offset in (-2, 0, 2)),
+    Behaviour(answer_delay=timedelta(seconds=3)),
+    Behaviour(early_time_to_start=True),
+)
 """Devices that do everything right: a clock is never better than that."""
+
+ASTRAY = tuple(Behaviour(clock_offset=timedelta(seconds=offset)) for offset in (-90, -8, 8, 90, 3600))
+"""Those that do, too, once their clock has been put right."""
 
 
 @attrs.frozen
@@ -57,14 +65,27 @@ class Air:
     """Share of events that never come."""
     told: bool
     """The network says what became of unicast downlinks."""
+    latency: float
+    """Seconds that each call to ChirpStack takes."""
+    late: set[EUI64] = attrs.field(factory=set)
+    """Devices of which an uplink came late."""
 
     @classmethod
     def drawn(cls, random: Random) -> "Air":
         clear, told = random.random() < 0.5, random.random() < 0.5
-        interval = timedelta(seconds=random.choice([5, 60]))
-        if clear:
-            return cls(True, Radio(uplink_interval=interval), 0, told)
-        return cls(False, Radio(uplink_interval=interval, loss=random.choice([0, 0.05, 0.2])), 0.1, told)
+        pace = random.choice([None, None, *(timedelta(seconds=seconds) for seconds in (1, 2.9, 5))])
+        radio = Radio(
+            uplink_interval=timedelta(seconds=random.choice([5, 60])),
+            loss=0 if clear else random.choice([0, 0.05, 0.2]),
+            fragment_interval=pace,
+        )
+        latency = random.choice([0.0, 0.0, random.uniform(0.1, 1.0), random.uniform(0.5, 4.9)])
+        return cls(clear, radio, 0 if clear else 0.1, told, latency)
+
+    @property
+    def turn(self) -> timedelta:
+        """Long enough for any device to hear a request and answer it."""
+        return self.radio.uplink_interval * 1.2 + timedelta(seconds=10)
 
     async def carry(
         self, random: Random, deliver: Callable[[Uplink], Awaitable[None]], uplink: Uplink
@@ -74,6 +95,7 @@ class Air:
         if fate < self.lost:
             return
         if fate > 0.98:
+            self.late.add(uplink.dev_eui)
             await trio.sleep(random.choice([2, 20, 7000]))  # others overtake it
         elif fate > 0.9:
             uplink = attrs.evolve(uplink, data=uplink.data + random.randbytes(1))
@@ -91,7 +113,8 @@ def behaviour(random: Random) -> Behaviour:
             Behaviour(ignores=frozenset(random.sample(REQUESTS, 2))),
             Behaviour(uplink_loss=0.4),
             Behaviour(downlink_loss=0.4),
-            Behaviour(clock_offset=timedelta(seconds=random.choice([-90, -8, 8, 90]))),
+            random.choice(ASTRAY),
+            random.choice(ASTRAY),
             Behaviour(clock_offset=timedelta(hours=1), ignores=frozenset({ForceDeviceResyncReq})),
             Behaviour(answer_delay=timedelta(seconds=random.uniform(1, 60))),
             Behaviour(wrong_root_key=True),

@@ -19,7 +19,7 @@ from tests.campaign import Server, Surroundings, attended, order, serving, surro
 from tests.soak.air import Air, behaviour
 from tests.soak.clock import LeapingClock
 from tests.soak.faults import Faults
-from tests.soak.invariants import ENOUGH, Score, check_deployment, check_idle, check_memory
+from tests.soak.invariants import Score, check_deployment, check_idle, check_memory
 from tests.soak.journal import FickleJournal
 from tests.soak.witness import Asked, Witness, WitnessedNetwork
 
@@ -118,6 +118,7 @@ def campaign(seed: int, deployments: int, devices: int, clock: LeapingClock) -> 
     around.random = Random(f"{seed} keys")
     around.network = network = WitnessedNetwork(around.world, permit=attended(journal))
     network.witness = witness
+    network.conditions.latency = air.latency
     network.conditions.failing = random.choice([0, 0.1])
     network.conditions.random = Random(f"{seed} calls")
     faults = Faults(
@@ -125,6 +126,7 @@ def campaign(seed: int, deployments: int, devices: int, clock: LeapingClock) -> 
         around=around,
         network=network,
         journal=journal,
+        latency=air.latency,
         suspend=clock.suspend,
         meantime=random.choice([60, 300, 2000]),
         deaths_left=random.choice([0, 2, 5]),
@@ -143,7 +145,6 @@ def drawn(random: Random, air: Air, devices: Sequence[Device]) -> Order:
     """An order that can be carried out; where the air is clear mostly one that has to succeed."""
     in_b = random.random() < 0.3
     patient = air.clear and random.random() < 0.8
-    shortest = int(air.radio.uplink_interval.total_seconds()) + 10
     return order(
         devices,
         multicast_group_type=MulticastClass.B if in_b else MulticastClass.C,
@@ -151,8 +152,8 @@ def drawn(random: Random, air: Air, devices: Sequence[Device]) -> Order:
         multicast_periodicity=random.randint(0, 2) if in_b else 0,
         multicast_group_id=random.randint(0, 3),
         fragmentation_session_index=random.randint(0, 3),
-        unicast_timeout=timedelta(seconds=shortest if patient else random.choice([5, 20, 60])),
-        unicast_attempt_count=random.randint(ENOUGH, 12) if patient else random.randint(1, ENOUGH - 1),
+        unicast_timeout=air.turn if patient else timedelta(seconds=random.choice([5, 20, 60])),
+        unicast_attempt_count=random.choice([1, 2, 3, random.randint(4, 12)]),
         payload=random.randbytes(random.randint(1, 3000)),
         fragmentation_redundancy=random.randint(0, 60),
         fragmentation_block_ack_delay=random.randint(0, 2),

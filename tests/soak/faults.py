@@ -31,6 +31,8 @@ class Faults:
     around: Surroundings
     network: WitnessedNetwork
     journal: FickleJournal
+    latency: float
+    """Seconds that a call takes when nothing is wrong."""
     meantime: float
     """Seconds from one fault to the next, on average."""
     suspend: Callable[[float], None]
@@ -68,13 +70,13 @@ class Faults:
         conditions.latency = HANGING
         conditions.outage(timedelta(seconds=lasting))
         await trio.sleep(lasting)
-        conditions.latency = 0
+        conditions.latency = self.latency
 
     async def slowness(self) -> None:
         conditions = self.around.network.conditions
-        conditions.latency = self.random.uniform(0.1, 3)
+        conditions.latency = self.random.uniform(0.1, 4.9)
         await trio.sleep(self.lasting())
-        conditions.latency = 0
+        conditions.latency = self.latency
 
     async def silence(self) -> None:
         """Calls are carried out, and the answer is lost."""

@@ -13,9 +13,10 @@ from fuota.deployment.states import Ended
 from fuota.device.actor import DeviceActor
 from fuota.device.states import Complete, Released
 from fuota.journal.port import ActorId, DeploymentStatus, DeviceStatus, Milestone
+from fuota.lorawan.eui import EUI64
 from fuota.network.port import group_name
 from tests.campaign import Server
-from tests.soak.air import RIGHT, Air
+from tests.soak.air import ASTRAY, RIGHT, Air
 from tests.soak.faults import Faults
 from tests.soak.witness import Asked, Witness
 
@@ -27,8 +28,8 @@ OF_DEVICE = (
 )
 OF_DEPLOYMENT = (*OF_DEVICE[:3], Milestone.ENQUEUE, Milestone.FRAG_STATUS)
 ENOUGH = 4
-"""Attempts with which answers that come late hold nobody up: what befalls the server and its database costs
-none."""
+"""Attempts with which answers that come late hold nobody up: what befalls the server, its database and
+ChirpStack costs none."""
 
 
 @attrs.define
@@ -88,22 +89,30 @@ def check_deployment(
         assert each.state == witness.stands(actor), f"{actor}: {each.state} is not what was written last"
         _check_order(str(actor), each, OF_DEVICE)
         assert isinstance(each.state, Complete) == (Milestone.FRAG_STATUS in each.milestones)
-        does_right = asked.devices[each.dev_eui].behaviour in RIGHT and each.dev_eui not in faults.stumbled
-        if does_right and air.clear and _spared(status.id, asked, witness, faults):
+        if _does_right(asked, each.dev_eui, air, faults) and _spared(status.id, asked, witness, air, faults):
             assert isinstance(each.state, Complete | Released), f"{actor} does all right: {each.state}"
             assert witness.held[actor], f"{actor} was let go without its image"
             owed += 1
     return owed
 
 
-def _spared(deployment_id: UUID, asked: Asked, witness: Witness, faults: Faults) -> bool:
+def _does_right(asked: Asked, dev_eui: EUI64, air: Air, faults: Faults) -> bool:
+    """Whether the device does, and nothing has happened to it for which it had too few attempts."""
+    behaviour = asked.devices[dev_eui].behaviour
+    at_once = behaviour in RIGHT and asked.order.unicast_attempt_count >= ENOUGH
+    in_time = behaviour in RIGHT + ASTRAY and dev_eui not in air.late
+    return dev_eui not in faults.stumbled and (at_once or in_time)
+
+
+def _spared(deployment_id: UUID, asked: Asked, witness: Witness, air: Air, faults: Faults) -> bool:
     """Whether nothing has happened to the deployment that excuses it."""
     return (
-        witness.put_off[deployment_id] < PATIENT
+        air.clear
+        and asked.order.unicast_timeout >= air.turn
+        and witness.put_off[deployment_id] < PATIENT
         and not faults.hides
         and deployment_id not in faults.cancelled
         and faults.deleted.get(group_name(deployment_id), 0) <= RESTORATIONS
-        and asked.order.unicast_attempt_count >= ENOUGH
     )
 
 
