@@ -5,9 +5,9 @@
         ─ Complete | Unconfirmed | Released | (Withdrawing ─) Failed
 
 Every request is repeated until it is answered or `unicast_attempts` are used up (the session request once more
-for a clock that was put right), at once where the network has dropped it; an attempt during which something
-was away is made again. Whatever is late, early or repeated changes nothing. Each `case` is one transition; what
-takes more than a line to decide has a name below.
+for a clock that was put right, which may take until the start), at once where the network has dropped it; an
+attempt during which something was away is made again. Whatever is late, early or repeated changes nothing. Each
+`case` is one transition; what takes more than a line to decide has a name below.
 """
 
 from datetime import datetime
@@ -122,6 +122,8 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
                 if otherwise.reason is Reason.NO_ANSWER:
             return Unheard(session, _unanswered("the session request", why) if why else otherwise)
         case SettingUpSession(session, otherwise=otherwise), Expired() | Close() | Verify() | Release(): return Unheard(session, otherwise)
+        case CorrectingClock(session, put_right=False), Expired() if now < session.start:
+            return attrs.evolve(state, deadline=patience(plan, now))
         case CorrectingClock(session, otherwise=otherwise), Expired() | Close() | Verify() | Release() \
                 if otherwise.reason is Reason.START_MISSED:
             return Unheard(session, otherwise)

@@ -79,6 +79,22 @@ def test_a_device_whose_clock_is_off_is_told_so_and_not_counted_on(
     assert closed.reason is Reason.CLOCK_OFF
 
 
+def test_a_clock_may_be_put_right_until_the_start_where_no_attempt_follows(
+    plan: Plan, session: Session, now: datetime
+) -> None:
+    """It may take longer than an attempt: two uplinks, and calls to ChirpStack that are made again."""
+    only = attrs.evolve(plan, unicast_attempts=1)
+    state = step(only, asked(session, 1, now), Answered(session_answer(4000), now), now)
+    assert isinstance(state, CorrectingClock)
+    later = session.start - SECOND
+    again = step(only, state, Expired(), later)
+    assert again == attrs.evolve(state, deadline=later + plan.unicast_timeout)
+    assert isinstance(step(only, again, ClockAnswered(3900), later), SettingUpSession)
+    assert step(only, again, Expired(), session.start) == state.otherwise
+    twice = attrs.evolve(state, put_right=True)
+    assert step(only, twice, Expired(), later) == state.otherwise, "it has been asked again"
+
+
 @pytest.mark.parametrize("correction", [0, 3600])
 def test_a_device_that_disagrees_whatever_its_clock_is_corrected_by_is_not_asked_for_ever(
     correction: int, plan: Plan, session: Session, now: datetime
@@ -207,7 +223,7 @@ def test_an_undefined_group_that_was_just_accepted_is_a_missed_start(
         now,
     )
     assert isinstance(state, CorrectingClock)
-    state = step(plan, state, Expired(), now)
+    state = step(plan, state, Expired(), session.start)
     assert isinstance(state, Failed)
     assert state.reason is Reason.SESSION_REFUSED
 

@@ -119,6 +119,27 @@ async def test_nor_does_it_cost_a_device_its_attempts_that_its_clock_is_wrong(
     assert {device.image for device in devices} == {IMAGE}
 
 
+async def test_an_only_attempt_leaves_time_to_put_a_clock_right_where_each_call_takes_long(
+    autojump_clock: MockClock,
+) -> None:
+    """It takes two uplinks, and two calls between them."""
+    ahead = Behaviour(clock_offset=timedelta(seconds=90))
+    devices = simulated(20, lambda number: ahead if number % 2 else Behaviour())
+    radio = Radio(uplink_interval=timedelta(seconds=5))
+    async with server(devices, radio=radio, told=False) as running:
+        running.network.conditions.latency = 4.9
+        asked = order(
+            devices,
+            multicast_group_type=MulticastClass.B,
+            multicast_timeout=2,
+            unicast_attempt_count=1,
+            unicast_timeout=timedelta(seconds=8),
+        )
+        result = await running.carry_out(asked)
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
+
+
 async def test_the_window_of_class_b_is_counted_in_beacon_periods(autojump_clock: MockClock) -> None:
     devices = simulated(2)
     async with server(devices) as running:
