@@ -96,11 +96,11 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
             return _enqueued(plan, here, upto, now)
         case Transmitting() as here, Expired(): return here.to(AwaitingEnd)
         case (Transmitting() | AwaitingEnd() | Settling()) as here, GroupLost() if here.lost < RESTORATIONS:
-            return RestoringGroup(here.session, here.lost + 1, here.used)
+            return RestoringGroup(here.session, here.lost + 1, here.used, here.before)
         case Transmitting(), GroupLost(_, detail): return Abandoning(Why.GROUP_LOST, detail)
         case Transmitting(), GroupRefused(detail): return Abandoning(Why.GROUP_REFUSED, detail)
-        case RestoringGroup(session_, lost, used), GroupCreated(group, members):
-            return ArrangingSession(group, following(plan, session_, members, now), 0, lost, used)
+        case RestoringGroup(session_, lost, used, before), GroupCreated(group, members):
+            return ArrangingSession(group, following(plan, session_, members, now), before, lost, used, before=before)
         case RestoringGroup(), GroupRefused(detail): return Abandoning(Why.GROUP_LOST, detail)
 
         case AwaitingEnd() as here, Emptied(): return here.to(AwaitingEnd, looked=True)

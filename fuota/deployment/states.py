@@ -116,6 +116,8 @@ class RestoringGroup:
     session: Session
     lost: int
     used: int = 0
+    before: int = 0
+    """Fragments that were heard in windows which had closed: what follows them is sent again."""
 
 
 @attrs.frozen

@@ -9,6 +9,7 @@ from fuota.deployment.effects import (
     CreateGroup,
     DeleteGroup,
     JoinAgain,
+    Multicast,
     Watch,
     effects,
     instruction,
@@ -75,6 +76,19 @@ def test_a_group_that_was_deleted_by_hand(plan: Plan, session: Session, now: dat
     state = step(plan, state, Expired(tally(ready=3)), state.session.start)
     assert isinstance(state, Transmitting)
     assert state.lost == 1
+
+
+def test_what_was_heard_before_a_group_was_deleted_was_heard(
+    plan: Plan, session: Session, now: datetime
+) -> None:
+    """In windows that had closed; of the one that was open nobody knows."""
+    state = step(plan, Transmitting("g", session, 40, used=2, before=24), GroupLost("g", "not found"), now)
+    assert state == RestoringGroup(session, 1, used=2, before=24)
+    state = step(plan, state, GroupCreated("h", members=3), now)
+    assert isinstance(state, ArrangingSession)
+    assert (state.sent, state.before, state.used) == (24, 24, 2)
+    state = step(plan, state, Expired(tally(ready=3)), state.session.start)
+    assert effects(plan, state)[0] == Multicast("h", 24, 44)
 
 
 @pytest.mark.parametrize("kind", [AwaitingEnd, Settling])

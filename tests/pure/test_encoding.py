@@ -99,6 +99,7 @@ PUT_OFF = deployment.ArrangingSession(GROUP, attrs.evolve(SESSION, put_off=1), 0
 PUT_RIGHT = device.SettingUpSession(
     SESSION, 2, DEADLINE, device.Failed(device.Reason.CLOCK_OFF, "17 s behind"), put_right=True
 )
+RESTORING_ANOTHER = deployment.RestoringGroup(SESSION, 1, used=1, before=40)
 ANOTHER = deployment.ArrangingSession(GROUP, SESSION, 40, used=1, before=40)
 
 DEVICES: list[device.State] = [
@@ -133,6 +134,7 @@ TEXTS: dict[str, str] = {
     "deployment-setting-up-fragments-again": dump_state(AGAIN),
     "deployment-arranging-session-put-off": dump_state(PUT_OFF),
     "deployment-arranging-session-another": dump_state(ANOTHER),
+    "deployment-restoring-group-another": dump_state(RESTORING_ANOTHER),
     "device-setting-up-session-put-right": dump_state(PUT_RIGHT),
     "plan": dump_plan(PLAN),
     "plan-chirpstack4": dump_plan(PLAN_4),
@@ -165,6 +167,7 @@ def test_what_is_stored_of_other_cases_loads() -> None:
     assert load_deployment_state(golden("deployment-setting-up-fragments-again")) == AGAIN
     assert load_deployment_state(golden("deployment-arranging-session-put-off")) == PUT_OFF
     assert load_deployment_state(golden("deployment-arranging-session-another")) == ANOTHER
+    assert load_deployment_state(golden("deployment-restoring-group-another")) == RESTORING_ANOTHER
     assert load_device_state(golden("device-setting-up-session-put-right")) == PUT_RIGHT
     told = attrs.evolve(ASKING_UNHEARD, otherwise=ENOUGH.otherwise)
     assert load_device_state(dump_state(told)) == told

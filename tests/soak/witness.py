@@ -21,7 +21,7 @@ from fuota.device.states import Complete, Released, Waiting
 from fuota.journal.port import ActorId, Transition
 from fuota.lorawan import fragmentation
 from fuota.lorawan.eui import EUI64
-from fuota.network.port import KnownGroup
+from fuota.network.port import KnownGroup, group_name
 from fuota.network.simulated import SimulatedNetwork
 from fuota.simulation.chirpstack import ApiError
 from fuota.simulation.device import Device
@@ -52,7 +52,8 @@ class Witness:
 
     asked: dict[UUID, Asked] = attrs.field(factory=dict)
     enqueued: dict[str, set[int]] = attrs.field(factory=lambda: defaultdict(set))
-    """Group id -> the numbers N of the fragments that ChirpStack has taken for it."""
+    """Group id, or name -> the numbers N of the fragments that ChirpStack has taken for it. A group that was
+    made again has the same name, and another id."""
     held: dict[ActorId, bool] = attrs.field(factory=dict)
     """Whether the device had the image at the moment at which it settled with success."""
     put_off: dict[UUID, int] = attrs.field(factory=lambda: defaultdict(int))
@@ -96,8 +97,10 @@ class Witness:
         return self._stands.get(actor, (0, None))[1]
 
     def _check_sent(self, actor: ActorId, state: Any) -> None:
-        sent = getattr(state, "sent", 0)
-        missing = set(range(1, sent + 1)) - self.enqueued[state.group_id] if sent else set()
+        sent, before = getattr(state, "sent", 0), getattr(state, "before", 0)
+        missing = set(range(1, before + 1)) - self.enqueued[group_name(actor.deployment_id)]
+        if sent > before:
+            missing |= set(range(before + 1, sent + 1)) - self.enqueued[state.group_id]
         assert not missing, f"{actor}: fragments {sorted(missing)} are claimed and were not enqueued: {state}"
 
     def _check_image(self, actor: ActorId, dev_eui: EUI64, state: Complete | Released) -> None:
@@ -142,6 +145,7 @@ class WitnessedNetwork(SimulatedNetwork):
                 (fragment,) = fragmentation.package.read("down", data, 1).commands
                 assert isinstance(fragment, fragmentation.DataFragment)
                 self.witness.enqueued[group.id].add(fragment.n)
+                self.witness.enqueued[known.settings.name].add(fragment.n)
 
     async def waiting(self, group: KnownGroup) -> frozenset[tuple[int, bytes]]:
         if self.hidden:

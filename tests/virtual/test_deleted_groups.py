@@ -1,6 +1,7 @@
 """Somebody deletes a group by hand, before, while or after it is used."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import trio
@@ -41,6 +42,21 @@ async def test_a_group_that_somebody_deletes_is_made_again(
     assert result.why is Why.DONE
     assert {device.image for device in devices[:4]} == {IMAGE}
     assert [type(result.state(device.dev_eui)) for device in devices] == [*[Complete] * 4, Failed]
+
+
+async def test_what_was_heard_before_a_group_was_deleted_is_not_sent_again(autojump_clock: MockClock) -> None:
+    """Where ChirpStack is slow and the windows are short there would be none left for all the rest."""
+    devices, journal = simulated(3), MemoryJournal()
+    async with server(devices, journal=journal) as running:
+        running.network.conditions.latency = 4.9
+        deployment_id = await running.orders.take(order(devices, fragmentation_redundancy=40))
+        group = await until_enqueued(running, 45)
+        running.world.chirpstack.delete_group(group.id)
+        result = await running.end_of(deployment_id)
+    restored: list[Any] = [each.state for each in journal.history if getattr(each.state, "lost", 0)]
+    assert min(state.before for state in restored) > 0
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
 
 
 async def test_a_group_that_is_deleted_while_devices_join_is_made_again(autojump_clock: MockClock) -> None:
