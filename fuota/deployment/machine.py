@@ -177,7 +177,7 @@ def _heard(plan: Plan, state: AwaitingEnd | Settling, seen: Waiting) -> int:
     """Up to which fragment the devices have heard all, as far as is known."""
     gone = _gone(state, seen)
     lately = max(gone - state.before, 0)
-    return gone - min(unheard(plan, lately, seen.late), lately)
+    return gone - min(unheard(plan, lately, seen.late, state.used + 1), lately)
 
 
 def _gone(state: AwaitingEnd | Settling, seen: Waiting) -> int:

@@ -65,10 +65,8 @@ def first(plan: Plan, session: Session, opening: datetime, now: datetime) -> dat
 
 def margin(plan: Plan) -> timedelta:
     """How long before the window closes a fragment has to leave the queue, for a device whose clock is ahead
-    to hear it; 0 if it may miss that one, or has the time from beacons."""
-    if plan.redundancy or plan.mc_class is MulticastClass.B:
-        return timedelta(0)
-    return leeway(plan)
+    to hear it; 0 if it has the time from beacons."""
+    return timedelta(0) if plan.mc_class is MulticastClass.B else leeway(plan)
 
 
 def next_look(plan: Plan, left: timedelta) -> timedelta:
@@ -83,19 +81,19 @@ def next_look(plan: Plan, left: timedelta) -> timedelta:
     return min(LOOK, before * 3 / 4)
 
 
-def unheard(plan: Plan, gone: int, late: timedelta) -> int:
+def unheard(plan: Plan, gone: int, late: timedelta, windows: int) -> int:
     """How many of those `gone` from the queue may have left it when nobody listened any more: in this time,
     or just before it, if a device's clock is ahead. They leave it no sooner than one is on the air after
     the other, and as quickly as they did in the window.
 
-    Where there is redundancy it has room for those that left while the queue was being looked at.
+    Half of the coded fragments may make up for those that left while the queue was being looked at, if
+    that is enough for as many in each of so many `windows`: the other half is for what the air loses.
     """
-    if plan.redundancy and late <= LATE:
-        return 0
-    late += margin(plan)
+    looking, late = late <= LATE, late + margin(plan)
     each = pace(plan)
     at_most = ceil(late / each) if each else gone
-    return min(at_most, ceil(gone * (late / plan.window)) + 1) if late else 0
+    lost = min(at_most, ceil(gone * (late / plan.window)) + 1) if late else 0
+    return 0 if looking and 2 * windows * lost <= plan.redundancy else lost
 
 
 def drained(plan: Plan, begin: datetime, fragments: int, now: datetime) -> datetime:

@@ -119,6 +119,7 @@ def test_what_still_waits_when_the_window_closes_is_sent_in_another(
     session: Session,
 ) -> None:
     """Unless it is all of it: a queue of which nothing is sent is not helped by another window."""
+    plan = attrs.evolve(plan, firmware_size=21 * plan.frag_size, redundancy=30)
     assert plan.fragments == 51
     closed = kind("g", session, sent, used=2)
     after = step(plan, closed, Waiting(left, 3), session.end)
@@ -192,6 +193,7 @@ def test_but_more_of_them_where_each_brings_its_share(
     heard: int, windows: int, looked: bool, plan: Plan, session: Session
 ) -> None:
     """A fiftieth of the fragments, one with the other, as with a network that sends one in 5 s."""
+    plan = attrs.evolve(plan, mc_class=MulticastClass.B)  # in which no device closes its window early
     closed = AwaitingEnd("g", session, heard, used=windows - 1, looked=looked)
     fact = Expired(tally(ready=3)) if looked else Waiting(0, 3)
     after = step(plan, closed, fact, session.end)

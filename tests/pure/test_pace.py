@@ -51,12 +51,21 @@ def test_as_many_fragments_have_room_as_slots_are_left(class_b: Plan, now: datet
 def test_what_left_the_queue_too_late_is_as_much_as_leaves_it_in_that_time(plan: Plan, class_b: Plan) -> None:
     """As in the window: 32 fragments in 64 s, or in 256 s; some before, where a clock may be ahead."""
     none = attrs.evolve(plan, redundancy=0)
-    assert unheard(plan, 32, 2 * SECOND) == 0, "there are coded ones for that"
-    assert unheard(plan, 32, 3 * SECOND) == 3
-    assert unheard(none, 32, SECOND / 10) == 4
-    assert unheard(class_b, 32, SECOND / 10) == 1
-    assert unheard(class_b, 32, 20 * SECOND) == 3, "no more than there were slots"
-    assert unheard(attrs.evolve(none, frequency=100), 0, SECOND) == 0
+    assert unheard(plan, 32, 2 * SECOND, 1) == 0, "there are coded ones for that"
+    assert unheard(plan, 32, 3 * SECOND, 1) == 5
+    assert unheard(none, 32, SECOND / 10, 1) == 4
+    assert unheard(class_b, 32, SECOND / 10, 1) == 1
+    assert unheard(class_b, 32, 20 * SECOND, 1) == 3, "no more than there were slots"
+    assert unheard(attrs.evolve(none, frequency=100), 0, SECOND, 1) == 0
+
+
+@pytest.mark.parametrize(("redundancy", "windows"), [(7, 0), (8, 1), (15, 1), (16, 2), (60, 7)])
+def test_half_of_the_coded_fragments_make_up_for_the_ends_of_so_many_windows(
+    redundancy: int, windows: int, plan: Plan
+) -> None:
+    ordered = attrs.evolve(plan, redundancy=redundancy)
+    counts = [unheard(ordered, 32, SECOND / 10, number) for number in range(1, 9)]
+    assert counts == [0] * windows + [4] * (8 - windows)
 
 
 @pytest.mark.parametrize("late", [0, 3, 600])

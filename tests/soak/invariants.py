@@ -11,6 +11,7 @@ from fuota.deployment.machine import PATIENT
 from fuota.deployment.plan import RESTORATIONS
 from fuota.deployment.states import Ended
 from fuota.device.actor import DeviceActor
+from fuota.device.standing import OFTEN
 from fuota.device.states import Complete, Released
 from fuota.journal.port import ActorId, DeploymentStatus, DeviceStatus, Milestone
 from fuota.lorawan.eui import EUI64
@@ -83,13 +84,14 @@ def check_deployment(
     assert isinstance(status.state, Ended), f"deployment {status.id} is {status.state}"
     assert status.state == witness.stands(ActorId(status.id))
     _check_order(f"deployment {status.id}", status, OF_DEPLOYMENT)
-    owed = 0
+    owed, put_off = 0, witness.put_off[status.id]
     for each in status.devices:
         actor = ActorId(status.id, each.dev_eui)
         assert each.state == witness.stands(actor), f"{actor}: {each.state} is not what was written last"
         _check_order(str(actor), each, OF_DEVICE)
         assert isinstance(each.state, Complete) == (Milestone.FRAG_STATUS in each.milestones)
-        if _does_right(asked, each.dev_eui, air, faults) and _spared(status.id, asked, witness, air, faults):
+        counts = _does_right(asked, each.dev_eui, air, faults) and _waited_for(asked, each.dev_eui, put_off)
+        if counts and _spared(status.id, asked, air, faults):
             assert isinstance(each.state, Complete | Released), f"{actor} does all right: {each.state}"
             assert witness.held[actor], f"{actor} was let go without its image"
             owed += 1
@@ -104,12 +106,17 @@ def _does_right(asked: Asked, dev_eui: EUI64, air: Air, faults: Faults) -> bool:
     return dev_eui not in faults.stumbled and (at_once or in_time)
 
 
-def _spared(deployment_id: UUID, asked: Asked, witness: Witness, air: Air, faults: Faults) -> bool:
+def _waited_for(asked: Asked, dev_eui: EUI64, put_off: int) -> bool:
+    """Whether the start was put off no more often than it is for such a device."""
+    at_ease = asked.devices[dev_eui].behaviour in RIGHT and asked.order.unicast_attempt_count > 1
+    return put_off < (PATIENT if at_ease else OFTEN)
+
+
+def _spared(deployment_id: UUID, asked: Asked, air: Air, faults: Faults) -> bool:
     """Whether nothing has happened to the deployment that excuses it."""
     return (
         air.clear
         and asked.order.unicast_timeout >= air.turn
-        and witness.put_off[deployment_id] < PATIENT
         and not faults.hides
         and deployment_id not in faults.cancelled
         and faults.deleted.get(group_name(deployment_id), 0) <= RESTORATIONS

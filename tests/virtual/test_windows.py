@@ -90,7 +90,7 @@ async def test_a_window_is_followed_by_as_many_as_the_pace_of_the_network_needs(
     assert result.states() == {Complete}
     assert {device.image for device in devices} == {IMAGE}
     windows = {each.state.session for each in journal.history if isinstance(each.state, states.Transmitting)}
-    assert len(windows) == 9, "221 fragments, 25 in each"
+    assert len(windows) == 10, "221 fragments, 25 in each of five, 23 when coded ones make up for no more"
 
 
 @pytest.mark.parametrize("off", [0, 2])
@@ -245,3 +245,14 @@ async def test_a_short_window_in_which_all_is_heard_is_opened_once(
     assert [each.state for each in journal.history if isinstance(each.state, states.ArrangingSession)][
         1:
     ] == []
+
+
+async def test_a_coded_fragment_is_not_taken_to_make_up_for_the_ends_of_two_windows(
+    autojump_clock: MockClock,
+) -> None:
+    """A device whose clock is ahead closes each of them too early for the last one."""
+    devices = simulated(4, lambda number: Behaviour(clock_offset=timedelta(seconds=2 * (number % 2))))
+    async with server(devices, radio=Radio(fragment_interval=timedelta(seconds=2.9))) as running:
+        result = await running.carry_out(order(devices, fragmentation_redundancy=1))
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
