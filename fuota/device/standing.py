@@ -36,9 +36,9 @@ RELEASED = "released"
 class Stage(IntEnum):
     """Each stage is the wait for the next. ASKED is the last attempt with the session request, or any but the
     first of one that has answered, and whose clock was asked to be put right: it has had its time to
-    agree, whereas one that is PREPARED has attempts left. (An only attempt may not have been made yet, and
-    one whose clock was put right may not have been asked again: for that the start is put off `OFTEN` times.
-    If an only attempt leaves no time to put a clock right, it is put off once.) For one that is UNHEARD
+    agree, whereas one that is PREPARED has attempts left. (An only attempt may not have been made yet, or
+    leave no time to put a clock right, and one whose clock was put right may not have been asked again: for
+    that the start is put off `OFTEN` times.) For one that is UNHEARD
     nobody waits or sends, but it is asked with the others what it has. Only the end of the deployment waits
     for one that is LEAVING."""
 
@@ -76,13 +76,12 @@ def standing(plan: Plan, state: State) -> Standing:
         case SettingUpSession(session, attempt, _, otherwise, put_right=put_right) | CorrectingClock(
             session, attempt, _, otherwise, put_right=put_right
         ):
-            attempts, again = plan.unicast_attempts, attempt > 1
-            if put_right:
+            if put_right or plan.unicast_attempts == 1:
                 asked = session.put_off >= OFTEN
             elif otherwise.reason is Reason.NO_ANSWER:
-                asked = attempt == attempts and (again or session.put_off >= OFTEN)
+                asked = attempt == plan.unicast_attempts
             else:
-                asked = again or (attempts == 1 and session.put_off > 0)
+                asked = attempt > 1
             return Standing(Stage.ASKED if asked else Stage.PREPARED)
         case Listening(session) | AskingStatus(session) | StillListening(session):
             return Standing(Stage.READY, session.number)

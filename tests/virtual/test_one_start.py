@@ -8,6 +8,7 @@ from trio.testing import MockClock
 
 from fuota.deployment.plan import MulticastClass
 from fuota.deployment.states import ArrangingSession, Transmitting
+from fuota.device.standing import OFTEN
 from fuota.device.states import Complete, CorrectingClock, Reason, SettingUpSession
 from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import Milestone
@@ -90,10 +91,11 @@ async def test_a_device_that_is_heard_late_is_not_taken_for_one_whose_clock_is_o
     assert {device.image for device in devices} == {IMAGE}
 
 
-@pytest.mark.parametrize(("attempts", "session"), [(8, 1), (1, 2)])
+@pytest.mark.parametrize(("attempts", "session"), [(8, 1), (2, 1), (1, 1 + OFTEN)])
 async def test_a_device_whose_clock_stays_wrong_does_not_put_off_the_start(
     attempts: int, session: int, autojump_clock: MockClock
 ) -> None:
+    """Or a few times, where the only attempt leaves no time to put it right."""
     stubborn = Behaviour(clock_offset=timedelta(hours=1), ignores=frozenset({ForceDeviceResyncReq}))
     devices, journal = simulated(3, lambda number: stubborn if number == 0 else Behaviour()), MemoryJournal()
     async with server(devices, journal=journal) as running:
