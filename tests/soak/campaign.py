@@ -128,8 +128,8 @@ def campaign(seed: int, deployments: int, devices: int, clock: LeapingClock) -> 
         journal=journal,
         latency=air.latency,
         suspend=clock.suspend,
-        meantime=random.choice([60, 300, 2000]),
-        deaths_left=random.choice([0, 2, 5]),
+        meantime=random.choice([20, 60, 300, 2000]),
+        deaths_left=random.choice([0, 2, 5, 20]),
         hides=random.random() < 0.2,
     )
     orders = []
@@ -145,6 +145,7 @@ def drawn(random: Random, air: Air, devices: Sequence[Device]) -> Order:
     """An order that can be carried out; where the air is clear mostly one that has to succeed."""
     in_b = random.random() < 0.3
     patient = air.clear and random.random() < 0.8
+    size = random.choice([10, 50, 50, 200])
     return order(
         devices,
         multicast_group_type=MulticastClass.B if in_b else MulticastClass.C,
@@ -154,7 +155,8 @@ def drawn(random: Random, air: Air, devices: Sequence[Device]) -> Order:
         fragmentation_session_index=random.randint(0, 3),
         unicast_timeout=air.turn if patient else timedelta(seconds=random.choice([5, 20, 60])),
         unicast_attempt_count=random.choice([1, 2, 3, random.randint(4, 12)]),
-        payload=random.randbytes(random.randint(1, 3000)),
+        fragmentation_fragment_size=size,
+        payload=random.randbytes(random.randint(1, 60 * size)),
         fragmentation_redundancy=random.randint(0, 60),
         fragmentation_block_ack_delay=random.randint(0, 2),
         request_fragmentation_session_status=random.choice(list(StatusRequest)),
