@@ -33,7 +33,7 @@ generate *ARGS:
 diagrams *ARGS:
     python docs/draw.py {{ARGS}}
 
-# random faults against whole deployments in virtual time: just soak --seeds 100 --deployments 3 --devices 5
+# random faults against whole deployments in virtual time: just soak --seeds 100 --deployments 6 --devices 20
 soak *ARGS:
     python -m tests.soak {{ARGS}}
 
