@@ -49,7 +49,14 @@ class Accepting:
         await trio.lowlevel.checkpoint()
 
     async def downlink(
-        self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
+        self,
+        dev_eui: EUI64,
+        f_port: int,
+        data: bytes,
+        *,
+        unless_pending: bool,
+        urgent: bool = False,
+        application_id: str = "",
     ) -> Queued:
         await trio.lowlevel.checkpoint()
         return Queued("0")

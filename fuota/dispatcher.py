@@ -199,7 +199,12 @@ class Dispatcher(Actor[Route]):
     async def _send(self, uplink: Uplink, payload: bytes, correction: int | None) -> None:
         failed = log.bind(dev_eui=str(uplink.dev_eui))
         call = partial(
-            self._network.downlink, uplink.dev_eui, clocksync.package.port, payload, unless_pending=True
+            self._network.downlink,
+            uplink.dev_eui,
+            clocksync.package.port,
+            payload,
+            unless_pending=True,
+            urgent=True,
         )
         try:
             with trio.fail_after(FRESH):

@@ -18,7 +18,7 @@ from fuota.health import Health
 from fuota.lorawan.eui import EUI64
 from fuota.network.calls import Calls
 from fuota.network.chirpstack import PAGE, ChirpStack, Page
-from fuota.network.gate import Gate
+from fuota.network.gate import Gate, Lane
 from fuota.network.port import Group, KnownGroup
 from fuota.rpc.client import connect
 from fuota.rpc.tls import client_context
@@ -41,9 +41,8 @@ class ApplicationServer(ChirpStack):
         request = pb.ListMulticastGroupRequest(
             limit=PAGE, offset=offset, search=group.name, application_id=int(group.application_id)
         )
-        page = await self._calls(
-            self._groups.List, request, good=self._good(), about_group=of_group, proves=False
-        )
+        lane = Lane.GROUPS if of_group else Lane.DEVICES
+        page = await self._calls(self._groups.List, request, good=self._good(), lane=lane, proves=False)
         return Page([(item.id, item.name) for item in page.result], page.total_count)
 
     async def _glance(self, application_id: str) -> None:
@@ -77,16 +76,19 @@ class ApplicationServer(ChirpStack):
         good = self._good(group.application_id)
         await self._calls(self._groups.AddDevice, request, fine=(Status.ALREADY_EXISTS,), good=good)
 
-    async def _pending(self, dev_eui: EUI64, application_id: str) -> Mapping[tuple[int, bytes], str]:
+    async def _pending(
+        self, dev_eui: EUI64, application_id: str, lane: Lane
+    ) -> Mapping[tuple[int, bytes], str]:
         request = queue.ListDeviceQueueItemsRequest(dev_eui=str(dev_eui))
-        pending = await self._calls(self._queues.List, request, good=self._good(application_id), proves=False)
+        good = self._good(application_id)
+        pending = await self._calls(self._queues.List, request, good=good, lane=lane, proves=False)
         return {(item.f_port, item.data): str(item.f_cnt) for item in pending.device_queue_items}
 
-    async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, application_id: str) -> str:
+    async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, application_id: str, lane: Lane) -> str:
         item = queue.DeviceQueueItem(dev_eui=str(dev_eui), f_port=f_port, data=data)
         request = queue.EnqueueDeviceQueueItemRequest(device_queue_item=item)
         good = self._good(application_id)
-        queued = await self._calls(self._queues.Enqueue, request, good=good, inactive=INACTIVE)
+        queued = await self._calls(self._queues.Enqueue, request, good=good, lane=lane, inactive=INACTIVE)
         return str(queued.f_cnt)
 
     async def _empty(self, dev_eui: EUI64, application_id: str) -> None:

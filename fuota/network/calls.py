@@ -8,7 +8,7 @@ import attrs
 from grpclib.client import UnaryUnaryMethod
 from grpclib.const import Status
 
-from fuota.network.gate import Always, Gate, Permit
+from fuota.network.gate import Always, Gate, Lane, Permit
 from fuota.network.port import (
     NetworkError,
     NotActivated,
@@ -80,16 +80,16 @@ class Calls:
         *,
         fine: tuple[Status, ...] = (),
         good: Callable[[], Awaitable[bool]],
-        about_group: bool = False,
+        lane: Lane = Lane.DEVICES,
         proves: bool = True,
         inactive: re.Pattern[str] | None = None,
     ) -> Res:
         """`fine`: statuses that say that what is asked for is so already. `good` finds out whether a token
         that is refused is known to be good for something else; it may raise `RpcError`, or `TokenRefused` if
-        it knows why. `about_group`, `proves`: see `Gate.passage`; what only reads a database proves
+        it knows why. `lane`, `proves`: see `Gate.passage`; what only reads a database proves
         nothing. `inactive`: what INTERNAL says where it means `NotActivated`. Raises `NetworkError`.
         """
-        async with self._gate.passage(self._permit, about_group=about_group, proves=proves):
+        async with self._gate.passage(self._permit, lane, proves=proves):
             try:
                 return await self.bare(method, request)
             except RpcError as said:

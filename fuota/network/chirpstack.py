@@ -11,7 +11,7 @@ from grpclib.const import Status
 
 from fuota.lorawan.eui import EUI64
 from fuota.network.calls import Calls
-from fuota.network.gate import Permit
+from fuota.network.gate import Lane, Permit
 from fuota.network.port import Group, GroupGone, KnownGroup, NotFound, Queued, Trouble
 
 Req = TypeVar("Req")
@@ -58,17 +58,25 @@ class ChirpStack:
             await self._join(group, dev_eui)
 
     async def downlink(
-        self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
+        self,
+        dev_eui: EUI64,
+        f_port: int,
+        data: bytes,
+        *,
+        unless_pending: bool,
+        urgent: bool = False,
+        application_id: str = "",
     ) -> Queued:
-        pending = await self._pending(dev_eui, application_id) if unless_pending else {}
+        lane = Lane.URGENT if urgent else Lane.DEVICES
+        pending = await self._pending(dev_eui, application_id, lane) if unless_pending else {}
         if (item := pending.get((f_port, data))) is not None:
             return Queued(item, already=True)
-        return Queued(await self._push(dev_eui, f_port, data, application_id))
+        return Queued(await self._push(dev_eui, f_port, data, application_id, lane))
 
     async def withdraw(
         self, dev_eui: EUI64, ours: Callable[[int, bytes], bool], *, application_id: str = ""
     ) -> bool:
-        pending = await self._pending(dev_eui, application_id)
+        pending = await self._pending(dev_eui, application_id, Lane.DEVICES)
         if not all(ours(f_port, data) for f_port, data in pending):
             return False
         if pending:
@@ -139,7 +147,7 @@ class ChirpStack:
     ) -> Res:
         """A call about the group alone, and no device; see `Calls`."""
         good = good or self._good()
-        return await self._calls(method, request, fine=fine, good=good, about_group=True, proves=proves)
+        return await self._calls(method, request, fine=fine, good=good, lane=Lane.GROUPS, proves=proves)
 
     def _good(self, application_id: str = "") -> Good:
         return partial(self._is_good, application_id)
@@ -172,11 +180,13 @@ class ChirpStack:
         """Make the device a member; that it is one already is fine."""
         raise NotImplementedError
 
-    async def _pending(self, dev_eui: EUI64, application_id: str) -> Mapping[tuple[int, bytes], str]:
+    async def _pending(
+        self, dev_eui: EUI64, application_id: str, lane: Lane
+    ) -> Mapping[tuple[int, bytes], str]:
         """Port and payload of what waits in the device's queue -> by what its events name it."""
         raise NotImplementedError
 
-    async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, application_id: str) -> str:
+    async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, application_id: str, lane: Lane) -> str:
         """Put a downlink into the device's queue; by what its events name it."""
         raise NotImplementedError
 

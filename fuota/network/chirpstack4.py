@@ -23,7 +23,7 @@ from fuota.lorawan.eui import EUI64
 from fuota.lorawan.region import Region
 from fuota.network.calls import Calls
 from fuota.network.chirpstack import PAGE, ChirpStack, Good, Page
-from fuota.network.gate import Gate
+from fuota.network.gate import Gate, Lane
 from fuota.network.port import Group, KnownGroup, Refused, TokenRefused
 from fuota.rpc.client import connect
 from fuota.rpc.errors import RpcError
@@ -51,9 +51,8 @@ class ChirpStack4(ChirpStack):
         request = pb.ListMulticastGroupsRequest(
             limit=PAGE, offset=offset, search=group.name, application_id=group.application_id
         )
-        page = await self._calls(
-            self._groups.List, request, good=self._good(), about_group=of_group, proves=False
-        )
+        lane = Lane.GROUPS if of_group else Lane.DEVICES
+        page = await self._calls(self._groups.List, request, good=self._good(), lane=lane, proves=False)
         return Page([(item.id, item.name) for item in page.result], page.total_count)
 
     async def _is_good(self, application_id: str) -> bool:
@@ -130,18 +129,19 @@ class ChirpStack4(ChirpStack):
         good = self._writing(*looks, application_id=group.application_id)
         await self._calls(self._groups.AddDevice, request, fine=(Status.ALREADY_EXISTS,), good=good)
 
-    async def _pending(self, dev_eui: EUI64, application_id: str) -> Mapping[tuple[int, bytes], str]:
+    async def _pending(
+        self, dev_eui: EUI64, application_id: str, lane: Lane
+    ) -> Mapping[tuple[int, bytes], str]:
         request = queue.GetDeviceQueueItemsRequest(dev_eui=str(dev_eui))
-        pending = await self._calls(
-            self._devices.GetQueue, request, good=self._good(application_id), proves=False
-        )
+        good = self._good(application_id)
+        pending = await self._calls(self._devices.GetQueue, request, good=good, lane=lane, proves=False)
         return {(item.f_port, item.data): item.id for item in pending.result}
 
-    async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, application_id: str) -> str:
+    async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, application_id: str, lane: Lane) -> str:
         item = queue.DeviceQueueItem(dev_eui=str(dev_eui), f_port=f_port, data=data)
         request = queue.EnqueueDeviceQueueItemRequest(queue_item=item)
         good = self._writing(self._at_device(dev_eui), application_id=application_id)
-        return (await self._calls(self._devices.Enqueue, request, good=good)).id
+        return (await self._calls(self._devices.Enqueue, request, good=good, lane=lane)).id
 
     async def _empty(self, dev_eui: EUI64, application_id: str) -> None:
         request = queue.FlushDeviceQueueRequest(dev_eui=str(dev_eui))

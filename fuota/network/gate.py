@@ -1,7 +1,8 @@
 """Who may call the network, how many at a time, and how seldom while it ails; whichever network it is."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from enum import Enum, auto
 from typing import Protocol
 
 import attrs
@@ -13,11 +14,20 @@ from fuota.network.port import NetworkError, TokenRefused, Trouble, answered
 
 log = structlog.get_logger(__name__)
 
-AT_ONCE = 32
-"""Calls about devices under way at the same time."""
 
-OF_GROUPS = 8
-"""The same about groups, of which a deployment makes one after the other."""
+class Lane(Enum):
+    """What a call is about: none waits for a place behind those of another kind, however many they are."""
+
+    DEVICES = auto()
+    """Requests to devices."""
+    GROUPS = auto()
+    """A deployment makes one after the other; its fragments come too late for their window if they wait."""
+    URGENT = auto()
+    """What a device is told is wrong soon: the time."""
+
+
+PLACES = {Lane.DEVICES: 32, Lane.GROUPS: 8, Lane.URGENT: 32}
+"""Calls under way at the same time."""
 
 AILING = 3
 """Failures in a row after which the network is said to ail."""
@@ -58,15 +68,14 @@ class Always:
 class Gate:
     """Lets so many calls through; after `AILING` failures in a row one at a time, and that seldom.
 
-    A hundred thousand actors may want to know whether the network is back: one of them finds out for all.
-
-    Fragments come too late for their window if they wait behind the requests to as many devices: calls about
-    groups have a lane of their own, with a turn of its own while the network ails.
+    A hundred thousand actors may want to know whether the network is back: one of them finds out for all, in
+    each lane, which has its own turns.
     """
 
     _health: Health
-    _devices: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(AT_ONCE))
-    _groups: trio.CapacityLimiter = attrs.field(factory=lambda: trio.CapacityLimiter(OF_GROUPS))
+    _lanes: Mapping[Lane, trio.CapacityLimiter] = attrs.field(
+        factory=lambda: {lane: trio.CapacityLimiter(places) for lane, places in PLACES.items()}
+    )
     _failures: int = 0
     """In a row, of calls whose answers prove that the network works; others that are answered end no row."""
     _glances: int = 0
@@ -78,14 +87,13 @@ class Gate:
 
     @asynccontextmanager
     async def passage(
-        self, permit: Permit, *, about_group: bool = False, proves: bool = True
+        self, permit: Permit, lane: Lane = Lane.DEVICES, *, proves: bool = True
     ) -> AsyncIterator[None]:
         """Around one call, which may raise `NetworkError`; it waits until `permit` says so.
 
-        `about_group`: it is one of those that a deployment makes one after the other. `proves`: that it is
-        answered means that the network works, and not only a part of it.
+        `proves`: that it is answered means that the network works, and not only a part of it.
         """
-        async with self._place(permit, self._groups if about_group else self._devices):
+        async with self._place(permit, self._lanes[lane]):
             try:
                 yield
             except NetworkError as error:
@@ -115,7 +123,8 @@ class Gate:
         self._glances = 0
         if not self._failures:
             self._refused = False
-            self._devices.total_tokens, self._groups.total_tokens = AT_ONCE, OF_GROUPS
+            for lane, places in PLACES.items():
+                self._lanes[lane].total_tokens = places
             self._health.well(PART)
 
     async def _failed(self, error: NetworkError, proves: bool) -> None:
@@ -135,5 +144,6 @@ class Gate:
         elif ailing:
             self._health.ill(PART, str(error), lasts=LASTS)
         if ailing:  # one at a time from now on, each of which keeps its place for a while
-            self._devices.total_tokens = self._groups.total_tokens = 1
+            for limiter in self._lanes.values():
+                limiter.total_tokens = 1
             await trio.sleep(PROBE)

@@ -127,7 +127,14 @@ class Network(Protocol):
         """Make the device a member. May be repeated. Raises `GroupGone` where that is what is wrong."""
 
     async def downlink(
-        self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
+        self,
+        dev_eui: EUI64,
+        f_port: int,
+        data: bytes,
+        *,
+        unless_pending: bool,
+        urgent: bool = False,
+        application_id: str = "",
     ) -> Queued:
         """Put a unicast downlink into the device's queue.
 
@@ -136,6 +143,8 @@ class Network(Protocol):
         `unless_pending`: not if the same payload still waits there, as it does when a request is
         repeated to a device that has not been heard since. Then that is what is returned, the last
         of several.
+
+        `urgent`: it does not wait behind any that is not.
 
         Raises `NotActivated` where the network says so.
         """

@@ -8,7 +8,7 @@ import trio
 from fuota.health import Health
 from fuota.lorawan.eui import EUI64
 from fuota.network.calls import CALL_TIMEOUT
-from fuota.network.gate import Always, Gate, Permit
+from fuota.network.gate import Always, Gate, Lane, Permit
 from fuota.network.port import (
     Group,
     GroupGone,
@@ -63,7 +63,7 @@ class SimulatedNetwork:
         """The status of every call about these devices."""
 
     async def ensure_group(self, group: Group) -> str:
-        async with self._call(group.application_id, of_group=True):
+        async with self._call(group.application_id, lane=Lane.GROUPS):
             if known := self._ids(group):
                 return self._with_gateways(known[0], group.gateways)
             channel = Channel(group.mc_class, group.frequency, group.dr, group.periodicity)
@@ -82,7 +82,7 @@ class SimulatedNetwork:
             return self._with_gateways(made.id, group.gateways)
 
     async def has_group(self, group: KnownGroup) -> bool:
-        async with self._call(of_group=True, proves=False):
+        async with self._call(lane=Lane.GROUPS, proves=False):
             return group.id in self._ids(group)
 
     async def add_device(self, group: KnownGroup, dev_eui: EUI64) -> None:
@@ -91,15 +91,23 @@ class SimulatedNetwork:
                 self._chirpstack.add_device(group.id, dev_eui)
 
     async def downlink(
-        self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
+        self,
+        dev_eui: EUI64,
+        f_port: int,
+        data: bytes,
+        *,
+        unless_pending: bool,
+        urgent: bool = False,
+        application_id: str = "",
     ) -> Queued:
+        lane = Lane.URGENT if urgent else Lane.DEVICES
         if unless_pending:
-            async with self._call(application_id, dev_eui=dev_eui, proves=False):
+            async with self._call(application_id, dev_eui=dev_eui, lane=lane, proves=False):
                 waiting = self._chirpstack.queue(dev_eui).items
                 same = [item for item in waiting if (item.f_port, item.data) == (f_port, data)]
             if same:
                 return Queued(str(same[-1].f_cnt), already=True)
-        async with self._call(application_id, dev_eui=dev_eui):
+        async with self._call(application_id, dev_eui=dev_eui, lane=lane):
             queue = self._chirpstack.queue(dev_eui)
             if dev_eui in self.inactive:
                 raise NotActivated("INTERNAL", "rpc error: code = NotFound desc = object does not exist")
@@ -118,12 +126,12 @@ class SimulatedNetwork:
             return True
 
     async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
-        async with self._call(group.application_id, group, of_group=True):
+        async with self._call(group.application_id, group, lane=Lane.GROUPS):
             self._chirpstack.multicast(group.id, f_port, data)
 
     async def waiting(self, group: KnownGroup) -> frozenset[tuple[int, bytes]]:
         try:
-            async with self._call(group.application_id, group, of_group=True, proves=False):
+            async with self._call(group.application_id, group, lane=Lane.GROUPS, proves=False):
                 if group.application_id in self.shy:
                     raise ApiError("INTERNAL", "something")
                 items = self._chirpstack.group(group.id).queue.items
@@ -135,12 +143,12 @@ class SimulatedNetwork:
             raise
 
     async def flush(self, group: KnownGroup) -> None:
-        async with self._call(group.application_id, of_group=True):
+        async with self._call(group.application_id, lane=Lane.GROUPS):
             if group.id in self._chirpstack.groups:
                 self._chirpstack.group(group.id).queue.items.clear()
 
     async def delete_group(self, group: Group) -> None:
-        async with self._call(group.application_id, of_group=True):
+        async with self._call(group.application_id, lane=Lane.GROUPS):
             for group_id in self._ids(group):
                 self._chirpstack.group(group_id).queue.items.clear()
                 self._chirpstack.delete_group(group_id)
@@ -163,11 +171,11 @@ class SimulatedNetwork:
         about: KnownGroup | None = None,
         *,
         dev_eui: EUI64 | None = None,
-        of_group: bool = False,
+        lane: Lane = Lane.DEVICES,
         proves: bool = True,
     ) -> AsyncIterator[None]:
         """`application_id`: where its Network Server has to be asked."""
-        async with self._gate.passage(self._permit, about_group=of_group, proves=proves):
+        async with self._gate.passage(self._permit, lane, proves=proves):
             try:
                 await self.conditions.meet()
                 status = "" if dev_eui is None else self.stumbles.get(dev_eui, "")

@@ -28,7 +28,7 @@ from fuota.deployment.states import (
 from fuota.device.standing import OFTEN
 from fuota.lorawan.gpstime import gps_seconds
 from fuota.network.calls import CALL_TIMEOUT
-from fuota.network.gate import AT_ONCE
+from fuota.network.gate import PLACES, Lane
 from tests.pure.states import tally, transmitting
 
 
@@ -42,10 +42,10 @@ def test_class_c_starts_when_every_attempt_can_have_been_answered(plan: Plan, no
 
 def test_more_time_is_left_for_those_who_were_not_asked_in_time(plan: Plan, now: datetime) -> None:
     """As much as they need at worst, with a network that answers in the time that it is given."""
-    assert EACH.total_seconds() == CALL_TIMEOUT / AT_ONCE
+    assert EACH.total_seconds() == CALL_TIMEOUT / PLACES[Lane.DEVICES]
     before = session(plan, 1000, now, 2, 1)
     after = session(plan, 1000, now, 2, 1, slow=640)
-    assert after.start - before.start == timedelta(seconds=640 / AT_ONCE * CALL_TIMEOUT)
+    assert after.start - before.start == timedelta(seconds=640 / PLACES[Lane.DEVICES] * CALL_TIMEOUT)
     due, left = ArrangingSession("g", before, 0), tally(prepared=640, ready=360)
     put_off = step(plan, due, Expired(left, slow=640), before.start)
     assert put_off == due.to(ArrangingSession, session=session(plan, 1000, before.start, 3, 2, slow=640))

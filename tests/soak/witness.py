@@ -21,6 +21,7 @@ from fuota.device.states import Complete, Released, Waiting
 from fuota.journal.port import ActorId, Transition
 from fuota.lorawan import fragmentation
 from fuota.lorawan.eui import EUI64
+from fuota.network.gate import Lane
 from fuota.network.port import KnownGroup, group_name
 from fuota.network.simulated import SimulatedNetwork
 from fuota.simulation.chirpstack import ApiError
@@ -149,6 +150,6 @@ class WitnessedNetwork(SimulatedNetwork):
 
     async def waiting(self, group: KnownGroup) -> frozenset[tuple[int, bytes]]:
         if self.hidden:
-            async with self._call(group.application_id, group, of_group=True):
+            async with self._call(group.application_id, group, lane=Lane.GROUPS):
                 raise ApiError("INTERNAL", "the queue is not shown")
         return await super().waiting(group)

@@ -34,13 +34,20 @@ class Queues:
         self.works.set()
 
     async def downlink(
-        self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
+        self,
+        dev_eui: EUI64,
+        f_port: int,
+        data: bytes,
+        *,
+        unless_pending: bool,
+        urgent: bool = False,
+        application_id: str = "",
     ) -> Queued:
         self.attempts += 1
         await self.works.wait()
         if self.errors:
             raise self.errors.pop(0)
-        assert unless_pending
+        assert (unless_pending, urgent) == (True, True)
         self.downlinks.append((dev_eui, f_port, data))
         return Queued(str(len(self.downlinks)))
 

@@ -9,7 +9,7 @@ from trio.testing import MockClock
 
 from fuota.health import Health
 from fuota.network.calls import CALL_TIMEOUT
-from fuota.network.gate import AILING, AT_ONCE, LASTS, OF_GROUPS, PROBE, Always, Gate
+from fuota.network.gate import AILING, LASTS, PLACES, PROBE, Always, Gate, Lane
 from fuota.network.port import NetworkError, NotActivated, NotFound, TokenRefused, Trouble, Unreachable
 from fuota.network.retry import persistently
 from fuota.ownership import Ownership
@@ -76,7 +76,7 @@ async def test_a_thousand_actors_ask_an_ailing_network_once_in_a_while(autojump_
         for _ in range(1000):
             nursery.start_soon(insist)
         await trio.sleep(60)
-        assert calls <= 60 / PROBE + AT_ONCE + 1
+        assert calls <= 60 / PROBE + PLACES[Lane.DEVICES] + 1
         assert "UNAVAILABLE" in health.ailments()["chirpstack"]
         away = False
         began = trio.current_time()
@@ -195,58 +195,60 @@ async def test_a_network_ails_for_as_long_as_anybody_waits_for_it(autojump_clock
     assert not health.ailments()
 
 
-async def test_calls_about_groups_do_not_wait_for_those_about_devices(autojump_clock: MockClock) -> None:
-    """Nor the other way round: each kind has its places, however many of the other wait."""
+async def test_calls_of_one_kind_do_not_wait_for_those_of_another(autojump_clock: MockClock) -> None:
+    """Each kind has its places, however many of the others wait."""
     gate = Gate(Health())
-    done: dict[bool, list[float]] = {True: [], False: []}
+    done: dict[Lane, list[float]] = {lane: [] for lane in Lane}
 
-    async def call(about_group: bool) -> None:
-        async with gate.passage(Always(), about_group=about_group):
+    async def call(lane: Lane) -> None:
+        async with gate.passage(Always(), lane):
             await trio.sleep(1)
-        done[about_group].append(trio.current_time())
+        done[lane].append(trio.current_time())
 
+    times = {Lane.DEVICES: 100, Lane.GROUPS: 2, Lane.URGENT: 3}
     async with trio.open_nursery() as nursery:
-        for _ in range(100 * AT_ONCE):
-            nursery.start_soon(call, False)
-        await trio.testing.wait_all_tasks_blocked()
-        for _ in range(2 * OF_GROUPS):
-            nursery.start_soon(call, True)
-    assert done[True] == [1.0] * OF_GROUPS + [2.0] * OF_GROUPS
-    assert done[False] == [float(1 + number // AT_ONCE) for number in range(100 * AT_ONCE)]
+        for lane in Lane:
+            for _ in range(times[lane] * PLACES[lane]):
+                nursery.start_soon(call, lane)
+            await trio.testing.wait_all_tasks_blocked()
+    for lane in Lane:
+        assert done[lane] == [1 + turn for turn in range(times[lane]) for _ in range(PLACES[lane])]
 
 
 async def test_one_call_of_each_kind_finds_out_whether_the_network_is_back(
     autojump_clock: MockClock,
 ) -> None:
-    """Those about devices are as many as ever, and take long; those about groups do not wait for them."""
+    """Requests to devices are as many as ever, and take long; the others do not wait for them."""
     gate = Gate(Health())
     away = True
-    calls, under_way, most = {True: 0, False: 0}, {True: 0, False: 0}, 0
+    calls, under_way, most = dict.fromkeys(Lane, 0), dict.fromkeys(Lane, 0), 0
 
-    async def insist(about_group: bool) -> None:
+    async def insist(lane: Lane) -> None:
         nonlocal most
         while away:
             try:
-                async with gate.passage(Always(), about_group=about_group):
-                    calls[about_group] += 1
-                    under_way[about_group] += 1
+                async with gate.passage(Always(), lane):
+                    calls[lane] += 1
+                    under_way[lane] += 1
                     most = max(most, *under_way.values())
-                    await trio.sleep(0.001 if about_group else CALL_TIMEOUT)
-                    under_way[about_group] -= 1
+                    await trio.sleep(CALL_TIMEOUT if lane is Lane.DEVICES else 0.001)
+                    under_way[lane] -= 1
                     if away:
                         raise Unreachable("UNAVAILABLE", "connection refused")
             except Unreachable:
                 await trio.sleep(1)
 
     async with trio.open_nursery() as nursery:
-        for number in range(1000):
-            nursery.start_soon(insist, number == 0)
+        for lane, many in {Lane.DEVICES: 1000, Lane.GROUPS: 1, Lane.URGENT: 1}.items():
+            for _ in range(many):
+                nursery.start_soon(insist, lane)
         await trio.sleep(20)
-        calls, most = {True: 0, False: 0}, 0
+        calls, most = dict.fromkeys(Lane, 0), 0
         await trio.sleep(120)
         assert most == 1
-        assert calls[False] <= 120 / (CALL_TIMEOUT + PROBE) + 1
-        assert 120 / (1 + PROBE) - 2 <= calls[True] <= 120 / PROBE
+        assert calls[Lane.DEVICES] <= 120 / (CALL_TIMEOUT + PROBE) + 1
+        for lane in (Lane.GROUPS, Lane.URGENT):
+            assert 120 / (1 + PROBE) - 2 <= calls[lane] <= 120 / PROBE
         away = False
 
 
@@ -262,13 +264,13 @@ async def test_who_has_waited_for_a_place_asks_again_whether_it_may(autojump_clo
             await trio.sleep(seconds)
 
     async with trio.open_nursery() as nursery:
-        for _ in range(AT_ONCE):
+        for _ in range(PLACES[Lane.DEVICES]):
             nursery.start_soon(call, 11)
         await trio.testing.wait_all_tasks_blocked()
         nursery.start_soon(call, 0)
         await trio.sleep(60)
-        assert calls == AT_ONCE
+        assert calls == PLACES[Lane.DEVICES]
         await through(gate)
         ownership.gain(2, trio.current_time() + 10)
         await trio.sleep(1)
-        assert calls == AT_ONCE + 1
+        assert calls == PLACES[Lane.DEVICES] + 1

@@ -10,6 +10,7 @@ from fuota.deployment.plan import MulticastClass
 from fuota.deployment.states import ArrangingSession, Transmitting
 from fuota.device.standing import OFTEN
 from fuota.device.states import Complete, CorrectingClock, Reason, SettingUpSession
+from fuota.dispatcher import Counts
 from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import Milestone
 from fuota.lorawan import clocksync
@@ -140,6 +141,25 @@ async def test_an_only_attempt_leaves_time_to_put_a_clock_right_where_each_call_
         result = await running.carry_out(asked)
     assert result.states() == {Complete}
     assert {device.image for device in devices} == {IMAGE}
+
+
+async def test_clocks_are_put_right_while_silent_devices_are_asked_again_and_again(
+    autojump_clock: MockClock,
+) -> None:
+    """A request waits behind those to others for longer than an answer to AppTimeReq is worth anything."""
+    kinds = [Behaviour(clock_offset=timedelta(seconds=-8))] * 5 + [Behaviour(silent=True)] * 250
+    devices = simulated(len(kinds), kinds.__getitem__)
+    soon = timedelta(seconds=20)
+    async with server(devices, radio=Radio(uplink_interval=timedelta(seconds=5))) as running:
+        running.network.conditions.latency = 4
+        await running.orders.take(order(devices[5:], unicast_attempt_count=30, unicast_timeout=soon))
+        result = await running.carry_out(order(devices[:5], unicast_attempt_count=2, unicast_timeout=soon))
+        dispatcher = running.tree.snapshot("/dispatcher")
+    assert result.states() == {Complete}
+    assert dispatcher is not None
+    assert isinstance(dispatcher.description, Counts)
+    assert dispatcher.description.clock_answers >= 5
+    assert dispatcher.description.clock_failures == 0
 
 
 async def test_the_window_of_class_b_is_counted_in_beacon_periods(autojump_clock: MockClock) -> None:

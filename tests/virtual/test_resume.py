@@ -88,11 +88,18 @@ class WitnessNetwork(WitnessedNetwork):
         return group_id
 
     async def downlink(
-        self, dev_eui: EUI64, f_port: int, data: bytes, *, unless_pending: bool, application_id: str = ""
+        self,
+        dev_eui: EUI64,
+        f_port: int,
+        data: bytes,
+        *,
+        unless_pending: bool,
+        urgent: bool = False,
+        application_id: str = "",
     ) -> Queued:
         states = [each.state for each in self.journal.history if each.actor.dev_eui == dev_eui]
         assert states, "nothing is sent for a state that is not written"
-        return await super().downlink(dev_eui, f_port, data, unless_pending=unless_pending)
+        return await super().downlink(dev_eui, f_port, data, unless_pending=unless_pending, urgent=urgent)
 
     async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
         written = [each.state for each in self.journal.history if each.actor.dev_eui is None]

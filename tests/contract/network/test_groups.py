@@ -9,7 +9,7 @@ import trio
 
 from fuota.deployment.plan import ClassCScheduling, MulticastClass
 from fuota.lorawan.region import Region
-from fuota.network.gate import AT_ONCE
+from fuota.network.gate import PLACES, Lane
 from fuota.network.port import (
     GroupGone,
     NotFound,
@@ -170,7 +170,7 @@ async def test_a_group_made_twice_by_a_lost_answer_is_deleted_twice(opened: Open
     assert opened.group_ids == []
 
 
-async def test_what_is_about_groups_goes_past_what_is_about_devices(opened: Opened) -> None:
+async def test_what_is_about_groups_or_urgent_goes_past_what_is_about_devices(opened: Opened) -> None:
     group = await opened.make()
     opened.conditions.latency = 3600
     before = opened.conditions.calls
@@ -183,7 +183,9 @@ async def test_what_is_about_groups_goes_past_what_is_about_devices(opened: Open
         partial(opened.network.downlink, opened.device, 200, b"\x01", unless_pending=False),
         partial(opened.network.add_device, group, opened.device),
     ]
-    about_the_group: list[Call] = [
+    past_them: list[Call] = [
+        partial(opened.network.downlink, opened.device, 202, b"\x03", unless_pending=True, urgent=True),
+        partial(opened.network.downlink, opened.device, 202, b"\x04", unless_pending=False, urgent=True),
         partial(opened.network.ensure_group, opened.group),
         partial(opened.network.multicast, group, 201, b"\x02"),
         partial(opened.network.waiting, group),
@@ -192,10 +194,10 @@ async def test_what_is_about_groups_goes_past_what_is_about_devices(opened: Open
     ]
     with trio.fail_after(4):
         async with trio.open_nursery() as nursery:
-            for call in about_devices * AT_ONCE:
+            for call in about_devices * PLACES[Lane.DEVICES]:
                 nursery.start_soon(call)
-            await under_way(AT_ONCE)
-            for number, each in enumerate(about_the_group, start=1):
+            await under_way(PLACES[Lane.DEVICES])
+            for number, each in enumerate(past_them, start=1):
                 nursery.start_soon(each)
-                await under_way(AT_ONCE + number)
+                await under_way(PLACES[Lane.DEVICES] + number)
             nursery.cancel_scope.cancel()
