@@ -53,6 +53,10 @@ class Radio:
         rate = modulation(channel.frequency, channel.dr)
         return UNKNOWN_AIRTIME if rate is None else time_on_air(rate, len(frame))
 
+    @property
+    def longest_interval(self) -> timedelta:
+        return self.uplink_interval * 1.1
+
     def next_uplink(self, random: Random) -> timedelta:
         """Until the device's next uplink if nothing comes up before."""
         return self.uplink_interval * random.uniform(0.9, 1.1)

@@ -83,7 +83,7 @@ class World:
         """
         if self.chatty:
             for station in self.stations.values():
-                self._plan_some_uplink(station)
+                self._plan_uplink(station, self._some_time(station))
         async with trio.open_nursery() as nursery:
             self._post = lambda uplink: nursery.start_soon(deliver, uplink)
             if tell is not None:
@@ -96,16 +96,18 @@ class World:
         station.next_uplink = when
         self._timeline.at(when, partial(self._uplink, station, when))
 
-    def _plan_some_uplink(self, station: Station) -> None:
-        """The next of a device of which nobody knows when it has sent the last."""
-        phase = station.device.random.random() * self.radio.uplink_interval
-        self._plan_uplink(station, self.clock.now() + phase)
+    def _some_time(self, station: Station) -> datetime:
+        """The next uplink of a device of which nobody knows when it has sent the last."""
+        return self.clock.now() + station.device.random.random() * self.radio.uplink_interval
 
     def _awaited(self, dev_eui: EUI64) -> None:
-        """A downlink waits for the device's next uplink."""
+        """A downlink waits for the device's next uplink: a reading, where an answer is not due for long."""
         station = self.stations[dev_eui]
-        if station.next_uplink is None:
-            self._plan_some_uplink(station)
+        if (
+            station.next_uplink is None
+            or station.next_uplink > self.clock.now() + self.radio.longest_interval
+        ):
+            self._plan_uplink(station, self._some_time(station))
 
     def _uplink(self, station: Station, planned: datetime) -> None:
         if planned != station.next_uplink:
