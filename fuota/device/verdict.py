@@ -9,6 +9,9 @@ from fuota.deployment.states import Session
 from fuota.device.states import AskingStatus, Complete, Failed, Reason, State, StillListening, Unconfirmed
 from fuota.lorawan.fragmentation import FragSessionStatusAns
 
+SAID = (Reason.SESSION_REFUSED, Reason.CLOCK_OFF, Reason.START_MISSED)
+"""What a device says of a session: it has heard nothing for that."""
+
 
 def status_patience(plan: Plan, attempt: int) -> timedelta:
     """How long the status is awaited: nobody has failed before the longest delay the device was allowed.
@@ -72,6 +75,8 @@ def status_answered(
     if enough:
         return Unconfirmed(received, missing)
     if isinstance(state.otherwise, Unconfirmed):
+        return state.otherwise
+    if received == 0 and isinstance(state.otherwise, Failed) and state.otherwise.reason in SAID:
         return state.otherwise
     if received == missing == 0:
         return Failed(Reason.INCOMPLETE, "it knows of no fragments: it has heard none, or was reset since")

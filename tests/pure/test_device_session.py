@@ -299,6 +299,20 @@ def test_one_whose_answer_was_lost_is_asked_with_the_others_what_it_has(
     assert step(plan, unheard, Arrange(following), following.start) is unheard, "it has begun: another comes"
 
 
+@pytest.mark.parametrize("reason", [Reason.SESSION_REFUSED, Reason.CLOCK_OFF, Reason.START_MISSED])
+def test_one_that_has_heard_nothing_has_failed_for_what_it_said_before(
+    reason: Reason, plan: Plan, session: Session
+) -> None:
+    said, at = Failed(reason, "it said so"), session.end
+    asking = step(plan, Unheard(session, said), Verify(session), at)
+    assert step(plan, asking, Answered(status_answer(0, 41), at), at) is said
+    for heard in (1, 40):
+        counted = step(plan, asking, Answered(status_answer(heard, 41 - heard), at), at)
+        assert isinstance(counted, Failed)
+        assert counted.reason is Reason.INCOMPLETE
+    assert step(plan, asking, Answered(status_answer(41, 0), at), at) == Complete(41)
+
+
 def test_an_answer_that_comes_when_the_session_has_begun_may_still_be_one(
     plan: Plan, session: Session, now: datetime
 ) -> None:
