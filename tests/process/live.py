@@ -161,10 +161,16 @@ class Field:
 
 @asynccontextmanager
 async def chirpstack(
-    devices: Sequence[Device], generation: Generation = THREE, *, radio: Radio = QUICK
+    devices: Sequence[Device],
+    generation: Generation = THREE,
+    *,
+    radio: Radio = QUICK,
+    chatty: bool = False,
 ) -> AsyncIterator[Field]:
+    """`chatty`: devices send their readings, too, at the pace of this radio: a busy machine feels them."""
     clock = SystemClock()
-    world = World(devices, clock=clock, radio=radio, application_id=generation.application_id)
+    application_id = generation.application_id
+    world = World(devices, clock=clock, radio=radio, application_id=application_id, chatty=chatty)
     conditions = ApiConditions(clock=clock)
     async with open_loop(), trio.open_nursery() as nursery:
         api = partial(generation.serve_api, world, LOOPBACK, token=API_TOKEN, conditions=conditions)

@@ -66,9 +66,9 @@ ANSWERS = {
 async def test_from_the_order_to_the_image(
     marshaler: Marshaler, times: int, tmp_path: Path, dsn: str, generation: Generation
 ) -> None:
-    """With bearer tokens on both sides, and uplinks that are posted three times at once."""
+    """With bearer tokens on both sides, readings of the devices, and uplinks posted three times at once."""
     devices = quick([Behaviour()] * 5)
-    async with chirpstack(devices, generation) as field:
+    async with chirpstack(devices, generation, chatty=True) as field:
         installation = Installation.make(tmp_path, field.tables(dsn))
         async with site(installation, field, marshaler=marshaler, times=times) as running:
             deployment_id = await running.create(devices)

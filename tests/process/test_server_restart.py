@@ -3,10 +3,8 @@
 import signal
 from collections import defaultdict
 from contextlib import suppress
-from datetime import timedelta
 from pathlib import Path
 
-import attrs
 import psycopg
 import pytest
 import trio
@@ -19,7 +17,6 @@ from tests.postgres.clusters import value
 from tests.process.generations import Generation
 from tests.process.live import (
     EVENT_TOKEN,
-    QUICK,
     Field,
     Installation,
     chirpstack,
@@ -171,9 +168,7 @@ async def test_stops_in_time_though_chirpstack_hangs(
 ) -> None:
     """No call to it comes back, while more deployments wait than there may be calls."""
     devices = quick([Behaviour()] * 34)
-    # nothing here needs a word of theirs, and 170 a second are too many for a machine that is busy
-    silent = attrs.evolve(QUICK, uplink_interval=timedelta(hours=1))
-    async with chirpstack(devices, generation, radio=silent) as field:
+    async with chirpstack(devices, generation) as field:
         field.conditions.latency = 60
         installation = Installation.make(tmp_path, field.tables(dsn))
         async with site(installation, field) as running:
