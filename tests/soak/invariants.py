@@ -113,11 +113,12 @@ def _waited_for(asked: Asked, dev_eui: EUI64, put_off: int) -> bool:
 
 
 def _spared(deployment_id: UUID, asked: Asked, air: Air, faults: Faults) -> bool:
-    """Whether nothing has happened to the deployment that excuses it."""
+    """Whether nothing has happened to the deployment that excuses it: what is left in a queue that is not
+    shown can only be reckoned by how long fragments are on air."""
     return (
         air.clear
         and asked.order.unicast_timeout >= air.turn
-        and not faults.hides
+        and not (faults.hides and air.radio.fragment_interval is not None)
         and deployment_id not in faults.cancelled
         and faults.deleted.get(group_name(deployment_id), 0) <= RESTORATIONS
     )
