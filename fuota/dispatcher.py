@@ -38,7 +38,8 @@ class Outcome(Enum):
     TAKEN = "taken"
     """All it holds is safe, or it is of no concern."""
     BUSY = "busy"
-    """Not all whom it concerns had room for it, or too many wait already."""
+    """Not all whom it concerns had room for it, or were there (their deployment's actor begins anew); or too
+    many wait already."""
     ELSEWHERE = "elsewhere"
     """This server does not run the deployments, does not yet, or does not know whether it still does."""
 
@@ -135,7 +136,8 @@ class Dispatcher(Actor[Route]):
             self._counts.busy += 1
             route.reply.give(Outcome.BUSY)
             return
-        if not refs:
+        lacks = self._devices.lacks(route.uplink.dev_eui)
+        if not refs and not lacks:
             self._counts.unconcerned += 1
             route.reply.give(Outcome.TAKEN)
             return
@@ -150,7 +152,7 @@ class Dispatcher(Actor[Route]):
         kept.by.update(ref for ref in refs if ref.offer(Heard(route.uplink, partial(done, ref))))
         if kept.by:
             self._kept.add(kept)
-        if len(kept.by) == len(refs):
+        if len(kept.by) == len(refs) and not lacks:
             self._counts.routed += 1
         else:
             self._counts.busy += 1

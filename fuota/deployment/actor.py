@@ -88,6 +88,7 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
             stored = deque(await patiently(lambda: self.services.journal.devices(self.id.deployment_id)))
         except JournalError as error:  # nor would another incarnation, and the others are to go on
             log.error("deployment can not be read", id=str(self.id.deployment_id), error=str(error))
+            self.services.devices.dismiss(self.id.deployment_id)
             me.stop()
             return
         while stored:  # and is given back piece by piece: all of it at once would take a while
@@ -95,6 +96,7 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
             self.devices[each.dev_eui] = self.spawn(each)
             if len(stored) % AT_ONCE == 0:
                 await trio.lowlevel.checkpoint()
+        self.services.devices.expect(self.id.deployment_id, self.devices)
         log.info(
             "deployment begins" if self.position.version == 1 else "deployment resumes",
             id=str(self.id.deployment_id),
@@ -224,6 +226,7 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
             case DeleteGroup():
                 self.call(self.outside.delete_group)
             case Leave():
+                self.services.devices.dismiss(self.id.deployment_id)
                 self.me.stop(left_over=device.of_no_concern)
 
     async def join_again(self, group_id: str) -> Counted:

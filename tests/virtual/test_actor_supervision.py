@@ -239,3 +239,43 @@ async def test_the_registry_keeps_an_actor_that_restarts_and_forgets_one_that_st
         withdraw()
         assert not registry["other"]
     assert not registry["key"]
+
+
+async def test_the_registry_knows_of_a_child_whose_parent_begins_anew(autojump_clock: MockClock) -> None:
+    registry = Registry[str, Message]()
+
+    def child() -> Probe:
+        async def at_start(me: Me[Any]) -> None:
+            registry.register("key", me.ref)
+
+        return Probe(at_start=at_start)
+
+    def parent() -> Probe:
+        async def at_start(me: Me[Any]) -> None:
+            registry.expect("parent", ["key"])
+            me.spawn("child", child)
+
+        return Probe(at_start=at_start)
+
+    async with tree() as running:
+        assert not registry.lacks("key")
+        ref = running.spawn("parent", parent)
+        await wait_all_tasks_blocked()
+        assert not registry.lacks("key")
+        await ref.tell(Crash())
+        await wait_all_tasks_blocked()
+        assert not registry["key"]
+        assert registry.lacks("key")
+        await trio.sleep(1)
+        assert registry["key"]
+        assert not registry.lacks("key")
+        registry.dismiss("parent")
+    assert not registry.lacks("key")
+    registry.expect("one", ["key", "other"])
+    registry.expect("two", ["key"])
+    registry.expect("one", ["other"])
+    assert registry.lacks("key")
+    registry.dismiss("two")
+    assert (registry.lacks("key"), registry.lacks("other")) == (False, True)
+    registry.dismiss_all()
+    assert not registry.lacks("other")
