@@ -62,6 +62,7 @@ def summary(found: Summary) -> pb.Deployment:
         updated_at=found.updated_at,
         state=STATES[None if state is None else type(state)],
         fragments_sent=getattr(state, "sent", 0),
+        round=state.round.number if isinstance(state, deployment.InSession) else 0,
         milestones=_milestones(found.milestones),
     )
     if isinstance(state, deployment.Abandoning | deployment.DeletingGroup | deployment.Ended):
@@ -90,6 +91,8 @@ def one_device(found: DeviceStatus) -> pb.Device:
     match state:
         case device.Failed(reason, detail):
             shown.reason, shown.detail = FAILURE_REASONS[reason], detail
+        case device.Incomplete(otherwise=device.Failed(detail=detail)):
+            shown.detail = detail
         case device.Complete(received):
             shown.fragments_received = received
         case device.Unconfirmed(received, missing):

@@ -5,29 +5,33 @@ from typing import assert_never
 
 import attrs
 
-from fuota.deployment.machine import BATCH, opening
+from fuota.deployment.machine import BATCH
 from fuota.deployment.plan import Plan, StatusRequest
 from fuota.deployment.states import (
     Abandoning,
     ArrangingSession,
     AwaitingEnd,
     AwaitingStart,
+    Concluding,
     CreatingGroup,
     CreatingGroupInVain,
     DeletingGroup,
     Draining,
     Ended,
+    Repeating,
     RestoringGroup,
+    Session,
     SettingUpFragments,
     SettingUpGroups,
     Settling,
     State,
     Transmitting,
 )
+from fuota.deployment.windows import opening
 from fuota.device import messages as device
 from fuota.device.standing import Stage
 
-WAITING = frozenset({Stage.GROUP, Stage.PREPARED, Stage.ASKED, Stage.READY, Stage.UNHEARD})
+WAITING = frozenset({Stage.GROUP, Stage.PREPARED, Stage.ASKED, Stage.READY, Stage.UNHEARD, Stage.INCOMPLETE})
 """Stages in which a device whose actor has begun anew may wait to be told what the others know."""
 
 
@@ -135,13 +139,13 @@ def effects(plan: Plan, state: State) -> tuple[Effect, ...]:
             return ()
         case AwaitingEnd(group_id, session) | Settling(group_id, session):
             return (Watch(group_id, session.end),)
-        case Draining(group_id, until):
+        case Draining(group_id, until) | Repeating(group_id, Session(end=until), drained=False):
             return (Drain(group_id, until),)
         case DeletingGroup():
             return (DeleteGroup(),)
         case Ended():
             return (Leave(),)
-        case SettingUpGroups() | SettingUpFragments() | Abandoning():
+        case SettingUpGroups() | SettingUpFragments() | Repeating() | Concluding() | Abandoning():
             return ()
         case _:
             assert_never(state)
@@ -150,7 +154,7 @@ def effects(plan: Plan, state: State) -> tuple[Effect, ...]:
 def instruction(plan: Plan, state: State) -> device.Instruction | None:
     """What every device is to know while its deployment is in `state`; who knows it already ignores it."""
     match state:
-        case SettingUpGroups(group_id) | SettingUpFragments(group_id):
+        case SettingUpGroups(group_id) | SettingUpFragments(group_id) | Repeating(group_id):
             return device.Begin(group_id)
         case ArrangingSession(session=session) | AwaitingStart(session=session):
             return device.Arrange(session)
@@ -159,6 +163,8 @@ def instruction(plan: Plan, state: State) -> device.Instruction | None:
         case Settling(session=session, looked=looked):
             ask = plan.status_request is not StatusRequest.NO_REQUEST
             return device.Verify(session, looked) if ask else device.Release()
+        case Concluding():
+            return device.Conclude()
         case CreatingGroupInVain():  # the answer may be long in coming, and says nothing that they wait for
             return device.Abandon("cancelled")
         case Abandoning(_, detail):

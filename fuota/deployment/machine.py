@@ -1,16 +1,18 @@
 """The life of a deployment, as a pure function.
 
     CreatingGroup ─ SettingUpGroups ─ SettingUpFragments ─ ArrangingSession ─ AwaitingStart
-        ─ Transmitting (─ RestoringGroup) ─ (AwaitingEnd) ─ Settling (─ Draining) ─ DeletingGroup ─ Ended
+        ─ Transmitting (─ RestoringGroup) ─ (AwaitingEnd) ─ Settling (─ Repeating ─ ArrangingSession …)
+        (─ Draining | Concluding) ─ DeletingGroup ─ Ended
 
 Devices go through the unicast steps at their own pace; the deployment only counts them. The start of the
 session is the one barrier: it is fixed when every device is prepared or has failed. A window that closes
 before all fragments have left the queue, early enough to be heard, is followed by another, for all devices
 alike, which goes on where it stopped. (A queue of which nothing at all has left is no reason: another window
-would not help it.)
+would not help it.) Devices that then tell that they have not enough are set up anew, and all is sent once more,
+and again for as long as each round leaves fewer of them.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from fuota.deployment.messages import (
     Cancel,
@@ -27,19 +29,22 @@ from fuota.deployment.messages import (
     Tally,
     Waiting,
 )
-from fuota.deployment.pace import drained, first, leeway, room, unheard
-from fuota.deployment.plan import RESTORATIONS, SESSIONS, WINDOWS, MulticastClass, Plan, StatusRequest
+from fuota.deployment.pace import drained, first, room, unheard
+from fuota.deployment.plan import RESTORATIONS, SESSIONS, WINDOWS, Plan, StatusRequest
 from fuota.deployment.states import (
     Abandoning,
     ArrangingSession,
     AwaitingEnd,
     AwaitingStart,
+    Concluding,
     CreatingGroup,
     CreatingGroupInVain,
     DeletingGroup,
     Draining,
     Ended,
+    Repeating,
     RestoringGroup,
+    Round,
     Session,
     SettingUpFragments,
     SettingUpGroups,
@@ -48,21 +53,10 @@ from fuota.deployment.states import (
     Transmitting,
     Why,
 )
-from fuota.device.standing import OFTEN
-from fuota.lorawan.gpstime import next_beacon
-
-PATIENT = 10
-"""How often the start is put off, while the network works, for devices that it has not been able to ask in time."""
-
-EACH = timedelta(seconds=5 / 32)
-"""How much longer it takes to ask one more device, where the network needs the 5 s that it is given for an
-answer, and 32 devices are asked at a time."""
+from fuota.deployment.windows import PATIENT, following, opening, session, too_late
 
 BATCH = 20
 """Fragments between two commits of the cursor: what a crash may repeat."""
-
-BEACON_ACQUISITION = timedelta(seconds=135)
-"""How long before a class B session a device stack begins to look for beacons (SWL2001)."""
 
 
 def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
@@ -83,6 +77,8 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case SettingUpFragments(group_id), Counted(tally) if not (tally.group or tally.fragments):
             return ArrangingSession(group_id, session(plan, tally.prepared, now), 0)
 
+        case (ArrangingSession() | AwaitingStart() | Transmitting()) as here, Counted(tally) if tally.deserted and tally.incomplete:
+            return _incomplete(plan, here, tally.incomplete)
         case (ArrangingSession() | AwaitingStart() | Transmitting()), Counted(tally) if tally.deserted:
             return nobody_left(tally)
         case ArrangingSession() as here, Counted(tally) if tally.ready and not (tally.prepared or tally.asked):
@@ -96,12 +92,18 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
             return _enqueued(plan, here, upto, now)
         case Transmitting() as here, Expired(): return here.to(AwaitingEnd)
         case (Transmitting() | AwaitingEnd() | Settling()) as here, GroupLost() if here.lost < RESTORATIONS:
-            return RestoringGroup(here.session, here.lost + 1, here.used, here.before)
+            return RestoringGroup(here.session, here.lost + 1, here.used, here.before, here.round)
         case Transmitting(), GroupLost(_, detail): return Abandoning(Why.GROUP_LOST, detail)
         case Transmitting(), GroupRefused(detail): return Abandoning(Why.GROUP_REFUSED, detail)
-        case RestoringGroup(session_, lost, used, before), GroupCreated(group, members):
-            return ArrangingSession(group, following(plan, session_, members, now), before, lost, used, before=before)
+        case RestoringGroup(session_, lost, used, round=round) as here, GroupCreated(group) if here.repeating:
+            return Repeating(group, session_, 0, lost, used, round=round)
+        case RestoringGroup(session_, lost, used, before, round), GroupCreated(group, members):
+            window = following(plan, session_, members, now)
+            return ArrangingSession(group, window, before, lost, used, before=before, round=round)
         case RestoringGroup(), GroupRefused(detail): return Abandoning(Why.GROUP_LOST, detail)
+        case Repeating(group_id) as here, GroupLost(lost_id) if lost_id == group_id and here.lost < RESTORATIONS:
+            return RestoringGroup(here.session, here.lost + 1, here.used, 0, here.round, repeating=True)
+        case Repeating(group_id), GroupLost(lost_id, detail) if lost_id == group_id: return Abandoning(Why.GROUP_LOST, detail)
 
         case AwaitingEnd() as here, Emptied(): return here.to(AwaitingEnd, looked=True)
         case Settling() as here, Emptied(): return here.to(Settling, looked=True)
@@ -114,46 +116,19 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case (AwaitingEnd() | Settling(looked=False)) as here, Waiting() | GroupLost(): return here.to(Settling, looked=True)
         case AwaitingEnd(looked=True) as here, Expired(): return here.to(Settling, looked=True)
         case (AwaitingEnd() | Settling()) as here, Counted(tally) if tally.all_settled: return _all_settled(here, tally, now)
+        case Settling() as here, Counted(tally) if tally.all_told:
+            return _incomplete(plan, here, tally.incomplete, drained=_nobody_needs_more(here, tally, now))
+        case Repeating() as here, Drained(): return here.to(Repeating, drained=True)
+        case Repeating(), Counted(tally) if not tally.incomplete and tally.deserted: return nobody_left(tally)
+        case Repeating() as here, Counted(tally) if here.drained and not (tally.incomplete or tally.group or tally.fragments):
+            return here.to(ArrangingSession, session=_after(plan, here.session, tally.prepared, now))
+        case Concluding(), Counted(tally) if tally.all_settled: return DeletingGroup(Why.DONE, "")
         case Draining(), Drained() | GroupLost(): return DeletingGroup(Why.DONE, "")
         case Abandoning(why, detail), Counted(tally) if tally.all_settled: return DeletingGroup(why, detail)
         case DeletingGroup(why, detail), GroupDeleted(): return Ended(why, detail)
 
         case _: return state
     # fmt: on
-
-
-def session(
-    plan: Plan, devices: int, now: datetime, number: int = 1, put_off: int = 0, slow: int = 0
-) -> Session:
-    """The next window: late enough that every device can use all its attempts to agree to it, with some more
-    time each time it is put off for a network that is `slow` to ask so many of them, or that says when a request
-    is on air: an attempt lasts up to twice as long then.
-
-    It starts on a whole GPS second; class B at the start of a beacon period, which begins no sooner than a
-    device that agrees last can have found the beacon (TS005 section 3.4).
-    """
-    slack = timedelta(seconds=(1 + put_off) * (2 + devices / 1000)) + slow * EACH
-    often = OFTEN if plan.unicast_attempts == 1 else PATIENT
-    lead = plan.unicast_attempts * plan.unicast_timeout * (1 + min(put_off / often, 1)) + slack
-    if plan.mc_class is MulticastClass.B:
-        start = next_beacon(now + lead + BEACON_ACQUISITION)
-    else:
-        start = (now + lead).replace(microsecond=0) + timedelta(seconds=1)
-    return Session(number, start, start + plan.window, put_off)
-
-
-def following(
-    plan: Plan, last: Session, devices: int, now: datetime, *, put_off: bool = False, slow: int = 0
-) -> Session:
-    """The window in place of `last`; `put_off`: that counts as one of the times that it may be."""
-    return session(plan, devices, now, last.number + 1, last.put_off + put_off, slow)
-
-
-def opening(plan: Plan, session: Session) -> datetime:
-    """When the first fragment is sent: class C devices whose clocks are a little late shall hear it too."""
-    if plan.mc_class is MulticastClass.B:
-        return session.start
-    return session.start + leeway(plan)
 
 
 def nobody_left(tally: Tally) -> State:
@@ -166,18 +141,43 @@ def nobody_left(tally: Tally) -> State:
 
 
 def _another(plan: Plan, state: AwaitingEnd | Settling, heard: int, devices: int, now: datetime) -> State:
-    """Another window, for what follows the fragments that were `heard`. It may be put off as well: half of what
-    was learnt of the network is kept."""
-    last = state.session
-    window = session(plan, devices, now, last.number + 1, last.put_off // 2)
+    """Another window, for what follows the fragments that were `heard`."""
+    window = _after(plan, state.session, devices, now)
     return state.to(ArrangingSession, session=window, sent=heard, before=heard, used=state.used + 1)
+
+
+def _after(plan: Plan, last: Session, devices: int, now: datetime) -> Session:
+    """The window after one that has closed. It may be put off as well: half of what was learnt of the network is
+    kept."""
+    return session(plan, devices, now, last.number + 1, last.put_off // 2)
+
+
+def _incomplete(
+    plan: Plan,
+    state: ArrangingSession | AwaitingStart | Transmitting | Settling,
+    devices: int,
+    *,
+    drained: bool = True,
+) -> State:
+    """Another round for so many devices, if the one before has left fewer; the second in any case: that the
+    first was not heard may have been for a fault that is over."""
+    here, windows = state.round, state.used + 1
+    if not plan.room_after(windows) or (here.number > 1 and devices >= here.incomplete):
+        return Concluding()
+    another = Round(here.number + 1, windows, devices)
+    return state.to(Repeating, sent=0, before=0, used=windows, round=another, drained=drained)
 
 
 def _heard(plan: Plan, state: AwaitingEnd | Settling, seen: Waiting) -> int:
     """Up to which fragment the devices have heard all, as far as is known."""
     gone = _gone(state, seen)
     lately = max(gone - state.before, 0)
-    return gone - min(unheard(plan, lately, seen.late, state.used + 1), lately)
+    return gone - min(unheard(plan, lately, seen.late, _windows(state)), lately)
+
+
+def _windows(state: AwaitingEnd | Settling) -> int:
+    """Of the present round."""
+    return state.used + 1 - state.round.windows
 
 
 def _gone(state: AwaitingEnd | Settling, seen: Waiting) -> int:
@@ -190,9 +190,9 @@ def _gone(state: AwaitingEnd | Settling, seen: Waiting) -> int:
 def _may_follow(plan: Plan, state: AwaitingEnd | Settling, heard: int) -> bool:
     """Whether there may be another window: after the first `SESSIONS` only if each has brought its share, and
     there are frame counters for all fragments once more."""
-    windows = state.used + 1
-    on_course = heard * WINDOWS >= windows * plan.fragments
-    return windows < SESSIONS or (on_course and plan.room_after(windows))
+    windows = _windows(state)
+    on_course = windows < SESSIONS or heard * WINDOWS >= windows * plan.fragments
+    return on_course and (state.used + 1 < SESSIONS or plan.room_after(state.used + 1))
 
 
 def _worth_another(plan: Plan, state: AwaitingEnd | Settling, seen: Waiting) -> bool:
@@ -203,16 +203,15 @@ def _worth_another(plan: Plan, state: AwaitingEnd | Settling, seen: Waiting) -> 
 
 
 def _all_settled(state: AwaitingEnd | Settling, tally: Tally, now: datetime) -> State:
+    if _nobody_needs_more(state, tally, now):
+        return DeletingGroup(Why.DONE, "")
+    return Draining(state.group_id, state.session.end)
+
+
+def _nobody_needs_more(state: AwaitingEnd | Settling, tally: Tally, now: datetime) -> bool:
     """Device stacks in the field say that they are complete when they have received fragments enough, and need
     one or two of those that follow to finish."""
-    if tally.complete and now < state.session.end:
-        return Draining(state.group_id, state.session.end)
-    return DeletingGroup(Why.DONE, "")
-
-
-def too_late(plan: Plan, session: Session, now: datetime) -> bool:
-    """Whether nothing that is sent from now on can be heard any more."""
-    return not room(plan, session, first(plan, session, opening(plan, session), now))
+    return not tally.complete or now >= state.session.end
 
 
 def _transmitting(plan: Plan, state: ArrangingSession | AwaitingStart, now: datetime) -> State:

@@ -26,6 +26,8 @@ class Tally:
     """Of those settled."""
     released: int = 0
     """Of those settled: let go without being asked, for that was the order."""
+    incomplete: int = 0
+    """Of those left: they have told what they have of the present session, and that it is not enough."""
 
     def undisturbed(self) -> "Tally":
         """The same, if none of the devices has had its time to agree."""
@@ -35,7 +37,16 @@ class Tally:
         """How many devices are at each stage, without those that have settled and without zeros."""
         stages = {
             name: getattr(self, name)
-            for name in ("group", "fragments", "prepared", "asked", "ready", "unheard", "leaving")
+            for name in (
+                "group",
+                "fragments",
+                "prepared",
+                "asked",
+                "ready",
+                "unheard",
+                "incomplete",
+                "leaving",
+            )
         }
         return {name: number for name, number in stages.items() if number}
 
@@ -50,8 +61,13 @@ class Tally:
         return not (self.group or self.fragments or self.listening or self.leaving)
 
     @property
-    def all_settled(self) -> bool:
+    def all_told(self) -> bool:
+        """Of each device it is known what it has of the session, or that it does not say."""
         return self.deserted and not self.unheard
+
+    @property
+    def all_settled(self) -> bool:
+        return self.all_told and not self.incomplete
 
 
 @attrs.frozen

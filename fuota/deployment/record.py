@@ -9,6 +9,7 @@ from fuota.deployment.states import (
     AwaitingEnd,
     AwaitingStart,
     Ended,
+    Repeating,
     SettingUpFragments,
     Settling,
     State,
@@ -68,6 +69,8 @@ def log_line(state: State, devices: int, complete: int) -> dict[str, object]:
     match state:
         case ArrangingSession(session=session):
             said |= {"session": session.number, "start": f"{session.start:%Y-%m-%dT%H:%M:%SZ}"}
+        case Repeating(round=round):
+            said |= {"round": round.number, "incomplete": round.incomplete}
         case Ended(why, detail):
             said |= {"why": why.value, "devices": devices, "complete": complete}
             said |= {"detail": detail} if detail else {}

@@ -37,6 +37,7 @@ class Roster:
             asked=stages[Stage.ASKED],
             ready=stages[Stage.READY],
             unheard=stages[Stage.UNHEARD],
+            incomplete=stages[Stage.INCOMPLETE],
             leaving=stages[Stage.LEAVING],
             settled=stages[Stage.SETTLED],
             complete=outcomes[COMPLETE],

@@ -36,6 +36,18 @@ class Session:
 
 
 @attrs.frozen
+class Round:
+    """All fragments once, in one window or several."""
+
+    number: int = 1
+    """Counts from 1: those that follow are for devices that have told that they have not enough."""
+    windows: int = 0
+    """That had closed when it began."""
+    incomplete: int = 0
+    """Devices that it is for; 0 in the first, which is for all."""
+
+
+@attrs.frozen
 class CreatingGroup:
     """The network is asked for the multicast group."""
 
@@ -75,13 +87,15 @@ class InSession:
     group_id: str
     session: Session
     sent: int
-    """Fragments that are in the queue, or were heard in earlier sessions: the next one is `sent` + 1."""
+    """Fragments of this round that are in the queue, or were heard in earlier sessions: the next one is
+    `sent` + 1."""
     lost: int = 0
     """How often the group had to be made again."""
     used: int = 0
-    """Windows that have closed before everything had left the group's queue."""
+    """Windows that have closed, and others followed."""
     before: int = attrs.field(default=0, kw_only=True)
-    """Fragments that were heard in those."""
+    """Fragments of this round that were heard in those."""
+    round: Round = attrs.field(factory=Round, kw_only=True)
 
     def to(self, kind: type[S], **changes: Any) -> S:
         """A state of that kind, which has the same of these, but for `changes`."""
@@ -118,6 +132,9 @@ class RestoringGroup:
     used: int = 0
     before: int = 0
     """Fragments that were heard in windows which had closed: what follows them is sent again."""
+    round: Round = attrs.field(factory=Round)
+    repeating: bool = False
+    """Not all devices of the round were set up."""
 
 
 @attrs.frozen
@@ -138,6 +155,20 @@ class Settling(InSession):
     """
 
     looked: bool = False
+
+
+@attrs.frozen
+class Repeating(InSession):
+    """The devices that are incomplete are set up once more, for another round."""
+
+    drained: bool = True
+    """Whether nobody needs what still waits in the queue: some devices say that they are complete, and listen
+    for more (`Draining`)."""
+
+
+@attrs.frozen
+class Concluding:
+    """No other round follows: the devices that are incomplete are told."""
 
 
 @attrs.frozen
@@ -183,6 +214,8 @@ State = (
     | RestoringGroup
     | AwaitingEnd
     | Settling
+    | Repeating
+    | Concluding
     | Draining
     | Abandoning
     | DeletingGroup

@@ -12,6 +12,7 @@ from fuota.device.states import (
     Complete,
     CorrectingClock,
     Failed,
+    Incomplete,
     JoiningGroup,
     Listening,
     Prepared,
@@ -135,6 +136,7 @@ def effects(assignment: Assignment, state: State) -> tuple[Effect, ...]:
             | Prepared()
             | Listening()
             | Unheard()
+            | Incomplete()
             | Complete()
             | Unconfirmed()
             | Released()

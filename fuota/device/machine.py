@@ -2,7 +2,7 @@
 
     Waiting ─ JoiningGroup ─ SettingUpGroup ─ SettingUpFragments ─ Prepared
         ─ SettingUpSession (─ CorrectingClock) ─ Listening | Unheard ─ AskingStatus (─ StillListening)
-        ─ Complete | Unconfirmed | Released | (Withdrawing ─) Failed
+        (─ Incomplete ─ JoiningGroup …) ─ Complete | Unconfirmed | Released | (Withdrawing ─) Failed
 
 Every request is repeated until it is answered or `unicast_attempts` are used up (the session request once more
 for a clock that was put right, which may take until the start), at once where the network has dropped it; an
@@ -24,6 +24,7 @@ from fuota.device.messages import (
     Begin,
     ClockAnswered,
     Close,
+    Conclude,
     Expired,
     Fact,
     Joined,
@@ -38,6 +39,7 @@ from fuota.device.states import (
     Complete,
     CorrectingClock,
     Failed,
+    Incomplete,
     JoiningGroup,
     Listening,
     Prepared,
@@ -74,6 +76,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case (SettingUpGroup() | SettingUpFragments() | SettingUpSession() | CorrectingClock() | AskingStatus()), Abandon(detail):
             return Withdrawing(Failed(Reason.ABANDONED, detail))
         case Unheard(otherwise=otherwise), Abandon(): return Withdrawing(otherwise)
+        case Incomplete(), Abandon() | Conclude(): return state.otherwise
         case _, Abandon(detail): return Failed(Reason.ABANDONED, detail)
         case AskingStatus(), Refused() if isinstance(state.otherwise, Unconfirmed): return _silent(state)
         case _, Refused(unknown=True, detail=detail): return Failed(Reason.UNKNOWN_DEVICE, detail)
@@ -83,7 +86,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
                 if state.spared < (SPARED if surely else 1):
             return _once_more(plan, state, now)
 
-        case (Waiting() | JoiningGroup()), Begin(group_id): return JoiningGroup(group_id)
+        case (Waiting() | JoiningGroup() | Incomplete()), Begin(group_id): return JoiningGroup(group_id)
         case SettingUpGroup(group_id=known), Begin(group_id) if group_id != known: return JoiningGroup(group_id)
         case JoiningGroup(group_id), Joined(): return SettingUpGroup(1, patience(plan, now), group_id)
 
@@ -113,7 +116,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
             return Listening(session)
         case CorrectingClock(session, attempt, _, otherwise), ClockAnswered() if attempt <= plan.unicast_attempts:
             return SettingUpSession(session, attempt + 1, patience(plan, now), otherwise, put_right=True)
-        case CorrectingClock(), ClockAnswered(): return state.otherwise
+        case CorrectingClock(), ClockAnswered(): return Incomplete(state.otherwise)
         case (SettingUpSession(session, attempt, _, otherwise, put_right=right) | CorrectingClock(session, attempt, _, otherwise, put_right=right)), \
                 Expired() | Dropped() if attempt < plan.unicast_attempts:
             return SettingUpSession(session, attempt + 1, patience(plan, now), otherwise, put_right=right)
@@ -127,7 +130,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case CorrectingClock(session, otherwise=otherwise), Expired() | Close() | Verify() | Release() \
                 if otherwise.reason is Reason.START_MISSED:
             return Unheard(session, otherwise)
-        case CorrectingClock(), Expired() | Close() | Verify() | Release(): return state.otherwise
+        case CorrectingClock(), Expired() | Close() | Verify() | Release(): return Incomplete(state.otherwise)
         case Unheard(), Answered(McClassCSessionAns() | McClassBSessionAns() as answer, at) if answer.mc_group_id == plan.mc_group_id:
             return heard_late(state, answer, at)
         case Unheard(session, otherwise), Verify():
@@ -135,7 +138,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
             return AskingStatus(session, last, now + status_patience(plan, last), otherwise=otherwise)
         case Unheard(), Release(): return state.otherwise
         case Prepared(), Close() | Verify() | Release():
-            return Failed(Reason.START_MISSED, "the session began before the device was told of it")
+            return Incomplete(Failed(Reason.START_MISSED, "the session began before the device was told of it"))
 
         case Listening(session), Verify(): return AskingStatus(session, 1, now + status_patience(plan, 1))
         case (Listening() | AskingStatus() | StillListening()), Release(): return Released()

@@ -47,6 +47,11 @@ class Release:
 
 
 @attrs.frozen
+class Conclude:
+    """Nothing is sent any more: who has not enough by now has failed."""
+
+
+@attrs.frozen
 class Abandon:
     """The deployment can not go on."""
 
@@ -114,7 +119,7 @@ class Heard:
     done: Callable[[], None] = attrs.field(eq=False, repr=False)
 
 
-Instruction = Begin | Arrange | Close | Verify | Release | Abandon
+Instruction = Begin | Arrange | Close | Verify | Release | Conclude | Abandon
 """What a deployment tells all its devices alike."""
 
 Fact = Instruction | Joined | Withdrawn | Refused | Answered | ClockAnswered | Expired | Unattended | Dropped

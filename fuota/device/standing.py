@@ -10,6 +10,7 @@ from fuota.device.states import (
     Complete,
     CorrectingClock,
     Failed,
+    Incomplete,
     JoiningGroup,
     Listening,
     Prepared,
@@ -38,9 +39,9 @@ class Stage(IntEnum):
     first of one that has answered, and whose clock was asked to be put right: it has had its time to
     agree, whereas one that is PREPARED has attempts left. (An only attempt may not have been made yet, or
     leave no time to put a clock right, and one whose clock was put right may not have been asked again: for
-    that the start is put off `OFTEN` times.) For one that is UNHEARD
-    nobody waits or sends, but it is asked with the others what it has. Only the end of the deployment waits
-    for one that is LEAVING."""
+    that the start is put off `OFTEN` times.) For one that is UNHEARD nobody waits or sends, but it is asked
+    with the others what it has. One that is INCOMPLETE has told that it has not enough, and is set up anew if
+    all is sent once more. Only the end of the deployment waits for one that is LEAVING."""
 
     GROUP = 0
     FRAGMENTS = 1
@@ -48,8 +49,9 @@ class Stage(IntEnum):
     ASKED = 3
     READY = 4
     UNHEARD = 5
-    LEAVING = 6
-    SETTLED = 7
+    INCOMPLETE = 6
+    LEAVING = 7
+    SETTLED = 8
 
 
 @attrs.frozen
@@ -87,6 +89,8 @@ def standing(plan: Plan, state: State) -> Standing:
             return Standing(Stage.READY, session.number)
         case Unheard():
             return Standing(Stage.UNHEARD)
+        case Incomplete():
+            return Standing(Stage.INCOMPLETE)
         case Withdrawing():
             return Standing(Stage.LEAVING)
         case Complete():

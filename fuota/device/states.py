@@ -146,6 +146,15 @@ class StillListening:
 
 
 @attrs.frozen
+class Incomplete:
+    """The device was heard, and has missed the session or told that it has not enough: all may be sent once
+    more."""
+
+    otherwise: "Failed"
+    """How the device has failed if it is not."""
+
+
+@attrs.frozen
 class Withdrawing:
     """The deployment does not go on, and a request may still wait in the device's queue: it is taken back."""
 
@@ -196,6 +205,7 @@ State = (
     | Unheard
     | AskingStatus
     | StillListening
+    | Incomplete
     | Withdrawing
     | Complete
     | Unconfirmed

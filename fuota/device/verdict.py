@@ -6,7 +6,16 @@ import attrs
 
 from fuota.deployment.plan import SESSIONS, Plan
 from fuota.deployment.states import Session
-from fuota.device.states import AskingStatus, Complete, Failed, Reason, State, StillListening, Unconfirmed
+from fuota.device.states import (
+    AskingStatus,
+    Complete,
+    Failed,
+    Incomplete,
+    Reason,
+    State,
+    StillListening,
+    Unconfirmed,
+)
 from fuota.lorawan.fragmentation import FragSessionStatusAns
 
 SAID = (Reason.SESSION_REFUSED, Reason.CLOCK_OFF, Reason.START_MISSED)
@@ -76,8 +85,13 @@ def status_answered(
         return Unconfirmed(received, missing)
     if isinstance(state.otherwise, Unconfirmed):
         return state.otherwise
-    if received == 0 and isinstance(state.otherwise, Failed) and state.otherwise.reason in SAID:
-        return state.otherwise
+    return Incomplete(_lacking(plan, state.otherwise, received, missing))
+
+
+def _lacking(plan: Plan, otherwise: Failed | None, received: int, missing: int) -> Failed:
+    """Why the device has not enough."""
+    if received == 0 and otherwise is not None and otherwise.reason in SAID:
+        return otherwise
     if received == missing == 0:
         return Failed(Reason.INCOMPLETE, "it knows of no fragments: it has heard none, or was reset since")
     return Failed(

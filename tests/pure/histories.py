@@ -11,8 +11,8 @@ import attrs
 
 from docs import draw
 from fuota.deployment import messages as deployment
-from fuota.deployment.plan import Plan, StatusRequest
-from fuota.deployment.states import CreatingGroup, Session
+from fuota.deployment.plan import RESTORATIONS, Plan, StatusRequest
+from fuota.deployment.states import ArrangingSession, CreatingGroup, Session
 from fuota.device import messages as device
 from fuota.device.states import Waiting
 from fuota.fate import Dropped
@@ -44,8 +44,8 @@ def drive(name: str, plan: Plan, now: datetime, look: Callable[[Moment], None], 
     for _ in range(histories):
         attempts, status_request = chance.choice((1, 2)), chance.choice([*StatusRequest])
         ordered = attrs.evolve(plan, status_request=status_request, unicast_attempts=attempts)
-        state, facts = BEGINNINGS[name]
-        at = now
+        beginnings, facts = BEGINNINGS[name]
+        state, at = chance.choice(beginnings(now)), now
         for _ in range(40):
             at += chance.choice((0, 1, 10, 100)) * SECOND
             tried = [(fact, module.step(ordered, state, fact, at)) for fact in facts(ordered, state, at)]
@@ -73,7 +73,7 @@ def called(value: object) -> str:
 
 
 def _deployment_facts(plan: Plan, state: object, now: datetime) -> list[deployment.Fact]:
-    stages = ("group", "fragments", "prepared", "asked", "ready", "unheard", "leaving")
+    stages = ("group", "fragments", "prepared", "asked", "ready", "unheard", "incomplete", "leaving")
     crowds: list[tuple[str, ...]] = [(), *((stage,) for stage in stages), ("prepared", "ready")]
     tallies = [
         deployment.Tally(**{stage: int(stage in crowd) for stage in stages}, settled=1, complete=1)
@@ -110,6 +110,7 @@ def _device_facts(plan: Plan, state: object, now: datetime) -> list[device.Fact]
         device.Close(session),
         device.Verify(session),
         device.Release(),
+        device.Conclude(),
         device.Abandon("over"),
         *(device.Refused(unknown, "no") for unknown in (True, False)),
         *(
@@ -162,8 +163,13 @@ def _answers(plan: Plan, session: Session, now: datetime) -> list[Command]:
 
 Facts = Callable[[Plan, object, datetime], list[Any]]
 
-BEGINNINGS: dict[str, tuple[object, Facts]] = {
-    "deployment": (CreatingGroup(), _deployment_facts),
-    "device": (Waiting(), _device_facts),
+BEGINNINGS: dict[str, tuple[Callable[[datetime], list[Any]], Facts]] = {
+    "deployment": (lambda now: [CreatingGroup(), _often_lost(now)], _deployment_facts),
+    "device": (lambda now: [Waiting()], _device_facts),
 }
-"""The first state of each machine, and all that may be told to it."""
+"""The first state of each machine, one that is seldom come to, and all that may be told to it."""
+
+
+def _often_lost(now: datetime) -> ArrangingSession:
+    """The group has been made again as often as it is."""
+    return ArrangingSession("g", Session(3, now + 60 * SECOND, now + 200 * SECOND), 0, RESTORATIONS)

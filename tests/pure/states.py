@@ -20,8 +20,20 @@ def tally(
     leaving: int = 0,
     settled: int = 0,
     complete: int = 0,
+    incomplete: int = 0,
 ) -> Tally:
-    return Tally(group, fragments, prepared, asked, ready, unheard, leaving, settled, complete)
+    return Tally(
+        group,
+        fragments,
+        prepared,
+        asked,
+        ready,
+        unheard,
+        leaving,
+        settled,
+        complete,
+        incomplete=incomplete,
+    )
 
 
 def transmitting(

@@ -12,10 +12,13 @@ from fuota.deployment.record import ended
 from fuota.deployment.states import (
     Abandoning,
     ArrangingSession,
+    Concluding,
     CreatingGroup,
     CreatingGroupInVain,
     DeletingGroup,
     Ended,
+    InSession,
+    Repeating,
     RestoringGroup,
     SettingUpFragments,
     SettingUpGroups,
@@ -28,8 +31,8 @@ from tests.pure.states import tally
 
 def test_laws(plan: Plan, now: datetime) -> None:
     """Every state is reached; an end state never changes, the cursor only goes back to what has left the
-    queue, a session never moves, what waits wakes up by itself, and once the devices have settled every
-    history ends.
+    queue, or to the beginning for a round of those that have not enough, a session never moves, what waits
+    wakes up by itself, and once the devices have settled every history ends.
     """
     seen: set[str] = set()
 
@@ -51,6 +54,11 @@ def _check_cursor(before: State, fact: Fact, after: State) -> None:
     sent = getattr(before, "sent", 0)
     if isinstance(fact, Waiting) and after is not before and isinstance(after, ArrangingSession):
         assert 0 <= after.sent <= max(sent - fact.left, 0)
+    elif isinstance(after, Repeating) and isinstance(before, InSession) and not isinstance(before, Repeating):
+        assert isinstance(fact, Counted)
+        assert after.sent == 0
+        assert after.round.number == before.round.number + 1
+        assert after.round.incomplete == fact.tally.incomplete > 0
     else:
         assert getattr(after, "sent", sent) >= sent
 
@@ -66,8 +74,10 @@ def _check_effects(plan: Plan, state: State) -> None:
     match state:
         case SettingUpFragments(group_id, again=True):
             assert wanted == (JoinAgain(group_id),)
-        case SettingUpGroups() | SettingUpFragments() | Settling(looked=True) | Abandoning():
+        case SettingUpGroups() | SettingUpFragments() | Repeating(drained=True) | Concluding() | Abandoning():
             assert wanted == ()  # for the devices are waited for, which have deadlines
+        case Settling(looked=True):
+            assert wanted == ()
         case CreatingGroup() | CreatingGroupInVain() | RestoringGroup():
             assert any(isinstance(effect, CreateGroup) for effect in wanted)
         case DeletingGroup():

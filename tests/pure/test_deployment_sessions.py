@@ -9,7 +9,7 @@ from fuota.deployment.effects import (
     Flush,
     effects,
 )
-from fuota.deployment.machine import BEACON_ACQUISITION, EACH, PATIENT, opening, session, step
+from fuota.deployment.machine import step
 from fuota.deployment.messages import (
     Counted,
     Expired,
@@ -25,6 +25,7 @@ from fuota.deployment.states import (
     Settling,
     Transmitting,
 )
+from fuota.deployment.windows import BEACON_ACQUISITION, EACH, PATIENT, opening, session
 from fuota.device.standing import OFTEN
 from fuota.lorawan.gpstime import gps_seconds
 from fuota.network.calls import CALL_TIMEOUT

@@ -7,7 +7,7 @@ from fuota.deployment.plan import Plan
 from fuota.device import machine
 from fuota.device.effects import Ask, Assignment, Join, WakeAt, Withdraw, effects
 from fuota.device.machine import step
-from fuota.device.messages import Abandon, Expired, Release, Withdrawn
+from fuota.device.messages import Abandon, Conclude, Expired, Release, Withdrawn
 from fuota.device.record import ended
 from fuota.device.standing import Stage, standing
 from fuota.device.states import (
@@ -82,4 +82,5 @@ def _check_end(plan: Plan, state: State, now: datetime) -> None:
             state = step(plan, state, Withdrawn(), now)
         case Prepared() | Listening() | Unheard():
             state = step(plan, state, Release(), now)
+    state = step(plan, state, Conclude(), now)
     assert ended(state)

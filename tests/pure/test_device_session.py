@@ -25,6 +25,7 @@ from fuota.device.states import (
     Complete,
     CorrectingClock,
     Failed,
+    Incomplete,
     Listening,
     Prepared,
     Reason,
@@ -75,8 +76,8 @@ def test_a_device_whose_clock_is_off_is_told_so_and_not_counted_on(
     assert isinstance(again, SettingUpSession)
     assert again.session is session
     closed = step(plan, state, Close(session), session.start)
-    assert isinstance(closed, Failed)
-    assert closed.reason is Reason.CLOCK_OFF
+    assert isinstance(closed, Incomplete)
+    assert closed.otherwise.reason is Reason.CLOCK_OFF
 
 
 def test_a_clock_may_be_put_right_until_the_start_where_no_attempt_follows(
@@ -90,9 +91,9 @@ def test_a_clock_may_be_put_right_until_the_start_where_no_attempt_follows(
     again = step(only, state, Expired(), later)
     assert again == attrs.evolve(state, deadline=later + plan.unicast_timeout)
     assert isinstance(step(only, again, ClockAnswered(3900), later), SettingUpSession)
-    assert step(only, again, Expired(), session.start) == state.otherwise
+    assert step(only, again, Expired(), session.start) == Incomplete(state.otherwise)
     twice = attrs.evolve(state, put_right=True)
-    assert step(only, twice, Expired(), later) == state.otherwise, "it has been asked again"
+    assert step(only, twice, Expired(), later) == Incomplete(state.otherwise), "it has been asked again"
 
 
 @pytest.mark.parametrize("correction", [0, 3600])
@@ -106,7 +107,7 @@ def test_a_device_that_disagrees_whatever_its_clock_is_corrected_by_is_not_asked
         state = step(plan, state, Answered(session_answer(None, mc_group_undefined=True), now), now)
         assert isinstance(state, CorrectingClock)
         state = step(plan, state, ClockAnswered(correction), now)
-    assert state == Failed(Reason.SESSION_REFUSED, "group undefined")
+    assert state == Incomplete(Failed(Reason.SESSION_REFUSED, "group undefined"))
     assert asks == plan.unicast_attempts + 1
 
 
@@ -224,8 +225,8 @@ def test_an_undefined_group_that_was_just_accepted_is_a_missed_start(
     )
     assert isinstance(state, CorrectingClock)
     state = step(plan, state, Expired(), session.start)
-    assert isinstance(state, Failed)
-    assert state.reason is Reason.SESSION_REFUSED
+    assert isinstance(state, Incomplete)
+    assert state.otherwise.reason is Reason.SESSION_REFUSED
 
 
 def test_a_group_that_is_undefined_is_asked_about_again_whatever_else_is_said_of_it(
@@ -266,12 +267,12 @@ def test_whoever_has_not_agreed_when_the_session_begins_is_not_part_of_it(
     plan: Plan, session: Session, now: datetime
 ) -> None:
     late = step(plan, Prepared(), Close(session), session.start)
-    assert isinstance(late, Failed)
-    assert late.reason is Reason.START_MISSED
+    assert isinstance(late, Incomplete)
+    assert late.otherwise.reason is Reason.START_MISSED
     silent = asked(session, 1, now)
     off = Failed(Reason.CLOCK_OFF, "")
     not_put_right = CorrectingClock(session, 1, silent.deadline, off)
-    assert step(plan, not_put_right, Close(session), session.start) is off
+    assert step(plan, not_put_right, Close(session), session.start) == Incomplete(off)
     put_right = attrs.evolve(silent, otherwise=off)
     assert step(plan, put_right, Close(session), session.start) == Unheard(session, off)
     assert step(plan, silent, Close(session), session.start) == Unheard(session, silent.otherwise)
@@ -305,11 +306,11 @@ def test_one_that_has_heard_nothing_has_failed_for_what_it_said_before(
 ) -> None:
     said, at = Failed(reason, "it said so"), session.end
     asking = step(plan, Unheard(session, said), Verify(session), at)
-    assert step(plan, asking, Answered(status_answer(0, 41), at), at) is said
+    assert step(plan, asking, Answered(status_answer(0, 41), at), at) == Incomplete(said)
     for heard in (1, 40):
         counted = step(plan, asking, Answered(status_answer(heard, 41 - heard), at), at)
-        assert isinstance(counted, Failed)
-        assert counted.reason is Reason.INCOMPLETE
+        assert isinstance(counted, Incomplete)
+        assert counted.otherwise.reason is Reason.INCOMPLETE
     assert step(plan, asking, Answered(status_answer(41, 0), at), at) == Complete(41)
 
 

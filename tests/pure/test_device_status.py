@@ -9,13 +9,21 @@ from fuota.deployment.plan import Plan
 from fuota.deployment.states import Session
 from fuota.device.machine import step
 from fuota.device.messages import (
+    Abandon,
     Answered,
+    Arrange,
+    Begin,
+    Close,
+    Conclude,
     Expired,
+    Verify,
 )
 from fuota.device.states import (
     AskingStatus,
     Complete,
     Failed,
+    Incomplete,
+    JoiningGroup,
     Reason,
     State,
     StillListening,
@@ -41,8 +49,17 @@ def test_too_few_fragments_are_a_failure_whatever_missing_frag_says(
 ) -> None:
     at = session.end + SECOND
     after = step(plan, AskingStatus(session, 1, at), Answered(status_answer(received, missing), at), at)
-    assert isinstance(after, Failed)
-    assert after.reason is Reason.INCOMPLETE
+    assert isinstance(after, Incomplete)
+    assert after.otherwise.reason is Reason.INCOMPLETE
+    assert step(plan, after, Conclude(), at) is after.otherwise
+    assert step(plan, after, Abandon("cancelled"), at) is after.otherwise
+
+
+def test_one_that_has_not_enough_is_set_up_anew(plan: Plan, session: Session) -> None:
+    lacking = Incomplete(Failed(Reason.INCOMPLETE, "30 fragments received"))
+    assert step(plan, lacking, Begin("g"), session.end) == JoiningGroup("g")
+    for said in (Arrange(session), Close(session), Verify(session)):
+        assert step(plan, lacking, said, session.start - SECOND) is lacking
 
 
 @pytest.mark.parametrize("answer", [(41, 0), (0, 41)])
@@ -94,16 +111,16 @@ def test_what_it_said_before_it_was_reset_is_not_forgotten(plan: Plan, session: 
 def test_one_that_knows_of_no_fragments_may_have_been_reset(plan: Plan, session: Session) -> None:
     now = session.end
     after = step(plan, AskingStatus(session, 1, now), Answered(status_answer(0, 0), now), now)
-    assert isinstance(after, Failed)
-    assert "reset" in after.detail
+    assert isinstance(after, Incomplete)
+    assert "reset" in after.otherwise.detail
 
 
 def test_a_count_that_was_never_sent_is_read_the_other_way_round(plan: Plan, session: Session) -> None:
     """Old device stacks send the octets of NbFragReceived with the high one first."""
     now = session.end
     few = step(plan, AskingStatus(session, 1, now), Answered(status_answer(10 << 8, 0), now), now)
-    assert isinstance(few, Failed)
-    assert few.detail.startswith("10 fragments received")
+    assert isinstance(few, Incomplete)
+    assert few.otherwise.detail.startswith("10 fragments received")
     enough = step(plan, AskingStatus(session, 1, now), Answered(status_answer(45 << 8, 0), now), now)
     assert enough == Complete(45)
 
@@ -122,9 +139,9 @@ def test_what_it_told_in_an_earlier_deployment_is_not_taken_for_this_one(
     state = step(plan, state, Expired(), now)
     assert step(plan, state, attrs.evolve(same, received_at=now), now) == Unconfirmed(45, 0)
     other = Answered(status_answer(20, 0), now, nb_frag_before=before)
-    failed = step(plan, state, other, now)
-    assert isinstance(failed, Failed)
-    assert failed.reason is Reason.INCOMPLETE
+    lacking = step(plan, state, other, now)
+    assert isinstance(lacking, Incomplete)
+    assert lacking.otherwise.reason is Reason.INCOMPLETE
     for answer, end in [((41, 0), Complete(41)), ((45, 3), Unconfirmed(45, 3))]:
         answered = Answered(status_answer(*answer), now, nb_frag_before=before)
         assert step(plan, state, answered, now) == end

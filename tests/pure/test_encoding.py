@@ -68,6 +68,8 @@ PLAN_4 = attrs.evolve(
     gateways=("0016c001ff10a235", "0016c001ff10a236"),
 )
 
+ROUND = deployment.Round(2, windows=1, incomplete=3)
+
 DEPLOYMENTS: list[deployment.State] = [
     deployment.CreatingGroup(),
     deployment.CreatingGroupInVain(),
@@ -79,6 +81,8 @@ DEPLOYMENTS: list[deployment.State] = [
     deployment.RestoringGroup(SESSION, 1),
     deployment.AwaitingEnd(GROUP, SESSION, 348),
     deployment.Settling(GROUP, SESSION, 348),
+    deployment.Repeating(GROUP, SESSION, 0, 0, 1, drained=False, round=ROUND),
+    deployment.Concluding(),
     deployment.Draining(GROUP, DEADLINE),
     deployment.Abandoning(deployment.Why.CANCELLED, "by an operator"),
     deployment.DeletingGroup(deployment.Why.GROUP_LOST, "multicast-group does not exist"),
@@ -101,6 +105,8 @@ PUT_RIGHT = device.SettingUpSession(
 )
 RESTORING_ANOTHER = deployment.RestoringGroup(SESSION, 1, used=1, before=40)
 ANOTHER = deployment.ArrangingSession(GROUP, SESSION, 40, used=1, before=40)
+ANOTHER_ROUND = deployment.ArrangingSession(GROUP, SESSION, 0, used=1, round=ROUND)
+RESTORING_ROUND = deployment.RestoringGroup(SESSION, 1, used=1, round=ROUND, repeating=True)
 
 DEVICES: list[device.State] = [
     device.Waiting(),
@@ -114,6 +120,7 @@ DEVICES: list[device.State] = [
     device.Unheard(SESSION, device.Failed(device.Reason.NO_ANSWER, "to the session request")),
     device.AskingStatus(SESSION, 3, DEADLINE),
     device.StillListening(SESSION, DEADLINE),
+    device.Incomplete(device.Failed(device.Reason.INCOMPLETE, "40 fragments received")),
     device.Withdrawing(device.Failed(device.Reason.ABANDONED, "cancelled")),
     device.Complete(328),
     device.Unconfirmed(330, 2),
@@ -135,6 +142,8 @@ TEXTS: dict[str, str] = {
     "deployment-arranging-session-put-off": dump_state(PUT_OFF),
     "deployment-arranging-session-another": dump_state(ANOTHER),
     "deployment-restoring-group-another": dump_state(RESTORING_ANOTHER),
+    "deployment-arranging-session-another-round": dump_state(ANOTHER_ROUND),
+    "deployment-restoring-group-another-round": dump_state(RESTORING_ROUND),
     "device-setting-up-session-put-right": dump_state(PUT_RIGHT),
     "plan": dump_plan(PLAN),
     "plan-chirpstack4": dump_plan(PLAN_4),
@@ -168,6 +177,8 @@ def test_what_is_stored_of_other_cases_loads() -> None:
     assert load_deployment_state(golden("deployment-arranging-session-put-off")) == PUT_OFF
     assert load_deployment_state(golden("deployment-arranging-session-another")) == ANOTHER
     assert load_deployment_state(golden("deployment-restoring-group-another")) == RESTORING_ANOTHER
+    assert load_deployment_state(golden("deployment-arranging-session-another-round")) == ANOTHER_ROUND
+    assert load_deployment_state(golden("deployment-restoring-group-another-round")) == RESTORING_ROUND
     assert load_device_state(golden("device-setting-up-session-put-right")) == PUT_RIGHT
     told = attrs.evolve(ASKING_UNHEARD, otherwise=ENOUGH.otherwise)
     assert load_device_state(dump_state(told)) == told

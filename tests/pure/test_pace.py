@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from fuota.deployment.effects import Multicast, effects
-from fuota.deployment.machine import opening, step
+from fuota.deployment.machine import step
 from fuota.deployment.messages import Expired, FragmentsEnqueued, Tally, Waiting
 from fuota.deployment.pace import drained, first, leeway, margin, next_look, pace, room, unheard
 from fuota.deployment.plan import WINDOWS, MulticastClass, Plan
@@ -20,6 +20,7 @@ from fuota.deployment.states import (
     State,
     Transmitting,
 )
+from fuota.deployment.windows import opening
 
 SECOND = timedelta(seconds=1)
 READY = Tally(group=0, fragments=0, prepared=0, asked=0, ready=3, unheard=0, leaving=0, settled=0, complete=0)

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from trio.testing import MockClock
 
-from fuota.deployment.machine import PATIENT
 from fuota.deployment.states import ArrangingSession, Session
+from fuota.deployment.windows import PATIENT
 from fuota.device.states import Complete
 from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import Transition

@@ -7,8 +7,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from fuota.deployment.machine import PATIENT
 from fuota.deployment.states import ArrangingSession, CreatingGroup, Ended
+from fuota.deployment.windows import PATIENT
 from fuota.device.states import Complete
 from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import Transition

@@ -12,7 +12,7 @@ from trio.testing import MockClock
 from fuota.deployment.machine import BATCH
 from fuota.deployment.order import Order
 from fuota.deployment.plan import SESSIONS, MulticastClass
-from fuota.deployment.states import ArrangingSession, AwaitingEnd, Ended, Transmitting, Why
+from fuota.deployment.states import ArrangingSession, AwaitingEnd, Ended, InSession, Transmitting, Why
 from fuota.device.states import Complete, Listening, SettingUpSession
 from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import Transition
@@ -28,6 +28,7 @@ from tests.virtual.spoilt_uplinks import crashed
 DOWN = timedelta(seconds=20)
 """Until the process is started again, or the database goes on: longer than an answer is awaited."""
 QUICK = Radio()
+DEAF = Radio(loss=1)
 SLOW = Radio(fragment_interval=timedelta(seconds=2.9))
 """21 of 61 fragments in a window."""
 
@@ -131,9 +132,15 @@ async def live(
 
 
 async def deploy(
-    journal: MortalJournal, mc_class: MulticastClass, radio: Radio = QUICK, **changes: object
+    journal: MortalJournal,
+    mc_class: MulticastClass,
+    radio: Radio = QUICK,
+    *,
+    unheard: bool = False,
+    **changes: object,
 ) -> tuple[list[int], int]:
     """The claims of what was sent when a window closed, and how often a fragment was put into the queue.
+    `unheard`: no device hears what is sent in the first round.
 
     The witness sees at each commit that no fragment is claimed that was not, and versions without a gap."""
     devices = simulated(2)
@@ -142,7 +149,14 @@ async def deploy(
     asked = order(devices, multicast_group_type=mc_class, multicast_timeout=2 if in_b else 6, **changes)
     known = Asked(asked, {device.dev_eui: device for device in devices})
     witness = Witness(asked=defaultdict(lambda: known))
-    journal.written = witness.committed
+
+    def written(transition: Transition) -> None:
+        witness.committed(transition)
+        if unheard and isinstance(state := transition.state, InSession):
+            opened = isinstance(state, Transmitting | AwaitingEnd) and state.round.number == 1
+            around.world.radio = DEAF if opened else radio
+
+    journal.written = written
     around.network = network = WitnessNetwork(around.world, journal, witness)
     with witness.overhearing():
         async with trio.open_nursery() as nursery:
@@ -168,6 +182,8 @@ async def deploy(
 
 COMMITS = 29
 """Of a deployment to two devices in which nothing is lost; the first test says so."""
+ROUND_COMMITS = 55
+"""With two rounds."""
 MORE_COMMITS = 46
 """With three windows, for the network is slow; in the last of them the queue is seen empty."""
 
@@ -226,6 +242,25 @@ async def test_the_process_dies_where_the_network_is_slow(
     claimed, _ = await deploy(MortalJournal(die_at, after=after), MulticastClass.C, SLOW)
     assert 2 <= len(claimed) <= SESSIONS, "one more where nobody saw what left the queue in time"
     assert set(claimed) == {61}
+
+
+@pytest.mark.parametrize("mc_class", MulticastClass)
+async def test_as_many_commits_with_two_rounds(mc_class: MulticastClass, autojump_clock: MockClock) -> None:
+    journal = MortalJournal(0, after=False)
+    claimed, multicasts = await deploy(journal, mc_class, unheard=True)
+    assert (claimed, multicasts) == ([61, 61], 122)
+    assert journal.commits == ROUND_COMMITS
+
+
+@pytest.mark.parametrize("mc_class", MulticastClass)
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("die_at", range(1, ROUND_COMMITS + 1))
+async def test_the_process_dies_where_all_is_sent_once_more(
+    die_at: int, after: bool, mc_class: MulticastClass, autojump_clock: MockClock
+) -> None:
+    claimed, multicasts = await deploy(MortalJournal(die_at, after=after), mc_class, unheard=True)
+    assert claimed == [61, 61]
+    assert 122 <= multicasts <= 122 + BATCH
 
 
 async def test_a_start_is_put_off_for_those_whose_answers_were_lost(autojump_clock: MockClock) -> None:

@@ -177,6 +177,10 @@ class _DeploymentStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Deplo
     DEPLOYMENT_STATE_ENDED: _DeploymentState.ValueType  # 14
     DEPLOYMENT_STATE_DRAINING: _DeploymentState.ValueType  # 15
     """All devices have settled; what still waits in the group's queue is sent, for some may need it to finish."""
+    DEPLOYMENT_STATE_CONCLUDING: _DeploymentState.ValueType  # 16
+    """No other round follows: the devices that are INCOMPLETE fail."""
+    DEPLOYMENT_STATE_REPEATING: _DeploymentState.ValueType  # 17
+    """The devices that are INCOMPLETE are set up once more, for another round."""
 
 class DeploymentState(_DeploymentState, metaclass=_DeploymentStateEnumTypeWrapper):
     """---- What has become of it -------------------------------------------------------------------------------
@@ -216,6 +220,10 @@ DEPLOYMENT_STATE_DELETING_GROUP: DeploymentState.ValueType  # 13
 DEPLOYMENT_STATE_ENDED: DeploymentState.ValueType  # 14
 DEPLOYMENT_STATE_DRAINING: DeploymentState.ValueType  # 15
 """All devices have settled; what still waits in the group's queue is sent, for some may need it to finish."""
+DEPLOYMENT_STATE_CONCLUDING: DeploymentState.ValueType  # 16
+"""No other round follows: the devices that are INCOMPLETE fail."""
+DEPLOYMENT_STATE_REPEATING: DeploymentState.ValueType  # 17
+"""The devices that are INCOMPLETE are set up once more, for another round."""
 Global___DeploymentState: _TypeAlias = DeploymentState  # noqa: Y015
 
 class _EndReason:
@@ -280,6 +288,8 @@ class _DeviceStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeviceSta
     """FragSessionStatusReq is out."""
     DEVICE_STATE_STILL_LISTENING: _DeviceState.ValueType  # 11
     """It had not everything yet, and is asked again later."""
+    DEVICE_STATE_INCOMPLETE: _DeviceState.ValueType  # 18
+    """All is sent, and it has told that it has not enough: all may be sent once more."""
     DEVICE_STATE_WITHDRAWING: _DeviceState.ValueType  # 16
     """The deployment does not go on: a request that may still wait in the device's queue is taken back."""
     DEVICE_STATE_COMPLETE: _DeviceState.ValueType  # 12
@@ -322,6 +332,8 @@ DEVICE_STATE_ASKING_STATUS: DeviceState.ValueType  # 10
 """FragSessionStatusReq is out."""
 DEVICE_STATE_STILL_LISTENING: DeviceState.ValueType  # 11
 """It had not everything yet, and is asked again later."""
+DEVICE_STATE_INCOMPLETE: DeviceState.ValueType  # 18
+"""All is sent, and it has told that it has not enough: all may be sent once more."""
 DEVICE_STATE_WITHDRAWING: DeviceState.ValueType  # 16
 """The deployment does not go on: a request that may still wait in the device's queue is taken back."""
 DEVICE_STATE_COMPLETE: DeviceState.ValueType  # 12
@@ -777,11 +789,18 @@ class Deployment(_message.Message):
     MILESTONES_FIELD_NUMBER: _builtins.int
     PLAN_FIELD_NUMBER: _builtins.int
     FIRMWARE_FIELD_NUMBER: _builtins.int
+    ROUND_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     state: Global___DeploymentState.ValueType
     fragments_sent: _builtins.int
-    """Fragments in the queue of the group, while there is a session; of fragment_count, coded ones included."""
+    """Fragments of this round in the queue of the group, while there is a session; of fragment_count, coded ones
+    included.
+    """
     fragment_count: _builtins.int
+    round: _builtins.int
+    """While there is a session: 1 when all is sent the first time, and more when it is sent again to devices that
+    have told that they have not enough.
+    """
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -818,10 +837,11 @@ class Deployment(_message.Message):
         milestones: Global___Milestones | None = ...,
         plan: Global___Plan | None = ...,
         firmware: Global___Firmware | None = ...,
+        round: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "end", b"end", "firmware", b"firmware", "milestones", b"milestones", "plan", b"plan", "session", b"session", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "end", b"end", "firmware", b"firmware", "fragment_count", b"fragment_count", "fragments_sent", b"fragments_sent", "id", b"id", "milestones", b"milestones", "plan", b"plan", "session", b"session", "state", b"state", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "end", b"end", "firmware", b"firmware", "fragment_count", b"fragment_count", "fragments_sent", b"fragments_sent", "id", b"id", "milestones", b"milestones", "plan", b"plan", "round", b"round", "session", b"session", "state", b"state", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,59 @@
+"""The windows of a deployment: when the next one opens and closes."""
+
+from datetime import datetime, timedelta
+
+from fuota.deployment.pace import first, leeway, room
+from fuota.deployment.plan import MulticastClass, Plan
+from fuota.deployment.states import Session
+from fuota.device.standing import OFTEN
+from fuota.lorawan.gpstime import next_beacon
+
+PATIENT = 10
+"""How often the start is put off, while the network works, for devices that it has not been able to ask in
+time."""
+
+EACH = timedelta(seconds=5 / 32)
+"""How much longer it takes to ask one more device, where the network needs the 5 s that it is given for an
+answer, and 32 devices are asked at a time."""
+
+BEACON_ACQUISITION = timedelta(seconds=135)
+"""How long before a class B session a device stack begins to look for beacons (SWL2001)."""
+
+
+def session(
+    plan: Plan, devices: int, now: datetime, number: int = 1, put_off: int = 0, slow: int = 0
+) -> Session:
+    """The next window: late enough that every device can use all its attempts to agree to it, with some more
+    time each time it is put off for a network that is `slow` to ask so many of them, or that says when a
+    request is on air: an attempt lasts up to twice as long then.
+
+    It starts on a whole GPS second; class B at the start of a beacon period, which begins no sooner than a
+    device that agrees last can have found the beacon (TS005 section 3.4).
+    """
+    slack = timedelta(seconds=(1 + put_off) * (2 + devices / 1000)) + slow * EACH
+    often = OFTEN if plan.unicast_attempts == 1 else PATIENT
+    lead = plan.unicast_attempts * plan.unicast_timeout * (1 + min(put_off / often, 1)) + slack
+    if plan.mc_class is MulticastClass.B:
+        start = next_beacon(now + lead + BEACON_ACQUISITION)
+    else:
+        start = (now + lead).replace(microsecond=0) + timedelta(seconds=1)
+    return Session(number, start, start + plan.window, put_off)
+
+
+def following(
+    plan: Plan, last: Session, devices: int, now: datetime, *, put_off: bool = False, slow: int = 0
+) -> Session:
+    """The window in place of `last`; `put_off`: that counts as one of the times that it may be."""
+    return session(plan, devices, now, last.number + 1, last.put_off + put_off, slow)
+
+
+def opening(plan: Plan, session: Session) -> datetime:
+    """When the first fragment is sent: class C devices whose clocks are a little late shall hear it too."""
+    if plan.mc_class is MulticastClass.B:
+        return session.start
+    return session.start + leeway(plan)
+
+
+def too_late(plan: Plan, session: Session, now: datetime) -> bool:
+    """Whether nothing that is sent from now on can be heard any more."""
+    return not room(plan, session, first(plan, session, opening(plan, session), now))

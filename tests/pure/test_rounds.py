@@ -1,0 +1,173 @@
+"""When the devices that have not enough are set up anew, and all is sent once more."""
+
+from datetime import datetime, timedelta
+
+import attrs
+import pytest
+
+from fuota.deployment.effects import Drain, Flush, effects, instruction
+from fuota.deployment.machine import step
+from fuota.deployment.messages import Cancel, Counted, Drained, GroupCreated, GroupLost, Waiting
+from fuota.deployment.plan import RESTORATIONS, SESSIONS, Plan
+from fuota.deployment.states import (
+    Abandoning,
+    ArrangingSession,
+    AwaitingEnd,
+    AwaitingStart,
+    Concluding,
+    DeletingGroup,
+    Repeating,
+    RestoringGroup,
+    Round,
+    Session,
+    Settling,
+    Transmitting,
+    Why,
+)
+from fuota.deployment.windows import session as window
+from fuota.device import messages as device
+from tests.pure.states import tally
+
+SECOND_ROUND = Round(2, windows=1, incomplete=3)
+
+
+@pytest.fixture
+def settling(plan: Plan, session: Session) -> Settling:
+    """All is sent and has left the queue; the window is closed."""
+    return Settling("g", session, plan.fragments, looked=True)
+
+
+@pytest.fixture
+def repeating(session: Session) -> Repeating:
+    return Repeating("g", session, 0, used=1, round=SECOND_ROUND)
+
+
+def test_those_that_have_not_enough_are_set_up_anew(
+    plan: Plan, session: Session, settling: Settling, repeating: Repeating
+) -> None:
+    over = Counted(tally(incomplete=3, settled=7, complete=7))
+    assert step(plan, settling, over, session.end) == repeating
+    assert instruction(plan, repeating) == device.Begin("g")
+    assert effects(plan, repeating) == ()
+
+
+@pytest.mark.parametrize("kind", [ArrangingSession, AwaitingStart, Transmitting])
+def test_where_nobody_listens_the_session_is_not_waited_for(
+    kind: type[ArrangingSession | AwaitingStart | Transmitting],
+    plan: Plan,
+    session: Session,
+    repeating: Repeating,
+) -> None:
+    """Those whose clocks were put right too late are set up anew at once."""
+    here = kind("g", session, 0)
+    assert step(plan, here, Counted(tally(incomplete=3, settled=1)), session.start) == repeating
+    assert step(plan, here, Counted(tally(incomplete=3, ready=1)), session.start) != repeating
+    fruitless = attrs.evolve(here, round=SECOND_ROUND)
+    assert step(plan, fruitless, Counted(tally(incomplete=3)), session.start) == Concluding()
+
+
+@pytest.mark.parametrize("awaited", ["ready", "unheard", "leaving"])
+def test_not_before_it_is_known_of_all_what_they_have(
+    awaited: str, plan: Plan, session: Session, settling: Settling
+) -> None:
+    assert step(plan, settling, Counted(tally(incomplete=3, **{awaited: 1})), session.end) is settling
+
+
+@pytest.mark.parametrize("behind", ["incomplete", "group", "fragments"])
+def test_the_session_of_the_round_is_fixed_when_they_are_prepared(
+    behind: str, plan: Plan, session: Session, repeating: Repeating
+) -> None:
+    now = session.end
+    assert step(plan, repeating, Counted(tally(prepared=2, **{behind: 1})), now) is repeating
+    arranged = step(plan, repeating, Counted(tally(prepared=2, settled=8, complete=7)), now)
+    assert arranged == ArrangingSession("g", window(plan, 2, now, 2), 0, used=1, round=SECOND_ROUND)
+    assert Flush("g") in effects(plan, arranged)
+
+
+def test_the_session_waits_while_others_need_what_still_waits_in_the_queue(
+    plan: Plan, session: Session, settling: Settling, repeating: Repeating
+) -> None:
+    """Device stacks in the field say that they are complete, and need one or two fragments more to finish."""
+    early = session.end - timedelta(seconds=1)
+    needed = step(plan, settling, Counted(tally(incomplete=3, settled=7, complete=7)), early)
+    assert needed == attrs.evolve(repeating, drained=False)
+    assert effects(plan, needed) == (Drain("g", session.end),)
+    ready = Counted(tally(prepared=3, settled=7, complete=7))
+    assert step(plan, needed, ready, early) is needed
+    assert step(plan, needed, Drained(), early) == repeating
+    assert isinstance(step(plan, repeating, ready, early), ArrangingSession)
+    assert step(plan, settling, Counted(tally(incomplete=3, settled=7)), early) == repeating
+
+
+@pytest.mark.parametrize(("complete", "why"), [(7, Why.DONE), (0, Why.NOBODY_LEFT)])
+def test_when_none_of_them_is_left_the_deployment_ends(
+    complete: int, why: Why, plan: Plan, session: Session, repeating: Repeating
+) -> None:
+    after = step(plan, repeating, Counted(tally(settled=10, complete=complete)), session.end)
+    assert isinstance(after, DeletingGroup)
+    assert after.why is why
+
+
+@pytest.mark.parametrize(("left", "number"), [(2, 3), (3, None), (4, None)])
+def test_another_follows_while_each_round_leaves_fewer_of_them(
+    left: int, number: int | None, plan: Plan, session: Session, settling: Settling
+) -> None:
+    over = attrs.evolve(settling, used=2, round=SECOND_ROUND)
+    after = step(plan, over, Counted(tally(incomplete=left, settled=1)), session.end)
+    if number is None:
+        assert after == Concluding()
+    else:
+        assert isinstance(after, Repeating)
+        assert after.round == Round(number, windows=3, incomplete=left)
+
+
+def test_then_those_that_are_left_are_told_and_the_group_is_deleted(plan: Plan, now: datetime) -> None:
+    assert instruction(plan, Concluding()) == device.Conclude()
+    assert effects(plan, Concluding()) == ()
+    waiting = Counted(tally(incomplete=1, settled=2))
+    assert step(plan, Concluding(), waiting, now) == Concluding()
+    settled = Counted(tally(settled=3, complete=2))
+    assert step(plan, Concluding(), settled, now) == DeletingGroup(Why.DONE, "")
+    assert isinstance(step(plan, Concluding(), Cancel(), now), Abandoning)
+
+
+def test_no_round_begins_that_there_are_no_frame_counters_for(
+    plan: Plan, session: Session, settling: Settling
+) -> None:
+    """With 16 300 fragments there are those for all that is sent in the first, and none for a second."""
+    large = attrs.evolve(plan, firmware_size=16_300 * plan.frag_size)
+    lacking = Counted(tally(incomplete=3))
+    assert step(large, attrs.evolve(settling, sent=large.fragments), lacking, session.end) == Concluding()
+    windows = 0
+    while plan.room_after(windows + 1):
+        windows += 1
+    for used, kind in ((windows - 1, Repeating), (windows, Concluding)):
+        assert isinstance(step(plan, attrs.evolve(settling, used=used), lacking, session.end), kind)
+
+
+def test_each_round_has_its_five_windows(plan: Plan, session: Session) -> None:
+    """However little they bring; those of rounds before are not counted."""
+    later = Round(2, windows=7, incomplete=3)
+    for closed, kind in ((1, ArrangingSession), (SESSIONS - 1, ArrangingSession), (SESSIONS, Settling)):
+        end = AwaitingEnd("g", session, 1, used=7 + closed - 1, round=later)
+        after = step(plan, end, Waiting(1, listening=3, moved=True), session.end)
+        assert isinstance(after, kind)
+        assert isinstance(after, ArrangingSession | Settling)
+        assert after.round == later
+
+
+def test_a_group_that_is_lost_is_restored_for_the_same_round(
+    plan: Plan, session: Session, now: datetime, repeating: Repeating
+) -> None:
+    sending = Transmitting("g", session, 20, used=1, round=SECOND_ROUND)
+    lost = step(plan, sending, GroupLost("g", "gone"), now)
+    assert lost == RestoringGroup(session, 1, used=1, round=SECOND_ROUND)
+    restored = step(plan, lost, GroupCreated("h", 3), now)
+    assert isinstance(restored, ArrangingSession)
+    assert restored.round == SECOND_ROUND
+    assert step(plan, repeating, GroupLost("f", "gone"), now) is repeating, "another"
+    lost = step(plan, repeating, GroupLost("g", "gone"), now)
+    assert lost == RestoringGroup(session, 1, used=1, round=SECOND_ROUND, repeating=True)
+    assert step(plan, lost, GroupCreated("h", 3), now) == attrs.evolve(repeating, group_id="h", lost=1)
+    last = attrs.evolve(repeating, lost=RESTORATIONS)
+    assert step(plan, last, GroupLost("g", "gone"), now) == Abandoning(Why.GROUP_LOST, "gone")

@@ -1,0 +1,204 @@
+"""All is sent once more to those that tell that they have not enough."""
+
+from collections.abc import Callable
+
+import attrs
+import pytest
+import structlog
+import trio
+from trio.testing import MockClock
+
+from fuota.deployment import states
+from fuota.deployment.messages import Cancel
+from fuota.deployment.plan import MulticastClass, StatusRequest
+from fuota.deployment.states import Why
+from fuota.device.states import Complete, Failed, Reason, Unconfirmed
+from fuota.journal.memory import MemoryJournal
+from fuota.journal.port import Transition
+from fuota.lorawan.multicast import McClassCSessionReq
+from fuota.network.port import KnownGroup
+from fuota.simulation.behaviour import Behaviour
+from fuota.simulation.radio import Radio
+from tests.campaign import IMAGE, Server, order, server, simulated
+from tests.virtual.test_hidden_queues import SLOW, hidden
+
+GOOD = Radio()
+DEAF = Radio(loss=1)
+"""The gateways are away."""
+
+
+class Watched(MemoryJournal):
+    """Calls `look` with every transition that is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.look: Callable[[Transition], object] = lambda transition: None
+
+    async def commit(self, transition: Transition) -> None:
+        await super().commit(transition)
+        self.look(transition)
+
+    def rounds(self) -> list[states.Round]:
+        """Each once, in their order."""
+        said = [each.state.round for each in self.history if isinstance(each.state, states.InSession)]
+        return list(dict.fromkeys(said))
+
+
+def away(running: Server, *rounds: int) -> Callable[[Transition], None]:
+    """The gateways are while a window of these rounds is open."""
+
+    def look(transition: Transition) -> None:
+        if isinstance(state := transition.state, states.InSession):
+            opened = isinstance(state, states.Transmitting | states.AwaitingEnd) or (
+                isinstance(state, states.Settling) and not state.looked
+            )
+            running.world.radio = DEAF if opened and state.round.number in rounds else GOOD
+
+    return look
+
+
+@pytest.mark.parametrize("mc_class", MulticastClass)
+@pytest.mark.parametrize("asked", [StatusRequest.AFTER_FRAGMENT_ENQUEUE, StatusRequest.AFTER_SESSION_TIMEOUT])
+async def test_gateways_that_were_away_for_a_whole_window(
+    asked: StatusRequest, mc_class: MulticastClass, autojump_clock: MockClock
+) -> None:
+    devices, journal = simulated(5), Watched()
+    async with server(devices, journal=journal) as running:
+        journal.look = away(running, 1)
+        with structlog.testing.capture_logs() as said:
+            result = await running.carry_out(
+                order(
+                    devices,
+                    multicast_group_type=mc_class,
+                    multicast_timeout=2 if mc_class is MulticastClass.B else 6,
+                    request_fragmentation_session_status=asked,
+                )
+            )
+        assert not running.world.chirpstack.groups
+    assert result.why is Why.DONE
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
+    assert [round.number for round in journal.rounds()] == [1, 2]
+    told = [line for line in said if line.get("round")]
+    assert [(line["round"], line["incomplete"]) for line in told] == [(2, 5)]
+
+
+async def test_more_than_can_be_repaired_is_lost_on_the_air(autojump_clock: MockClock) -> None:
+    """By some devices each time. Who has enough, and tells that some are missing, is not sent more."""
+    devices, journal = simulated(50), Watched()
+    async with server(devices, journal=journal, radio=Radio(loss=0.1)) as running:
+        result = await running.carry_out(order(devices, fragmentation_redundancy=6, unicast_attempt_count=20))
+    assert result.states() == {Complete, Unconfirmed}
+    have = {device.dev_eui for device in devices if device.image == IMAGE}
+    assert have == {each.dev_eui for each in result.status.devices if isinstance(each.state, Complete)}
+    left = [round.incomplete for round in journal.rounds()[1:]]
+    assert len(left) > 1
+    assert left == sorted(set(left), reverse=True), "each round leaves fewer"
+
+
+@pytest.mark.parametrize("whole", [False, True])
+async def test_a_device_that_was_reset_while_it_listened(whole: bool, autojump_clock: MockClock) -> None:
+    """It knows nothing of the fragments any more, nor perhaps of the group."""
+    devices, journal = simulated(3), Watched()
+    async with server(devices, journal=journal) as running:
+
+        def look(transition: Transition) -> None:
+            if isinstance(transition.state, states.AwaitingEnd) and len(journal.rounds()) == 1:
+                devices[1].fragments.sessions.clear()
+                if whole:
+                    devices[1].groups = attrs.evolve(devices[1].groups)
+
+        journal.look = look
+        result = await running.carry_out(order(devices))
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
+    assert [round.incomplete for round in journal.rounds()] == [0, 1]
+
+
+async def test_a_queue_that_is_hidden_and_leaves_more_slowly_than_fragments_are_on_air(
+    autojump_clock: MockClock,
+) -> None:
+    """21 of 41 fragments are sent in a window, and nobody knows of it but the devices."""
+    devices, journal = simulated(2), Watched()
+    async with server(devices, radio=SLOW, journal=journal) as running:
+        with hidden(running.network, after=0, until=100):
+            result = await running.carry_out(order(devices, fragmentation_redundancy=0))
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
+    assert [round.number for round in journal.rounds()] == [1, 2]
+
+
+async def test_one_that_never_hears_costs_one_more_round_and_the_others_are_not_asked_again(
+    autojump_clock: MockClock,
+) -> None:
+    devices, journal = simulated(3, lambda number: Behaviour(wrong_root_key=number == 1)), Watched()
+    async with server(devices, journal=journal) as running:
+        result = await running.carry_out(order(devices))
+        asked = {
+            device.dev_eui: [
+                row.command
+                for row in await running.journal.logs(result.status.id, device.dev_eui) or ()
+                if row.command == McClassCSessionReq.__name__
+            ]
+            for device in devices
+        }
+    assert result.why is Why.DONE
+    bad = result.state(devices[1].dev_eui)
+    assert isinstance(bad, Failed)
+    assert bad.reason is Reason.INCOMPLETE
+    assert journal.rounds() == [states.Round(), states.Round(2, windows=1, incomplete=1)]
+    assert [len(asked[device.dev_eui]) for device in devices] == [1, 2, 1]
+    assert {type(result.state(device.dev_eui)) for device in (devices[0], devices[2])} == {Complete}
+
+
+async def test_a_round_that_helps_nobody_is_the_last(autojump_clock: MockClock) -> None:
+    devices, journal = simulated(3), Watched()
+    async with server(devices, journal=journal) as running:
+        journal.look = away(running, 1, 2, 3)
+        result = await running.carry_out(order(devices))
+    assert [round.number for round in journal.rounds()] == [1, 2]
+    assert {each.state.reason for each in result.status.devices} == {Reason.INCOMPLETE}  # type: ignore[union-attr]
+
+
+async def test_cancelled_while_all_is_sent_once_more(autojump_clock: MockClock) -> None:
+    devices, journal = simulated(4, lambda number: Behaviour(wrong_root_key=number == 1)), Watched()
+    async with server(devices, journal=journal) as running:
+        deployment_id = await running.orders.take(order(devices))
+        second = trio.Event()
+
+        def look(transition: Transition) -> None:
+            state = transition.state
+            if isinstance(state, states.Transmitting) and state.round.number == 2:
+                second.set()
+
+        journal.look = look
+        await second.wait()
+        deployment = running.tree.find(f"/deployments/{deployment_id}")
+        assert deployment is not None
+        await deployment.tell(Cancel())
+        result = await running.end_of(deployment_id)
+        assert not running.world.chirpstack.groups
+    assert result.why is Why.CANCELLED
+    assert result.state(devices[1].dev_eui).reason is Reason.ABANDONED
+    assert {type(result.state(devices[n].dev_eui)) for n in (0, 2, 3)} == {Complete}
+
+
+async def test_a_group_that_is_deleted_while_all_is_sent_once_more(autojump_clock: MockClock) -> None:
+    devices, journal = simulated(3), Watched()
+    async with server(devices, journal=journal) as running:
+        gone, multicast = [False], running.network.multicast
+
+        async def deleting(group: KnownGroup, f_port: int, data: bytes) -> None:
+            if journal.rounds()[-1].number == 2 and not gone[0]:
+                gone[0] = True
+                del running.world.chirpstack.groups[group.id]
+            await multicast(group, f_port, data)
+
+        running.network.multicast = deleting  # type: ignore[method-assign]
+        journal.look = away(running, 1)
+        result = await running.carry_out(order(devices))
+        assert not running.world.chirpstack.groups
+    assert gone[0]
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
+    assert [round.number for round in journal.rounds()] == [1, 2]
