@@ -7,11 +7,9 @@ import attrs
 
 from fuota.actor import ActorSnapshot
 from fuota.deployment.actor import DeploymentActor
-from fuota.deployment.machine import PATIENT
 from fuota.deployment.plan import RESTORATIONS
 from fuota.deployment.states import Ended
 from fuota.device.actor import DeviceActor
-from fuota.device.standing import OFTEN
 from fuota.device.states import Complete, Released
 from fuota.journal.port import ActorId, DeploymentStatus, DeviceStatus, Milestone
 from fuota.lorawan.eui import EUI64
@@ -84,14 +82,13 @@ def check_deployment(
     assert isinstance(status.state, Ended), f"deployment {status.id} is {status.state}"
     assert status.state == witness.stands(ActorId(status.id))
     _check_order(f"deployment {status.id}", status, OF_DEPLOYMENT)
-    owed, put_off = 0, witness.put_off[status.id]
+    owed = 0
     for each in status.devices:
         actor = ActorId(status.id, each.dev_eui)
         assert each.state == witness.stands(actor), f"{actor}: {each.state} is not what was written last"
         _check_order(str(actor), each, OF_DEVICE)
         assert isinstance(each.state, Complete) == (Milestone.FRAG_STATUS in each.milestones)
-        counts = _does_right(asked, each.dev_eui, air, faults) and _waited_for(asked, each.dev_eui, put_off)
-        if counts and _spared(status.id, asked, air, faults):
+        if _does_right(asked, each.dev_eui, air, faults) and _spared(status.id, asked, air, faults):
             assert isinstance(each.state, Complete | Released), f"{actor} does all right: {each.state}"
             assert witness.held[actor], f"{actor} was let go without its image"
             owed += 1
@@ -101,24 +98,15 @@ def check_deployment(
 def _does_right(asked: Asked, dev_eui: EUI64, air: Air, faults: Faults) -> bool:
     """Whether the device does, and nothing has happened to it for which it had too few attempts."""
     behaviour = asked.devices[dev_eui].behaviour
-    at_once = behaviour in RIGHT and asked.order.unicast_attempt_count >= ENOUGH
-    in_time = behaviour in RIGHT + ASTRAY and dev_eui not in air.late
-    return dev_eui not in faults.stumbled and (at_once or in_time)
-
-
-def _waited_for(asked: Asked, dev_eui: EUI64, put_off: int) -> bool:
-    """Whether the start was put off no more often than it is for such a device."""
-    at_ease = asked.devices[dev_eui].behaviour in RIGHT and asked.order.unicast_attempt_count > 1
-    return put_off < (PATIENT if at_ease else OFTEN)
+    at_ease = asked.order.unicast_attempt_count >= ENOUGH or dev_eui not in air.late
+    return behaviour in RIGHT + ASTRAY and at_ease and dev_eui not in faults.stumbled
 
 
 def _spared(deployment_id: UUID, asked: Asked, air: Air, faults: Faults) -> bool:
-    """Whether nothing has happened to the deployment that excuses it: what is left in a queue that is not
-    shown can only be reckoned by how long fragments are on air."""
+    """Whether nothing has happened to the deployment that excuses it."""
     return (
         air.clear
         and asked.order.unicast_timeout >= air.turn
-        and not (faults.hides and air.radio.fragment_interval is not None)
         and deployment_id not in faults.cancelled
         and faults.deleted.get(group_name(deployment_id), 0) <= RESTORATIONS
     )

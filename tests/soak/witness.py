@@ -14,7 +14,7 @@ from fuota.deployment import machine as deployment_machine
 from fuota.deployment.actor import DeploymentActor
 from fuota.deployment.order import Order
 from fuota.deployment.plan import Plan
-from fuota.deployment.states import ArrangingSession, CreatingGroup
+from fuota.deployment.states import CreatingGroup, InSession
 from fuota.device import machine as device_machine
 from fuota.device.actor import DeviceActor
 from fuota.device.states import Complete, Released, Waiting
@@ -53,13 +53,10 @@ class Witness:
 
     asked: dict[UUID, Asked] = attrs.field(factory=dict)
     enqueued: dict[str, set[int]] = attrs.field(factory=lambda: defaultdict(set))
-    """Group id, or name -> the numbers N of the fragments that ChirpStack has taken for it. A group that was
-    made again has the same name, and another id."""
+    """Group id, or name -> the numbers N of the fragments that ChirpStack has taken for it in the present
+    round. A group that was made again has the same name, and another id."""
     held: dict[ActorId, bool] = attrs.field(factory=dict)
     """Whether the device had the image at the moment at which it settled with success."""
-    put_off: dict[UUID, int] = attrs.field(factory=lambda: defaultdict(int))
-    """How often the start of each deployment was put off although the network worked, at the most: a second
-    window begins with half of that."""
     wrong: list[str] = attrs.field(factory=list)
     """What was not as it should be; it crashes the actor, too."""
     _stands: dict[ActorId, tuple[int, Any]] = attrs.field(factory=dict)
@@ -86,10 +83,8 @@ class Witness:
         again = step(said.plan, before, said.fact, said.now)
         assert again == after, f"{actor}: asked again the machine says {again}, not {after}"
         self._stands[actor] = transition.version, after
-        self._check_sent(actor, after)
-        if isinstance(after, ArrangingSession):
-            put_off = max(self.put_off[actor.deployment_id], after.session.put_off)
-            self.put_off[actor.deployment_id] = put_off
+        if isinstance(after, InSession):
+            self._check_sent(actor, before, after)
         if actor.dev_eui is not None and isinstance(after, Complete | Released):
             self._check_image(actor, actor.dev_eui, after)
 
@@ -97,11 +92,12 @@ class Witness:
         """The state that was written last; None if none was since the creation."""
         return self._stands.get(actor, (0, None))[1]
 
-    def _check_sent(self, actor: ActorId, state: Any) -> None:
-        sent, before = getattr(state, "sent", 0), getattr(state, "before", 0)
-        missing = set(range(1, before + 1)) - self.enqueued[group_name(actor.deployment_id)]
-        if sent > before:
-            missing |= set(range(before + 1, sent + 1)) - self.enqueued[state.group_id]
+    def _check_sent(self, actor: ActorId, last: Any, state: InSession) -> None:
+        name, before = group_name(actor.deployment_id), state.before
+        if isinstance(last, InSession) and last.round != state.round:
+            self.enqueued[name], self.enqueued[state.group_id] = set(), set()
+        missing = set(range(1, before + 1)) - self.enqueued[name]
+        missing |= set(range(before + 1, state.sent + 1)) - self.enqueued[state.group_id]
         assert not missing, f"{actor}: fragments {sorted(missing)} are claimed and were not enqueued: {state}"
 
     def _check_image(self, actor: ActorId, dev_eui: EUI64, state: Complete | Released) -> None:
