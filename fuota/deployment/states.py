@@ -95,7 +95,7 @@ class InSession:
     """Windows that have closed, and others followed."""
     before: int = attrs.field(default=0, kw_only=True)
     """Fragments of this round that were heard in those."""
-    round: Round = attrs.field(factory=Round, kw_only=True)
+    round: Round = attrs.field(default=Round(), kw_only=True)
 
     def to(self, kind: type[S], **changes: Any) -> S:
         """A state of that kind, which has the same of these, but for `changes`."""
@@ -132,7 +132,7 @@ class RestoringGroup:
     used: int = 0
     before: int = 0
     """Fragments that were heard in windows which had closed: what follows them is sent again."""
-    round: Round = attrs.field(factory=Round)
+    round: Round = Round()
     repeating: bool = False
     """Not all devices of the round were set up."""
 

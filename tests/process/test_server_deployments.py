@@ -201,7 +201,7 @@ async def test_devices_that_refuse_fail_alone_and_say_why(
     why = {
         str(device.dev_eui): detail for device, (detail, _) in zip(devices, REFUSALS.values(), strict=False)
     }
-    last, good = {str(device.dev_eui) for device in devices[-4:-2]}, devices[-2:]  # when the deployment ends
+    last, good = {str(device.dev_eui) for device in devices[-5:-2]}, devices[-2:]  # when a round ends
     async with chirpstack(devices, generation) as field:
         installation = Installation.make(tmp_path, field.tables(dsn))
         async with site(installation, field) as running:
