@@ -1,6 +1,7 @@
 """All is sent once more to those that tell that they have not enough."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import attrs
 import pytest
@@ -126,6 +127,30 @@ async def test_a_queue_that_is_hidden_and_leaves_more_slowly_than_fragments_are_
     assert result.states() == {Complete}
     assert {device.image for device in devices} == {IMAGE}
     assert [round.number for round in journal.rounds()] == [1, 2]
+
+
+@pytest.mark.parametrize("mc_class", MulticastClass)
+@pytest.mark.parametrize("off", [-90, 90])
+@pytest.mark.parametrize("attempts", [1, 2])
+async def test_clocks_are_put_right_where_chirpstack_is_slow_and_fails(
+    attempts: int, off: int, mc_class: MulticastClass, autojump_clock: MockClock
+) -> None:
+    """Each call takes 3.9 s, three in ten fail: now and then a clock is put right too late for a window."""
+    offset = timedelta(seconds=off)
+    devices = simulated(40, lambda number: Behaviour(clock_offset=offset * (number % 2)))
+    async with server(devices, radio=Radio(uplink_interval=timedelta(seconds=5)), told=False) as running:
+        running.network.conditions.latency, running.network.conditions.failing = 3.9, 0.3
+        result = await running.carry_out(
+            order(
+                devices,
+                multicast_group_type=mc_class,
+                multicast_timeout=2 if mc_class is MulticastClass.B else 8,
+                unicast_attempt_count=attempts,
+                unicast_timeout=timedelta(seconds=16),
+            )
+        )
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
 
 
 async def test_one_that_never_hears_costs_one_more_round_and_the_others_are_not_asked_again(
