@@ -813,7 +813,7 @@ class Deployment(_message.Message):
 
     @_builtins.property
     def session(self) -> Global___Session:
-        """From ARRANGING_SESSION to SETTLING."""
+        """From ARRANGING_SESSION to SETTLING; the last one while REPEATING."""
 
     @_builtins.property
     def milestones(self) -> Global___Milestones: ...
