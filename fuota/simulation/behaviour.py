@@ -12,8 +12,9 @@ from fuota.lorawan.package import Command
 class Stack(Enum):
     """Whose reading of the specifications a device follows where they differ (as seen in running code).
 
-    It matters for what FragSessionStatusAns counts (TS004 section 5.2) and for how a session that would
-    have begun already is refused (TS005 section 3.5).
+    It matters for what FragSessionStatusAns counts (TS004 section 5.2), for how a session that would have
+    begun already is refused (TS005 section 3.5), and for uncoded fragments that come after later ones or
+    coded ones: all stacks but the text drop them.
     """
 
     TEXT = "text"

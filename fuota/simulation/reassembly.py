@@ -106,7 +106,9 @@ class Reassembly:
         unsupported = request.frag_algo != 0
         too_large = request.nb_frag * request.frag_size > self._behaviour.memory
         if not unsupported and not too_large:
-            decoder, behaviour = Decoder(request.nb_frag, request.frag_size), self._behaviour
+            behaviour = self._behaviour
+            in_order = behaviour.stack is not Stack.TEXT
+            decoder = Decoder(request.nb_frag, request.frag_size, in_order=in_order)
             kept = self._counted if behaviour.keeps_count else 0
             self.sessions[request.frag_index] = Session(
                 request, decoder, trailing=behaviour.trailing, kept=kept

@@ -9,8 +9,9 @@ import pytest
 
 from fuota.lorawan.decoder import Decoder
 from fuota.lorawan.eui import EUI64
-from fuota.lorawan.fragmentation import FragSessionSetupReq, package
+from fuota.lorawan.fragmentation import DataFragment, FragSessionSetupReq, package
 from fuota.lorawan.parity import encode, split
+from fuota.simulation.behaviour import Behaviour, Stack
 from fuota.simulation.device import Device
 from fuota.simulation.frames import Payload
 from fuota.simulation.reassembly import Session
@@ -59,3 +60,23 @@ def test_a_fragment_that_no_sender_numbers_so_is_passed_over() -> None:
     for octets in (package.write(setup, version=1), b"\x08\0\0ab", b"\x08\1\0ab"):
         device.take(Payload(201, octets), datetime.now(UTC))
     assert device.image == b"ab"
+
+
+@pytest.mark.parametrize("stack", Stack)
+def test_stacks_in_the_field_drop_uncoded_fragments_that_come_late(stack: Stack) -> None:
+    device = Device(dev_eui=EUI64(bytes(8)), mc_root_key=bytes(16), behaviour=Behaviour(stack=stack))
+    setup = FragSessionSetupReq(
+        frag_index=0,
+        mc_group_bit_mask=1,
+        nb_frag=3,
+        frag_size=2,
+        frag_algo=0,
+        block_ack_delay=0,
+        padding=0,
+        descriptor=bytes(4),
+    )
+    device.take(Payload(201, package.write(setup, version=1)), datetime.now(UTC))
+    for n in (1, 3, 2):
+        fragment = DataFragment(frag_index=0, n=n, data=b"%02d" % n)
+        device.take(Payload(201, package.write(fragment, version=1)), datetime.now(UTC))
+    assert device.image == (b"010203" if stack is Stack.TEXT else None)
