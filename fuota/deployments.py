@@ -94,7 +94,9 @@ class Deployments(Actor[Message]):
     async def resume(self) -> None:
         """Start the actors of all that was left, and return when every device has its own."""
         self.ownership.resuming()
-        self.services.devices.dismiss_all()
+        for deployment_id in self.services.devices.parents():
+            if self.me.child(str(deployment_id)) is None:
+                self.services.devices.dismiss(deployment_id)
         unfinished = await patiently(self.services.journal.unfinished)
         async with trio.open_nursery() as nursery:
             for deployment_id in unfinished:

@@ -90,6 +90,9 @@ class Probe(Actor[Message]):
             await self.at_stop()
         self.log.append("stopped")
 
+    def superseded(self) -> None:
+        self.log.append("superseded")
+
     def describe(self) -> object:
         return {"lines": len(self.log)}
 

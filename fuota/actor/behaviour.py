@@ -37,6 +37,9 @@ class Actor(Generic[M]):
         A crash here is reported; if the actor was to stop, it stays stopped.
         """
 
+    def superseded(self) -> None:
+        """Called when the actor ends for good because another process plays it: last, and with no await."""
+
     def describe(self) -> object:
         """What people should see of this actor. Read at any time: no await, no side effect."""
         return None

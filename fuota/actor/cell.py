@@ -107,6 +107,8 @@ class Cell(Generic[M]):
             pass  # the task ends: a supervisor of a hundred thousand need not gather this from each of them
         except* Superseded:
             self._ending = True
+            if self.actor is not None:
+                self.actor.superseded()
         except* Exception as group:
             crash = group
             log.error("crashed", actor=self.path, message=self.handling, exc_info=group)

@@ -19,7 +19,7 @@ class Registry(Generic[K, M]):
     when its parent begins anew, which may say for which keys it has children (`expect`)."""
 
     _refs: dict[K, tuple[Ref[M], ...]] = attrs.field(factory=dict, init=False)
-    _expected: dict[Hashable, tuple[K, ...]] = attrs.field(factory=dict, init=False)
+    _expected: dict[Hashable, set[K]] = attrs.field(factory=dict, init=False)
     _number: Counter[K] = attrs.field(factory=Counter, init=False)
     """How many actors each key is to have."""
 
@@ -38,20 +38,27 @@ class Registry(Generic[K, M]):
     def expect(self, parent: Hashable, keys: Iterable[K]) -> None:
         """Each of these keys is to have an actor of `parent`, whatever was said of it before."""
         self.dismiss(parent)
-        self._expected[parent] = expected = tuple(keys)
+        self._expected[parent] = expected = set(keys)
         self._number.update(expected)
 
     def dismiss(self, parent: Hashable) -> None:
         """`parent` has no children any more, nor will have."""
-        for key in self._expected.pop(parent, ()):
+        for key in tuple(self._expected.get(parent, ())):
+            self.excuse(parent, key)
+        self._expected.pop(parent, None)
+
+    def excuse(self, parent: Hashable, key: K) -> None:
+        """The child of `parent` that worked on `key` has ended for good."""
+        expected = self._expected.get(parent, set())
+        if key in expected:
+            expected.remove(key)
             self._number[key] -= 1
             if not self._number[key]:
                 del self._number[key]
 
-    def dismiss_all(self) -> None:
-        """No parent has."""
-        self._expected.clear()
-        self._number.clear()
+    def parents(self) -> list[Hashable]:
+        """Those that have said for which keys they have children."""
+        return list(self._expected)
 
     def lacks(self, key: K) -> bool:
         """Whether an actor that is expected is not there, and will be: its parent begins, or begins anew."""

@@ -84,11 +84,11 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
 
     async def started(self, me: Me[Message]) -> None:
         self.me = me
+        me.ref.at_stop(partial(self.services.devices.dismiss, self.id.deployment_id))
         try:
             stored = deque(await patiently(lambda: self.services.journal.devices(self.id.deployment_id)))
         except JournalError as error:  # nor would another incarnation, and the others are to go on
             log.error("deployment can not be read", id=str(self.id.deployment_id), error=str(error))
-            self.services.devices.dismiss(self.id.deployment_id)
             me.stop()
             return
         while stored:  # and is given back piece by piece: all of it at once would take a while
@@ -226,7 +226,6 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
             case DeleteGroup():
                 self.call(self.outside.delete_group)
             case Leave():
-                self.services.devices.dismiss(self.id.deployment_id)
                 self.me.stop(left_over=device.of_no_concern)
 
     async def join_again(self, group_id: str) -> Counted:

@@ -155,7 +155,7 @@ async def test_an_actor_that_another_process_plays_ends_and_that_is_no_crash(
         await ref.tell(Note("never read"))
         hold.release.set()
         await trio.sleep(10)
-        assert log == ["started", "released", "stopped"]
+        assert log == ["started", "released", "stopped", "superseded"]
         assert status(running, "/a") == "stopped"
         with pytest.raises(Stopped):
             await ref.tell(Note("too late"))

@@ -277,5 +277,7 @@ async def test_the_registry_knows_of_a_child_whose_parent_begins_anew(autojump_c
     assert registry.lacks("key")
     registry.dismiss("two")
     assert (registry.lacks("key"), registry.lacks("other")) == (False, True)
-    registry.dismiss_all()
+    registry.excuse("one", "other")
+    registry.excuse("one", "other")
     assert not registry.lacks("other")
+    assert registry.parents() == ["one"]

@@ -73,6 +73,24 @@ async def test_they_are_refused_and_those_of_others_are_not(autojump_clock: Mock
             assert await outcome(running, device.dev_eui) is Outcome.TAKEN, "of no concern any more"
 
 
+async def test_those_of_a_deployment_that_was_deleted_are_of_no_concern(autojump_clock: MockClock) -> None:
+    """Nor do they stand in the way of another deployment to its devices."""
+    devices, journal = simulated(3), MemoryJournal()
+    async with server(devices, journal=journal) as running:
+        deleted = await running.orders.take(order(devices))
+        await trio.sleep(1)
+        journal.delete(deleted)
+        await trio.sleep(3600)
+        for device in devices:
+            assert await outcome(running, device.dev_eui) is Outcome.TAKEN
+        other = order(devices[:2], multicast_group_id=1, fragmentation_session_index=1)
+        again = await running.orders.take(other)
+        await trio.sleep(1)
+        for device in devices:
+            assert await outcome(running, device.dev_eui) is Outcome.TAKEN
+        assert (await running.end_of(again)).states() == {Complete}
+
+
 def below(running: Server) -> tuple[ActorSnapshot, ...]:
     deployments = running.tree.snapshot("/deployments")
     assert deployments is not None
