@@ -20,7 +20,6 @@ from fuota.deployment.states import (
     Ended,
     Repeating,
     RestoringGroup,
-    Session,
     SettingUpFragments,
     SettingUpGroups,
     Settling,
@@ -124,12 +123,12 @@ def effects(plan: Plan, state: State) -> tuple[Effect, ...]:
             return (CreateGroup(plan.mc_fcnt(lost, used)),)
         case SettingUpFragments(group_id, again=True):
             return (JoinAgain(group_id),)
-        case ArrangingSession(group_id, session, used=used) | AwaitingStart(group_id, session, used=used) if (
-            used
-        ):
-            return (Flush(group_id), WakeAt(opening(plan, session)))
-        case ArrangingSession(session=session) | AwaitingStart(session=session):
-            return (WakeAt(opening(plan, session)),)
+        case ArrangingSession(group_id, session) | AwaitingStart(group_id, session) as here:
+            # who had joined a group that was lost may have answered before it was told of the next
+            late = isinstance(here, ArrangingSession) and here.round.number > 1 and here.lost > 0
+            join_again = (JoinAgain(group_id),) if late else ()
+            flush = (Flush(group_id),) if here.used else ()
+            return (*join_again, *flush, WakeAt(opening(plan, session)))
         case Transmitting(group_id, session, sent, upto=upto):
             batch = Multicast(group_id, sent, upto or min(sent + BATCH, plan.fragments))
             return (batch, WakeAt(session.end))
@@ -139,7 +138,9 @@ def effects(plan: Plan, state: State) -> tuple[Effect, ...]:
             return ()
         case AwaitingEnd(group_id, session) | Settling(group_id, session):
             return (Watch(group_id, session.end),)
-        case Draining(group_id, until) | Repeating(group_id, Session(end=until), drained=False):
+        case Repeating(group_id, session, drained=False):
+            return (Drain(group_id, session.end),)
+        case Draining(group_id, until):
             return (Drain(group_id, until),)
         case DeletingGroup():
             return (DeleteGroup(),)

@@ -42,6 +42,7 @@ from fuota.deployment.states import (
     DeletingGroup,
     Draining,
     Ended,
+    InSession,
     Repeating,
     RestoringGroup,
     Round,
@@ -53,7 +54,7 @@ from fuota.deployment.states import (
     Transmitting,
     Why,
 )
-from fuota.deployment.windows import PATIENT, following, opening, session, too_late
+from fuota.deployment.windows import MOST_PATIENT, PATIENT, after, following, opening, session, too_late
 
 BATCH = 20
 """Fragments between two commits of the cursor: what a crash may repeat."""
@@ -77,14 +78,12 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case SettingUpFragments(group_id), Counted(tally) if not (tally.group or tally.fragments):
             return ArrangingSession(group_id, session(plan, tally.prepared, now), 0)
 
-        case (ArrangingSession() | AwaitingStart() | Transmitting()) as here, Counted(tally) if tally.deserted and tally.incomplete:
-            return _incomplete(plan, here, tally.incomplete)
-        case (ArrangingSession() | AwaitingStart() | Transmitting()), Counted(tally) if tally.deserted:
-            return nobody_left(tally)
+        case (ArrangingSession() | AwaitingStart() | Transmitting()) as here, Counted(tally) if tally.deserted:
+            return _nobody_listens(plan, here, tally)
         case ArrangingSession() as here, Counted(tally) if tally.ready and not (tally.prepared or tally.asked):
             return here.to(AwaitingStart)
         case (ArrangingSession() | AwaitingStart()) as here, Expired(tally, away, slow) \
-                if away or not tally.ready or too_late(plan, here.session, now) or (tally.prepared and here.session.put_off < PATIENT):
+                if away or too_late(plan, here.session, now) or _may_be_put_off(here.session, tally):
             return here.to(ArrangingSession, session=following(plan, here.session, tally.listening, now, put_off=not away, slow=slow))
         case (ArrangingSession() | AwaitingStart()) as here, Expired(): return _transmitting(plan, here, now)
 
@@ -98,7 +97,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case RestoringGroup(session_, lost, used, round=round) as here, GroupCreated(group) if here.repeating:
             return Repeating(group, session_, 0, lost, used, round=round)
         case RestoringGroup(session_, lost, used, before, round), GroupCreated(group, members):
-            window = following(plan, session_, members, now)
+            window = following(plan, session_, members, now, sent=True)
             return ArrangingSession(group, window, before, lost, used, before=before, round=round)
         case RestoringGroup(), GroupRefused(detail): return Abandoning(Why.GROUP_LOST, detail)
         case Repeating(group_id) as here, GroupLost(lost_id) if lost_id == group_id and here.lost < RESTORATIONS:
@@ -116,12 +115,11 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case (AwaitingEnd() | Settling(looked=False)) as here, Waiting() | GroupLost(): return here.to(Settling, looked=True)
         case AwaitingEnd(looked=True) as here, Expired(): return here.to(Settling, looked=True)
         case (AwaitingEnd() | Settling()) as here, Counted(tally) if tally.all_settled: return _all_settled(here, tally, now)
-        case Settling() as here, Counted(tally) if tally.all_told:
-            return _incomplete(plan, here, tally.incomplete, drained=_nobody_needs_more(here, tally, now))
+        case Settling() as here, Counted(tally) if tally.all_told: return _all_told(plan, here, tally, now)
         case Repeating() as here, Drained(): return here.to(Repeating, drained=True)
-        case Repeating(), Counted(tally) if not tally.incomplete and tally.deserted: return nobody_left(tally)
-        case Repeating() as here, Counted(tally) if here.drained and not (tally.incomplete or tally.group or tally.fragments):
-            return here.to(ArrangingSession, session=_after(plan, here.session, tally.prepared, now))
+        case Repeating() as here, Counted(tally) if here.drained and tally.all_settled: return DeletingGroup(*_why(tally))
+        case Repeating() as here, Counted(tally) if here.drained and not tally.behind:
+            return here.to(ArrangingSession, session=after(plan, here.session, tally.prepared, now))
         case Concluding(), Counted(tally) if tally.all_settled: return DeletingGroup(Why.DONE, "")
         case Draining(), Drained() | GroupLost(): return DeletingGroup(Why.DONE, "")
         case Abandoning(why, detail), Counted(tally) if tally.all_settled: return DeletingGroup(why, detail)
@@ -133,39 +131,45 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
 
 def nobody_left(tally: Tally) -> State:
     """Nobody to send to: because all have failed, unless some had all before their group was deleted."""
+    if tally.unheard or tally.incomplete:
+        return Abandoning(*_why(tally))
+    return DeletingGroup(*_why(tally))
+
+
+def _why(tally: Tally) -> tuple[Why, str]:
     served = tally.complete or tally.released
-    why, detail = (Why.DONE, "") if served else (Why.NOBODY_LEFT, "no device is left to send to")
-    if tally.unheard:
-        return Abandoning(why, detail)
-    return DeletingGroup(why, detail)
+    return (Why.DONE, "") if served else (Why.NOBODY_LEFT, "no device is left to send to")
 
 
 def _another(plan: Plan, state: AwaitingEnd | Settling, heard: int, devices: int, now: datetime) -> State:
     """Another window, for what follows the fragments that were `heard`."""
-    window = _after(plan, state.session, devices, now)
+    window = after(plan, state.session, devices, now)
     return state.to(ArrangingSession, session=window, sent=heard, before=heard, used=state.used + 1)
 
 
-def _after(plan: Plan, last: Session, devices: int, now: datetime) -> Session:
-    """The window after one that has closed. It may be put off as well: half of what was learnt of the network is
-    kept."""
-    return session(plan, devices, now, last.number + 1, last.put_off // 2)
+def _nobody_listens(plan: Plan, state: InSession, tally: Tally) -> State:
+    """A session that all have missed is not waited for."""
+    if tally.incomplete and _round_follows(plan, state, tally):
+        return _repeating(state, tally, drained=True)
+    return nobody_left(tally)
 
 
-def _incomplete(
-    plan: Plan,
-    state: ArrangingSession | AwaitingStart | Transmitting | Settling,
-    devices: int,
-    *,
-    drained: bool = True,
-) -> State:
-    """Another round for so many devices, if the one before has left fewer; the second in any case: that the
-    first was not heard may have been for a fault that is over."""
-    here, windows = state.round, state.used + 1
-    if not plan.room_after(windows) or (here.number > 1 and devices >= here.incomplete):
-        return Concluding()
-    another = Round(here.number + 1, windows, devices)
-    return state.to(Repeating, sent=0, before=0, used=windows, round=another, drained=drained)
+def _all_told(plan: Plan, state: Settling, tally: Tally, now: datetime) -> State:
+    if _round_follows(plan, state, tally):
+        return _repeating(state, tally, drained=_nobody_needs_more(state, tally, now))
+    return Concluding()
+
+
+def _round_follows(plan: Plan, state: InSession, tally: Tally) -> bool:
+    """Whether another round is made: if the one before has left fewer devices; the second in any case, for what
+    was not heard in the first may have been for a fault that is over."""
+    fewer = state.round.number == 1 or tally.incomplete + tally.unheard < state.round.incomplete
+    return fewer and plan.room_after(state.used + 1)
+
+
+def _repeating(state: InSession, tally: Tally, *, drained: bool) -> State:
+    another = Round(state.round.number + 1, state.used + 1, tally.incomplete + tally.unheard)
+    return state.to(Repeating, sent=0, before=0, used=state.used + 1, round=another, drained=drained)
 
 
 def _heard(plan: Plan, state: AwaitingEnd | Settling, seen: Waiting) -> int:
@@ -212,6 +216,12 @@ def _nobody_needs_more(state: AwaitingEnd | Settling, tally: Tally, now: datetim
     """Device stacks in the field say that they are complete when they have received fragments enough, and need
     one or two of those that follow to finish."""
     return not tally.complete or now >= state.session.end
+
+
+def _may_be_put_off(session: Session, tally: Tally) -> bool:
+    """For devices that were not asked in time; longer where there is nobody to send to without them."""
+    patience = PATIENT if tally.ready else MOST_PATIENT
+    return session.put_off < patience and (tally.prepared > 0 or not tally.ready)
 
 
 def _transmitting(plan: Plan, state: ArrangingSession | AwaitingStart, now: datetime) -> State:

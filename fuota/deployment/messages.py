@@ -25,7 +25,8 @@ class Tally:
     complete: int
     """Of those settled."""
     released: int = 0
-    """Of those settled: let go without being asked, for that was the order."""
+    """Of those settled: all was sent to them, and they were not asked, for that was the order, or did not say
+    clearly that they have it."""
     incomplete: int = 0
     """Of those left: they have told what they have of the present session, and that it is not enough."""
 
@@ -54,6 +55,11 @@ class Tally:
     def listening(self) -> int:
         """Those who have to be told of another session."""
         return self.prepared + self.asked + self.ready
+
+    @property
+    def behind(self) -> int:
+        """Those who have yet to be set up for another round."""
+        return self.incomplete + self.unheard + self.group + self.fragments
 
     @property
     def deserted(self) -> bool:

@@ -5,7 +5,7 @@ from collections import Counter
 import attrs
 
 from fuota.deployment.messages import Tally
-from fuota.device.standing import COMPLETE, RELEASED, Stage, Standing
+from fuota.device.standing import COMPLETE, RELEASED, UNCONFIRMED, Stage, Standing
 from fuota.lorawan.eui import EUI64
 
 
@@ -41,7 +41,7 @@ class Roster:
             leaving=stages[Stage.LEAVING],
             settled=stages[Stage.SETTLED],
             complete=outcomes[COMPLETE],
-            released=outcomes[RELEASED],
+            released=outcomes[RELEASED] + outcomes[UNCONFIRMED],
         )
 
     def outcomes(self) -> dict[str, int]:

@@ -33,6 +33,8 @@ class Session:
     end: datetime
     put_off: int = 0
     """How often the start was put off before, while the network worked, for those not asked in time."""
+    sent_before: bool = False
+    """Whether devices may have heard fragments of the deployment before it."""
 
 
 @attrs.frozen

@@ -2,6 +2,8 @@
 
 from datetime import datetime, timedelta
 
+import attrs
+
 from fuota.deployment.pace import first, leeway, room
 from fuota.deployment.plan import MulticastClass, Plan
 from fuota.deployment.states import Session
@@ -11,6 +13,9 @@ from fuota.lorawan.gpstime import next_beacon
 PATIENT = 10
 """How often the start is put off, while the network works, for devices that it has not been able to ask in
 time."""
+
+MOST_PATIENT = 50
+"""The same while none of the others has agreed: their clocks may all be wrong, and never put right."""
 
 EACH = timedelta(seconds=5 / 32)
 """How much longer it takes to ask one more device, where the network needs the 5 s that it is given for an
@@ -41,10 +46,26 @@ def session(
 
 
 def following(
-    plan: Plan, last: Session, devices: int, now: datetime, *, put_off: bool = False, slow: int = 0
+    plan: Plan,
+    last: Session,
+    devices: int,
+    now: datetime,
+    *,
+    put_off: bool = False,
+    slow: int = 0,
+    sent: bool = False,
 ) -> Session:
-    """The window in place of `last`; `put_off`: that counts as one of the times that it may be."""
-    return session(plan, devices, now, last.number + 1, last.put_off + put_off, slow)
+    """The window in place of `last`; `put_off`: that counts as one of the times that it may be; `sent`: some
+    fragments were sent in it."""
+    window = session(plan, devices, now, last.number + 1, last.put_off + put_off, slow)
+    return attrs.evolve(window, sent_before=last.sent_before or sent)
+
+
+def after(plan: Plan, last: Session, devices: int, now: datetime) -> Session:
+    """The window after `last`, in which fragments were sent. It may be put off as well: half of what was
+    learnt of the network is kept."""
+    window = session(plan, devices, now, last.number + 1, last.put_off // 2)
+    return attrs.evolve(window, sent_before=True)
 
 
 def opening(plan: Plan, session: Session) -> datetime:

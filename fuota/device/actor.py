@@ -30,7 +30,7 @@ from fuota.device.outside import Outside
 from fuota.device.record import answers, cause, ended, log_row, milestones
 from fuota.device.request import Request
 from fuota.device.standing import Standing, standing
-from fuota.device.states import Failed, State, Unconfirmed, Unheard
+from fuota.device.states import Failed, Incomplete, State, Unconfirmed, Unheard
 from fuota.fate import Dropped, Fate, OnAir
 from fuota.journal.port import ActorId, LogRow, Transition
 from fuota.lorawan.package import Command, Package
@@ -71,6 +71,9 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         await super().started(me)
         if me.incarnation > 1:  # when the first began, the deployment had read it too
             await self.announce()
+
+    def superseded(self) -> None:
+        self.services.devices.excuse(self.id.deployment_id, self.assignment.dev_eui)
 
     async def receive(self, message: Message) -> None:
         match message:
@@ -141,7 +144,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
     def gives_up(self) -> bool:
         """Whether nothing is asked any more if there is no answer now."""
         after = self.step(self.position.state, Expired(), self.clock.now())
-        return isinstance(after, Failed | Unconfirmed | Unheard)
+        return isinstance(after, Failed | Unconfirmed | Unheard | Incomplete)
 
     async def looked(self, message: Looked) -> None:
         """Nobody asks any more if nothing was away since the network has taken the request."""
@@ -159,8 +162,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
             await self.advance(Expired())
 
     def rows_of_requests(self) -> list[LogRow]:
-        """Of what is asked and has no row yet. They are made before that of an answer, which may be quicker
-        than the network's word that it has the request: no request is dated or numbered after its answer."""
+        """Of what is asked and has no row yet: no request is dated or numbered after its answer."""
         ask = self.request.unwritten
         return [] if ask is None else [self.row(ask.package, ask.command)]
 

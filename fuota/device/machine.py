@@ -64,6 +64,8 @@ SPARED = 10
 """How often an attempt is made again because something was away, and once for a look at the network that has
 failed at first: where connections are cut while they are idle, every look does."""
 
+NOT_TOLD = "the session began before the device was told of it"
+
 
 def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
     """The state after `message`; the same one if it does not matter."""
@@ -86,7 +88,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
                 if state.spared < (SPARED if surely else 1):
             return _once_more(plan, state, now)
 
-        case (Waiting() | JoiningGroup() | Incomplete()), Begin(group_id): return JoiningGroup(group_id)
+        case (Waiting() | JoiningGroup() | Incomplete() | Unheard()), Begin(group_id): return JoiningGroup(group_id)
         case SettingUpGroup(group_id=known), Begin(group_id) if group_id != known: return JoiningGroup(group_id)
         case JoiningGroup(group_id), Joined(): return SettingUpGroup(1, patience(plan, now), group_id)
 
@@ -116,7 +118,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
             return Listening(session)
         case CorrectingClock(session, attempt, _, otherwise), ClockAnswered() if attempt <= plan.unicast_attempts:
             return SettingUpSession(session, attempt + 1, patience(plan, now), otherwise, put_right=True)
-        case CorrectingClock(), ClockAnswered(): return Incomplete(state.otherwise)
+        case CorrectingClock(session, otherwise=otherwise), ClockAnswered(): return _missed(session, otherwise)
         case (SettingUpSession(session, attempt, _, otherwise, put_right=right) | CorrectingClock(session, attempt, _, otherwise, put_right=right)), \
                 Expired() | Dropped() if attempt < plan.unicast_attempts:
             return SettingUpSession(session, attempt + 1, patience(plan, now), otherwise, put_right=right)
@@ -130,15 +132,16 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case CorrectingClock(session, otherwise=otherwise), Expired() | Close() | Verify() | Release() \
                 if otherwise.reason is Reason.START_MISSED:
             return Unheard(session, otherwise)
-        case CorrectingClock(), Expired() | Close() | Verify() | Release(): return Incomplete(state.otherwise)
+        case CorrectingClock(session, otherwise=otherwise), Expired() | Close() | Verify() | Release():
+            return _missed(session, otherwise)
         case Unheard(), Answered(McClassCSessionAns() | McClassBSessionAns() as answer, at) if answer.mc_group_id == plan.mc_group_id:
             return heard_late(state, answer, at)
         case Unheard(session, otherwise), Verify():
             last = plan.unicast_attempts
             return AskingStatus(session, last, now + status_patience(plan, last), otherwise=otherwise)
         case Unheard(), Release(): return state.otherwise
-        case Prepared(), Close() | Verify() | Release():
-            return Incomplete(Failed(Reason.START_MISSED, "the session began before the device was told of it"))
+        case Prepared(), Close(session) | Verify(session): return _missed(session, Failed(Reason.START_MISSED, NOT_TOLD))
+        case Prepared(), Release(): return Failed(Reason.START_MISSED, NOT_TOLD)
 
         case Listening(session), Verify(): return AskingStatus(session, 1, now + status_patience(plan, 1))
         case (Listening() | AskingStatus() | StillListening()), Release(): return Released()
@@ -161,6 +164,13 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
 def patience(plan: Plan, now: datetime) -> datetime:
     """Until when an answer is awaited."""
     return now + plan.unicast_timeout
+
+
+def _missed(session: Session, otherwise: Failed) -> State:
+    """Of what was sent before, in another window, it may have heard enough: so it is asked with the others."""
+    if session.sent_before:
+        return Unheard(session, otherwise)
+    return Incomplete(otherwise)
 
 
 def _once_more(

@@ -32,6 +32,7 @@ OFTEN = 3
 
 COMPLETE = "complete"
 RELEASED = "released"
+UNCONFIRMED = "unconfirmed"
 
 
 class Stage(IntEnum):
@@ -96,7 +97,7 @@ def standing(plan: Plan, state: State) -> Standing:
         case Complete():
             return Standing(Stage.SETTLED, outcome=COMPLETE)
         case Unconfirmed():
-            return Standing(Stage.SETTLED, outcome="unconfirmed")
+            return Standing(Stage.SETTLED, outcome=UNCONFIRMED)
         case Released():
             return Standing(Stage.SETTLED, outcome=RELEASED)
         case Failed(reason):

@@ -98,6 +98,7 @@ def _deployment_facts(plan: Plan, state: object, now: datetime) -> list[deployme
 def _device_facts(plan: Plan, state: object, now: datetime) -> list[device.Fact]:
     session = getattr(state, "session", Session(1, now + 60 * SECOND, now + 200 * SECOND))
     following = Session(session.number + 1, now + 60 * SECOND, now + 200 * SECOND)
+    later = attrs.evolve(following, sent_before=True)
     return [
         *map(device.Begin, ("g", "h")),
         device.Joined(),
@@ -106,9 +107,9 @@ def _device_facts(plan: Plan, state: object, now: datetime) -> list[device.Fact]
         device.Expired(),
         *map(device.Unattended, (True, False)),
         Dropped(dev_eui=EUI64(bytes(8)), item="7", reason="too large"),
-        *map(device.Arrange, (session, following)),
-        device.Close(session),
-        device.Verify(session),
+        *map(device.Arrange, (session, following, later)),
+        *map(device.Close, (session, later)),
+        *map(device.Verify, (session, later)),
         device.Release(),
         device.Conclude(),
         device.Abandon("over"),

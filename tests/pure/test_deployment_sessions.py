@@ -25,7 +25,7 @@ from fuota.deployment.states import (
     Settling,
     Transmitting,
 )
-from fuota.deployment.windows import BEACON_ACQUISITION, EACH, PATIENT, opening, session
+from fuota.deployment.windows import BEACON_ACQUISITION, EACH, MOST_PATIENT, PATIENT, opening, session
 from fuota.device.standing import OFTEN
 from fuota.lorawan.gpstime import gps_seconds
 from fuota.network.calls import CALL_TIMEOUT
@@ -215,7 +215,8 @@ def test_nor_are_there_more_than_there_are_frame_counters_for(plan: Plan, sessio
     ("fact", "before", "put_off"),
     [
         (Expired(tally(prepared=3)), 40, 41),
-        (Expired(tally(ready=3), away=True), 40, 40),
+        (Expired(tally(prepared=3)), MOST_PATIENT, None),
+        (Expired(tally(ready=3), away=True), MOST_PATIENT, MOST_PATIENT),
         (Expired(tally(prepared=1, ready=2), away=True), 0, 0),
         (Expired(tally(prepared=1, ready=2)), PATIENT - 1, PATIENT),
         (Expired(tally(prepared=1, ready=2)), PATIENT, None),
@@ -224,6 +225,7 @@ def test_nor_are_there_more_than_there_are_frame_counters_for(plan: Plan, sessio
     ],
     ids=[
         "nobody",
+        "nobody ever",
         "away",
         "not asked because of that",
         "one not asked in time",

@@ -13,6 +13,7 @@ from fuota.device.messages import (
     Abandon,
     Answered,
     Arrange,
+    Begin,
     ClockAnswered,
     Close,
     Expired,
@@ -26,6 +27,7 @@ from fuota.device.states import (
     CorrectingClock,
     Failed,
     Incomplete,
+    JoiningGroup,
     Listening,
     Prepared,
     Reason,
@@ -269,10 +271,17 @@ def test_whoever_has_not_agreed_when_the_session_begins_is_not_part_of_it(
     late = step(plan, Prepared(), Close(session), session.start)
     assert isinstance(late, Incomplete)
     assert late.otherwise.reason is Reason.START_MISSED
+    later = attrs.evolve(session, sent_before=True)
+    asked_too = step(plan, Prepared(), Close(later), session.start)
+    assert asked_too == Unheard(later, late.otherwise), "it may have heard enough before"
+    assert isinstance(step(plan, Prepared(), Release(), session.start), Failed)
     silent = asked(session, 1, now)
     off = Failed(Reason.CLOCK_OFF, "")
     not_put_right = CorrectingClock(session, 1, silent.deadline, off)
     assert step(plan, not_put_right, Close(session), session.start) == Incomplete(off)
+    not_put_right = attrs.evolve(not_put_right, session=later)
+    assert step(plan, not_put_right, Close(later), session.start) == Unheard(later, off)
+    assert step(plan, Unheard(later, off), Begin("g"), session.start) == JoiningGroup("g")
     put_right = attrs.evolve(silent, otherwise=off)
     assert step(plan, put_right, Close(session), session.start) == Unheard(session, off)
     assert step(plan, silent, Close(session), session.start) == Unheard(session, silent.otherwise)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import attrs
 import pytest
 
-from fuota.deployment.effects import Drain, Flush, effects, instruction
+from fuota.deployment.effects import Drain, Flush, JoinAgain, effects, instruction
 from fuota.deployment.machine import step
 from fuota.deployment.messages import Cancel, Counted, Drained, GroupCreated, GroupLost, Waiting
 from fuota.deployment.plan import RESTORATIONS, SESSIONS, Plan
@@ -63,7 +63,14 @@ def test_where_nobody_listens_the_session_is_not_waited_for(
     assert step(plan, here, Counted(tally(incomplete=3, settled=1)), session.start) == repeating
     assert step(plan, here, Counted(tally(incomplete=3, ready=1)), session.start) != repeating
     fruitless = attrs.evolve(here, round=SECOND_ROUND)
-    assert step(plan, fruitless, Counted(tally(incomplete=3)), session.start) == Concluding()
+    with_unheard = step(plan, here, Counted(tally(incomplete=3, unheard=2)), session.start)
+    assert isinstance(with_unheard, Repeating)
+    assert with_unheard.round.incomplete == 5
+    last = Abandoning(Why.NOBODY_LEFT, "no device is left to send to")
+    for others in ({}, {"unheard": 1}):
+        assert step(plan, fruitless, Counted(tally(incomplete=3, **others)), session.start) == last
+    served = Counted(tally(incomplete=3, settled=7, complete=7))
+    assert step(plan, fruitless, served, session.start) == Abandoning(Why.DONE, "")
 
 
 @pytest.mark.parametrize("awaited", ["ready", "unheard", "leaving"])
@@ -73,14 +80,15 @@ def test_not_before_it_is_known_of_all_what_they_have(
     assert step(plan, settling, Counted(tally(incomplete=3, **{awaited: 1})), session.end) is settling
 
 
-@pytest.mark.parametrize("behind", ["incomplete", "group", "fragments"])
+@pytest.mark.parametrize("behind", ["incomplete", "unheard", "group", "fragments"])
 def test_the_session_of_the_round_is_fixed_when_they_are_prepared(
     behind: str, plan: Plan, session: Session, repeating: Repeating
 ) -> None:
     now = session.end
     assert step(plan, repeating, Counted(tally(prepared=2, **{behind: 1})), now) is repeating
     arranged = step(plan, repeating, Counted(tally(prepared=2, settled=8, complete=7)), now)
-    assert arranged == ArrangingSession("g", window(plan, 2, now, 2), 0, used=1, round=SECOND_ROUND)
+    due = attrs.evolve(window(plan, 2, now, 2), sent_before=True)
+    assert arranged == ArrangingSession("g", due, 0, used=1, round=SECOND_ROUND)
     assert Flush("g") in effects(plan, arranged)
 
 
@@ -92,6 +100,9 @@ def test_the_session_waits_while_others_need_what_still_waits_in_the_queue(
     needed = step(plan, settling, Counted(tally(incomplete=3, settled=7, complete=7)), early)
     assert needed == attrs.evolve(repeating, drained=False)
     assert effects(plan, needed) == (Drain("g", session.end),)
+    gone = Counted(tally(settled=10, complete=7))
+    assert step(plan, needed, gone, early) is needed
+    assert step(plan, repeating, gone, early) == DeletingGroup(Why.DONE, "")
     ready = Counted(tally(prepared=3, settled=7, complete=7))
     assert step(plan, needed, ready, early) is needed
     assert step(plan, needed, Drained(), early) == repeating
@@ -168,6 +179,10 @@ def test_a_group_that_is_lost_is_restored_for_the_same_round(
     assert step(plan, repeating, GroupLost("f", "gone"), now) is repeating, "another"
     lost = step(plan, repeating, GroupLost("g", "gone"), now)
     assert lost == RestoringGroup(session, 1, used=1, round=SECOND_ROUND, repeating=True)
-    assert step(plan, lost, GroupCreated("h", 3), now) == attrs.evolve(repeating, group_id="h", lost=1)
+    restored = step(plan, lost, GroupCreated("h", 3), now)
+    assert restored == attrs.evolve(repeating, group_id="h", lost=1)
+    arranged = step(plan, restored, Counted(tally(prepared=3)), now)
+    assert JoinAgain("h") in effects(plan, arranged), "for those who had answered before they were told of it"
+    assert JoinAgain("g") not in effects(plan, step(plan, repeating, Counted(tally(prepared=3)), now))
     last = attrs.evolve(repeating, lost=RESTORATIONS)
     assert step(plan, last, GroupLost("g", "gone"), now) == Abandoning(Why.GROUP_LOST, "gone")

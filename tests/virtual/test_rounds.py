@@ -13,13 +13,16 @@ from fuota.deployment import states
 from fuota.deployment.messages import Cancel
 from fuota.deployment.plan import MulticastClass, StatusRequest
 from fuota.deployment.states import Why
-from fuota.device.states import Complete, Failed, Reason, Unconfirmed
+from fuota.device.states import Complete, CorrectingClock, Failed, Incomplete, Reason, Unconfirmed, Unheard
 from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import Transition
-from fuota.lorawan.multicast import McClassCSessionReq
+from fuota.lorawan.clocksync import AppTimeAns, ForceDeviceResyncReq
+from fuota.lorawan.fragmentation import FragSessionStatusReq
+from fuota.lorawan.multicast import McClassBSessionReq, McClassCSessionReq
 from fuota.network.port import KnownGroup
 from fuota.simulation.behaviour import Behaviour
 from fuota.simulation.radio import Radio
+from fuota.uplink import Uplink
 from tests.campaign import IMAGE, Server, order, server, simulated
 from tests.virtual.test_hidden_queues import SLOW, hidden
 
@@ -185,6 +188,35 @@ async def test_a_round_that_helps_nobody_is_the_last(autojump_clock: MockClock) 
     assert {each.state.reason for each in result.status.devices} == {Reason.INCOMPLETE}  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize("mc_class", MulticastClass)
+@pytest.mark.parametrize("attempts", [1, 3])
+@pytest.mark.parametrize("silent", [False, True])
+async def test_where_nobody_agrees_to_a_session_the_deployment_ends(
+    silent: bool, attempts: int, mc_class: MulticastClass, autojump_clock: MockClock
+) -> None:
+    """One has a wrong clock that is never put right; of another no answer to the session request is heard."""
+    asked = frozenset({McClassBSessionReq, McClassCSessionReq})
+    kinds = [
+        Behaviour(clock_offset=timedelta(hours=-1), ignores=frozenset({ForceDeviceResyncReq})),
+        *([Behaviour(ignores=asked | {FragSessionStatusReq})] if silent else []),
+    ]
+    devices, journal = simulated(len(kinds), lambda number: kinds[number]), Watched()
+    async with server(devices, journal=journal) as running:
+        result = await running.carry_out(
+            order(
+                devices,
+                multicast_group_type=mc_class,
+                multicast_timeout=2 if mc_class is MulticastClass.B else 6,
+                unicast_attempt_count=attempts,
+            )
+        )
+        assert not running.world.chirpstack.groups
+    assert result.why is Why.NOBODY_LEFT
+    reasons = [each.state.reason for each in result.status.devices]  # type: ignore[union-attr]
+    assert reasons == [Reason.CLOCK_OFF, *([Reason.NO_ANSWER] if silent else [])]
+    assert [round.incomplete for round in journal.rounds()] == [0, len(devices)]
+
+
 async def test_cancelled_while_all_is_sent_once_more(autojump_clock: MockClock) -> None:
     devices, journal = simulated(4, lambda number: Behaviour(wrong_root_key=number == 1)), Watched()
     async with server(devices, journal=journal) as running:
@@ -227,3 +259,42 @@ async def test_a_group_that_is_deleted_while_all_is_sent_once_more(autojump_cloc
     assert result.states() == {Complete}
     assert {device.image for device in devices} == {IMAGE}
     assert [round.number for round in journal.rounds()] == [1, 2]
+
+
+async def test_an_outage_while_a_clock_is_put_right_is_no_reason_for_a_round(
+    autojump_clock: MockClock,
+) -> None:
+    """Not on the last attempt either. The clock is never right, but that is seen afterwards."""
+    ignoring = Behaviour(clock_offset=timedelta(seconds=-90), ignores=frozenset({AppTimeAns}))
+    devices, journal = simulated(2, lambda number: Behaviour() if number else ignoring), Watched()
+    radio, away, missed = Radio(uplink_interval=timedelta(seconds=5)), [False, False], list[bool]()
+
+    def heard(uplink: Uplink) -> tuple[Uplink, ...]:
+        return () if away[-1] else (uplink,)
+
+    async with (
+        server(devices, journal=journal, radio=radio, uplinks=heard) as running,
+        trio.open_nursery() as nursery,
+    ):
+
+        async def outage() -> None:
+            away[0] = True
+            await trio.sleep(0.1)  # the network has the request by then
+            running.network.conditions.failing, away[1] = 1, True
+            await trio.sleep(60)
+            running.network.conditions.failing, away[-1] = 0, False
+
+        def look(transition: Transition) -> None:
+            state = transition.state
+            if isinstance(state, CorrectingClock) and state.put_right and state.attempt == 2 and not away[0]:
+                nursery.start_soon(outage)
+            if isinstance(state, Incomplete | Unheard):
+                missed.append(away[-1])
+
+        journal.look = look
+        result = await running.carry_out(order(devices, unicast_attempt_count=2))
+    assert away[0]
+    assert missed
+    assert not any(missed)
+    assert result.state(devices[0].dev_eui).reason is Reason.CLOCK_OFF
+    assert isinstance(result.state(devices[1].dev_eui), Complete)
