@@ -138,15 +138,15 @@ def effects(plan: Plan, state: State) -> tuple[Effect, ...]:
             return ()
         case AwaitingEnd(group_id, session) | Settling(group_id, session):
             return (Watch(group_id, session.end),)
-        case Repeating(group_id, session, drained=False):
-            return (Drain(group_id, session.end),)
+        case Repeating(group_id, session, drained=drained):  # what waits there is of the round before
+            return (Flush(group_id),) if drained else (Drain(group_id, session.end),)
         case Draining(group_id, until):
             return (Drain(group_id, until),)
         case DeletingGroup():
             return (DeleteGroup(),)
         case Ended():
             return (Leave(),)
-        case SettingUpGroups() | SettingUpFragments() | Repeating() | Concluding() | Abandoning():
+        case SettingUpGroups() | SettingUpFragments() | Concluding() | Abandoning():
             return ()
         case _:
             assert_never(state)

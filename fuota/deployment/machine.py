@@ -112,7 +112,8 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
                 if _may_follow(plan, here, _heard(plan, here, seen)) \
                 and (here.sent < plan.fragments or _worth_another(plan, here, seen)):
             return _another(plan, here, _heard(plan, here, seen), seen.listening, now)
-        case (AwaitingEnd() | Settling(looked=False)) as here, Waiting() | GroupLost(): return here.to(Settling, looked=True)
+        case (AwaitingEnd() | Settling(looked=False)) as here, Waiting(): return here.to(Settling, looked=True)
+        case (AwaitingEnd() | Settling(looked=False)) as here, GroupLost(): return here.to(Settling, looked=True, lost=here.lost + 1)
         case AwaitingEnd(looked=True) as here, Expired(): return here.to(Settling, looked=True)
         case (AwaitingEnd() | Settling()) as here, Counted(tally) if tally.all_settled: return _all_settled(here, tally, now)
         case Settling() as here, Counted(tally) if tally.all_told: return _all_told(plan, here, tally, now)
@@ -161,10 +162,10 @@ def _all_told(plan: Plan, state: Settling, tally: Tally, now: datetime) -> State
 
 
 def _round_follows(plan: Plan, state: InSession, tally: Tally) -> bool:
-    """Whether another round is made: if the one before has left fewer devices; the second in any case, for what
-    was not heard in the first may have been for a fault that is over."""
+    """Whether another round is made: if there is a group, and the one before has left fewer devices; the second
+    in any case, for what was not heard in the first may have been for a fault that is over."""
     fewer = state.round.number == 1 or tally.incomplete + tally.unheard < state.round.incomplete
-    return fewer and plan.room_after(state.used + 1)
+    return fewer and state.lost <= RESTORATIONS and plan.room_after(state.used + 1)
 
 
 def _repeating(state: InSession, tally: Tally, *, drained: bool) -> State:

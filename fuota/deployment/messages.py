@@ -59,7 +59,7 @@ class Tally:
     @property
     def behind(self) -> int:
         """Those who have yet to be set up for another round."""
-        return self.incomplete + self.unheard + self.group + self.fragments
+        return self.incomplete + self.unheard + self.ready + self.group + self.fragments
 
     @property
     def deserted(self) -> bool:

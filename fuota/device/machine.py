@@ -88,7 +88,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
                 if state.spared < (SPARED if surely else 1):
             return _once_more(plan, state, now)
 
-        case (Waiting() | JoiningGroup() | Incomplete() | Unheard()), Begin(group_id): return JoiningGroup(group_id)
+        case (Waiting() | JoiningGroup() | Incomplete() | Unheard() | Listening()), Begin(group_id): return JoiningGroup(group_id)
         case SettingUpGroup(group_id=known), Begin(group_id) if group_id != known: return JoiningGroup(group_id)
         case JoiningGroup(group_id), Joined(): return SettingUpGroup(1, patience(plan, now), group_id)
 

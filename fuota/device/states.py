@@ -140,8 +140,9 @@ class StillListening:
 
     session: Session
     deadline: datetime
-    otherwise: "Unconfirmed | None" = None
-    """It has enough by what it said before, though not all: it may be reset before it can say so again."""
+    otherwise: "Failed | Unconfirmed | None" = None
+    """It has enough by what it said before, though not all: it may be reset before it can say so again. Or it
+    has said why it would hear nothing, and has heard nothing."""
     counts_anew: bool = False
 
 

@@ -37,7 +37,7 @@ def ask_again(plan: Plan, state: AskingStatus | StillListening, attempt: int, no
 
 
 def ask_later(
-    plan: Plan, session: Session, now: datetime, otherwise: Unconfirmed | None, anew: bool
+    plan: Plan, session: Session, now: datetime, otherwise: Failed | Unconfirmed | None, anew: bool
 ) -> State:
     """Half as long again as the window has been open: a few questions, however long it is."""
     if now >= session.end:  # there may be another
@@ -70,10 +70,11 @@ def status_answered(
         return Complete(received)
     known = state.otherwise if isinstance(state.otherwise, Unconfirmed) else None
     told = Unconfirmed(received, missing) if enough and heard else known
+    later = told or (state.otherwise if received == 0 and _has_said(state.otherwise) else None)
     if isinstance(state, StillListening):
-        return StillListening(state.session, state.deadline, told, anew)
+        return StillListening(state.session, state.deadline, later, anew)
     if now < state.session.end or not last:
-        return ask_later(plan, state.session, now, told, anew)
+        return ask_later(plan, state.session, now, later, anew)
     if received_at < state.session.end:  # it was on its way for long, and says nothing about the end
         if state.attempt < plan.unicast_attempts:
             return attrs.evolve(state, counts_anew=anew)
@@ -88,9 +89,13 @@ def status_answered(
     return Incomplete(_lacking(plan, state.otherwise, received, missing))
 
 
+def _has_said(otherwise: Failed | Unconfirmed | None) -> bool:
+    return isinstance(otherwise, Failed) and otherwise.reason in SAID
+
+
 def _lacking(plan: Plan, otherwise: Failed | None, received: int, missing: int) -> Failed:
     """Why the device has not enough."""
-    if received == 0 and otherwise is not None and otherwise.reason in SAID:
+    if received == 0 and otherwise is not None and _has_said(otherwise):
         return otherwise
     if received == missing == 0:
         return Failed(Reason.INCOMPLETE, "it knows of no fragments: it has heard none, or was reset since")

@@ -12,9 +12,9 @@ import attrs
 from docs import draw
 from fuota.deployment import messages as deployment
 from fuota.deployment.plan import RESTORATIONS, Plan, StatusRequest
-from fuota.deployment.states import ArrangingSession, CreatingGroup, Session
+from fuota.deployment.states import ArrangingSession, CreatingGroup, Session, Settling
 from fuota.device import messages as device
-from fuota.device.states import Waiting
+from fuota.device.states import CorrectingClock, Failed, Reason, Waiting
 from fuota.fate import Dropped
 from fuota.lorawan.eui import EUI64
 from fuota.lorawan.fragmentation import FragSessionSetupAns, FragSessionStatusAns
@@ -164,13 +164,25 @@ def _answers(plan: Plan, session: Session, now: datetime) -> list[Command]:
 
 Facts = Callable[[Plan, object, datetime], list[Any]]
 
+
+def _deployments(now: datetime) -> list[Any]:
+    """At the beginning, with a group that was made again as often as it is, and when all is sent."""
+    session = Session(3, now + 60 * SECOND, now + 200 * SECOND)
+    return [
+        CreatingGroup(),
+        ArrangingSession("g", session, 0, RESTORATIONS),
+        Settling("g", session, 0, looked=True),
+    ]
+
+
+def _devices(now: datetime) -> list[Any]:
+    """At the beginning, and with a clock that was put right for the last time, in a later window."""
+    session = Session(3, now + 60 * SECOND, now + 200 * SECOND, sent_before=True)
+    return [Waiting(), CorrectingClock(session, 3, now + 10 * SECOND, Failed(Reason.CLOCK_OFF, ""))]
+
+
 BEGINNINGS: dict[str, tuple[Callable[[datetime], list[Any]], Facts]] = {
-    "deployment": (lambda now: [CreatingGroup(), _often_lost(now)], _deployment_facts),
-    "device": (lambda now: [Waiting()], _device_facts),
+    "deployment": (_deployments, _deployment_facts),
+    "device": (_devices, _device_facts),
 }
-"""The first state of each machine, one that is seldom come to, and all that may be told to it."""
-
-
-def _often_lost(now: datetime) -> ArrangingSession:
-    """The group has been made again as often as it is."""
-    return ArrangingSession("g", Session(3, now + 60 * SECOND, now + 200 * SECOND), 0, RESTORATIONS)
+"""The first state of each machine, some that are seldom come to, and all that may be told to it."""

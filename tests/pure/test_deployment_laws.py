@@ -4,7 +4,17 @@ from datetime import datetime, timedelta
 
 from docs import draw
 from fuota.deployment import machine
-from fuota.deployment.effects import CreateGroup, DeleteGroup, Drain, JoinAgain, Leave, WakeAt, Watch, effects
+from fuota.deployment.effects import (
+    CreateGroup,
+    DeleteGroup,
+    Drain,
+    Flush,
+    JoinAgain,
+    Leave,
+    WakeAt,
+    Watch,
+    effects,
+)
 from fuota.deployment.machine import step
 from fuota.deployment.messages import Counted, Drained, Expired, Fact, GroupCreated, GroupDeleted, Waiting
 from fuota.deployment.plan import Plan
@@ -74,7 +84,9 @@ def _check_effects(plan: Plan, state: State) -> None:
     match state:
         case SettingUpFragments(group_id, again=True):
             assert wanted == (JoinAgain(group_id),)
-        case SettingUpGroups() | SettingUpFragments() | Repeating(drained=True) | Concluding() | Abandoning():
+        case Repeating(group_id, drained=True):
+            assert wanted == (Flush(group_id),)
+        case SettingUpGroups() | SettingUpFragments() | Concluding() | Abandoning():
             assert wanted == ()  # for the devices are waited for, which have deadlines
         case Settling(looked=True):
             assert wanted == ()
@@ -91,7 +103,7 @@ def _check_effects(plan: Plan, state: State) -> None:
 def _check_end(plan: Plan, state: State, now: datetime) -> None:
     gone = tally(settled=3)
     over: list[Fact] = [Counted(gone), Expired(gone)]
-    for fact in [GroupCreated("g"), *over, *over, Drained(), GroupDeleted()]:
+    for fact in [GroupCreated("g"), *over, *over, Drained(), *over, GroupDeleted()]:
         now += timedelta(days=1)
         state = step(plan, state, fact, now)
     assert ended(state)

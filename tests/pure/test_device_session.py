@@ -281,7 +281,8 @@ def test_whoever_has_not_agreed_when_the_session_begins_is_not_part_of_it(
     assert step(plan, not_put_right, Close(session), session.start) == Incomplete(off)
     not_put_right = attrs.evolve(not_put_right, session=later)
     assert step(plan, not_put_right, Close(later), session.start) == Unheard(later, off)
-    assert step(plan, Unheard(later, off), Begin("g"), session.start) == JoiningGroup("g")
+    for here in (Unheard(later, off), Listening(later)):
+        assert step(plan, here, Begin("g"), session.start) == JoiningGroup("g")
     put_right = attrs.evolve(silent, otherwise=off)
     assert step(plan, put_right, Close(session), session.start) == Unheard(session, off)
     assert step(plan, silent, Close(session), session.start) == Unheard(session, silent.otherwise)
@@ -316,6 +317,11 @@ def test_one_that_has_heard_nothing_has_failed_for_what_it_said_before(
     said, at = Failed(reason, "it said so"), session.end
     asking = step(plan, Unheard(session, said), Verify(session), at)
     assert step(plan, asking, Answered(status_answer(0, 41), at), at) == Incomplete(said)
+    early = at - SECOND
+    state = step(plan, asking, Answered(status_answer(0, 41), early), early)
+    assert isinstance(state, StillListening)
+    again = step(plan, state, Expired(), at)
+    assert step(plan, again, Answered(status_answer(0, 41), at), at) == Incomplete(said)
     for heard in (1, 40):
         counted = step(plan, asking, Answered(status_answer(heard, 41 - heard), at), at)
         assert isinstance(counted, Incomplete)
