@@ -45,18 +45,22 @@ def test_a_device_gives_up_where_the_real_one_does(case: dict[str, Any]) -> None
     assert session.decoder.complete == seen["block_correct"]
 
 
-def test_a_fragment_that_no_sender_numbers_so_is_passed_over() -> None:
-    device = Device(dev_eui=EUI64(bytes(8)), mc_root_key=bytes(16))
-    setup = FragSessionSetupReq(
+def two_octets_each(nb_frag: int) -> FragSessionSetupReq:
+    return FragSessionSetupReq(
         frag_index=0,
         mc_group_bit_mask=1,
-        nb_frag=1,
+        nb_frag=nb_frag,
         frag_size=2,
         frag_algo=0,
         block_ack_delay=0,
         padding=0,
         descriptor=bytes(4),
     )
+
+
+def test_a_fragment_that_no_sender_numbers_so_is_passed_over() -> None:
+    device = Device(dev_eui=EUI64(bytes(8)), mc_root_key=bytes(16))
+    setup = two_octets_each(1)
     for octets in (package.write(setup, version=1), b"\x08\0\0ab", b"\x08\1\0ab"):
         device.take(Payload(201, octets), datetime.now(UTC))
     assert device.image == b"ab"
@@ -65,16 +69,7 @@ def test_a_fragment_that_no_sender_numbers_so_is_passed_over() -> None:
 @pytest.mark.parametrize("stack", Stack)
 def test_stacks_in_the_field_drop_uncoded_fragments_that_come_late(stack: Stack) -> None:
     device = Device(dev_eui=EUI64(bytes(8)), mc_root_key=bytes(16), behaviour=Behaviour(stack=stack))
-    setup = FragSessionSetupReq(
-        frag_index=0,
-        mc_group_bit_mask=1,
-        nb_frag=3,
-        frag_size=2,
-        frag_algo=0,
-        block_ack_delay=0,
-        padding=0,
-        descriptor=bytes(4),
-    )
+    setup = two_octets_each(3)
     device.take(Payload(201, package.write(setup, version=1)), datetime.now(UTC))
     for n in (1, 3, 2):
         fragment = DataFragment(frag_index=0, n=n, data=b"%02d" % n)
