@@ -2,7 +2,7 @@
 
     CreatingGroup ─ SettingUpGroups ─ SettingUpFragments ─ ArrangingSession ─ AwaitingStart
         ─ Transmitting (─ RestoringGroup) ─ (AwaitingEnd) ─ Settling (─ Repeating ─ ArrangingSession …)
-        (─ Draining | Concluding) ─ DeletingGroup ─ Ended
+        (─ Concluding) (─ Draining) ─ DeletingGroup ─ Ended
 
 Devices go through the unicast steps at their own pace; the deployment only counts them. The start of the
 session is the one barrier: it is fixed when every device is prepared or has failed. A window that closes
@@ -29,8 +29,8 @@ from fuota.deployment.messages import (
     Tally,
     Waiting,
 )
-from fuota.deployment.pace import drained, first, room, unheard
-from fuota.deployment.plan import RESTORATIONS, SESSIONS, WINDOWS, Plan, StatusRequest
+from fuota.deployment.pace import drained, first, room
+from fuota.deployment.plan import RESTORATIONS, Plan, StatusRequest
 from fuota.deployment.states import (
     Abandoning,
     ArrangingSession,
@@ -54,7 +54,17 @@ from fuota.deployment.states import (
     Transmitting,
     Why,
 )
-from fuota.deployment.windows import MOST_PATIENT, PATIENT, after, following, opening, session, too_late
+from fuota.deployment.windows import (
+    after,
+    following,
+    heard,
+    may_be_put_off,
+    may_follow,
+    opening,
+    session,
+    too_late,
+    worth_another,
+)
 
 BATCH = 20
 """Fragments between two commits of the cursor: what a crash may repeat."""
@@ -78,12 +88,16 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case SettingUpFragments(group_id), Counted(tally) if not (tally.group or tally.fragments):
             return ArrangingSession(group_id, session(plan, tally.prepared, now), 0)
 
-        case (ArrangingSession() | AwaitingStart() | Transmitting()) as here, Counted(tally) if tally.deserted:
+        case (ArrangingSession() | AwaitingStart() | Transmitting()) as here, Counted(tally) \
+                if tally.deserted and not _asks_first(plan, here, tally):
             return _nobody_listens(plan, here, tally)
+        case (ArrangingSession() | AwaitingStart()) as here, Expired(tally, away=False) if _asks_first(plan, here, tally):
+            return here.to(Settling, looked=True)
+        case Transmitting() as here, Counted(tally) if _asks_first(plan, here, tally): return here.to(Settling, looked=True)
         case ArrangingSession() as here, Counted(tally) if tally.ready and not (tally.prepared or tally.asked):
             return here.to(AwaitingStart)
         case (ArrangingSession() | AwaitingStart()) as here, Expired(tally, away, slow) \
-                if away or too_late(plan, here.session, now) or _may_be_put_off(here.session, tally):
+                if away or too_late(plan, here.session, now) or may_be_put_off(here.session, tally):
             return here.to(ArrangingSession, session=following(plan, here.session, tally.listening, now, put_off=not away, slow=slow))
         case (ArrangingSession() | AwaitingStart()) as here, Expired(): return _transmitting(plan, here, now)
 
@@ -106,22 +120,21 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
 
         case AwaitingEnd() as here, Emptied(): return here.to(AwaitingEnd, looked=True)
         case Settling() as here, Emptied(): return here.to(Settling, looked=True)
-        case AwaitingEnd(looked=True) as here, Expired(tally) if here.sent < plan.fragments and _may_follow(plan, here, here.sent):
+        case AwaitingEnd(looked=True) as here, Expired(tally) if here.sent < plan.fragments and may_follow(plan, here, here.sent):
             return _another(plan, here, here.sent, tally.listening, now)
         case (AwaitingEnd() | Settling()) as here, Waiting() as seen \
-                if _may_follow(plan, here, _heard(plan, here, seen)) \
-                and (here.sent < plan.fragments or _worth_another(plan, here, seen)):
-            return _another(plan, here, _heard(plan, here, seen), seen.listening, now)
+                if may_follow(plan, here, heard(plan, here, seen)) \
+                and (here.sent < plan.fragments or worth_another(plan, here, seen)):
+            return _another(plan, here, heard(plan, here, seen), seen.listening, now)
         case (AwaitingEnd() | Settling(looked=False)) as here, Waiting(): return here.to(Settling, looked=True)
         case (AwaitingEnd() | Settling(looked=False)) as here, GroupLost(): return here.to(Settling, looked=True, lost=here.lost + 1)
         case AwaitingEnd(looked=True) as here, Expired(): return here.to(Settling, looked=True)
-        case (AwaitingEnd() | Settling()) as here, Counted(tally) if tally.all_settled: return _all_settled(here, tally, now)
+        case (AwaitingEnd() | Settling() | Concluding()) as here, Counted(tally) if tally.all_settled: return _all_settled(here, tally, now)
         case Settling() as here, Counted(tally) if tally.all_told: return _all_told(plan, here, tally, now)
         case Repeating() as here, Drained(): return here.to(Repeating, drained=True)
         case Repeating() as here, Counted(tally) if here.drained and tally.all_settled: return DeletingGroup(*_why(tally))
         case Repeating() as here, Counted(tally) if here.drained and not tally.behind:
             return here.to(ArrangingSession, session=after(plan, here.session, tally.prepared, now))
-        case Concluding(), Counted(tally) if tally.all_settled: return DeletingGroup(Why.DONE, "")
         case Draining(), Drained() | GroupLost(): return DeletingGroup(Why.DONE, "")
         case Abandoning(why, detail), Counted(tally) if tally.all_settled: return DeletingGroup(why, detail)
         case DeletingGroup(why, detail), GroupDeleted(): return Ended(why, detail)
@@ -148,6 +161,13 @@ def _another(plan: Plan, state: AwaitingEnd | Settling, heard: int, devices: int
     return state.to(ArrangingSession, session=window, sent=heard, before=heard, used=state.used + 1)
 
 
+def _asks_first(plan: Plan, state: InSession, tally: Tally) -> bool:
+    """Whether nobody agrees to the session, and some may have heard enough in one before. They are not asked
+    until it has begun: what arrives sooner may be from an earlier deployment."""
+    may_have_heard = state.session.sent_before and tally.unheard > 0
+    return tally.deserted and may_have_heard and plan.status_request is not StatusRequest.NO_REQUEST
+
+
 def _nobody_listens(plan: Plan, state: InSession, tally: Tally) -> State:
     """A session that all have missed is not waited for."""
     if tally.incomplete and _round_follows(plan, state, tally):
@@ -158,7 +178,7 @@ def _nobody_listens(plan: Plan, state: InSession, tally: Tally) -> State:
 def _all_told(plan: Plan, state: Settling, tally: Tally, now: datetime) -> State:
     if _round_follows(plan, state, tally):
         return _repeating(state, tally, drained=_nobody_needs_more(state, tally, now))
-    return Concluding()
+    return state.to(Concluding)
 
 
 def _round_follows(plan: Plan, state: InSession, tally: Tally) -> bool:
@@ -173,56 +193,16 @@ def _repeating(state: InSession, tally: Tally, *, drained: bool) -> State:
     return state.to(Repeating, sent=0, before=0, used=state.used + 1, round=another, drained=drained)
 
 
-def _heard(plan: Plan, state: AwaitingEnd | Settling, seen: Waiting) -> int:
-    """Up to which fragment the devices have heard all, as far as is known."""
-    gone = _gone(state, seen)
-    lately = max(gone - state.before, 0)
-    return gone - min(unheard(plan, lately, seen.late, _windows(state)), lately)
-
-
-def _windows(state: AwaitingEnd | Settling) -> int:
-    """Of the present round."""
-    return state.used + 1 - state.round.windows
-
-
-def _gone(state: AwaitingEnd | Settling, seen: Waiting) -> int:
-    """Up to which fragment all have left the queue; what came too late to count may wait there, too."""
-    if seen.lowest is not None:
-        return min(seen.lowest - 1, state.sent)
-    return max(state.sent - seen.left, 0)
-
-
-def _may_follow(plan: Plan, state: AwaitingEnd | Settling, heard: int) -> bool:
-    """Whether there may be another window: after the first `SESSIONS` only if each has brought its share, and
-    there are frame counters for all fragments once more."""
-    windows = _windows(state)
-    on_course = windows < SESSIONS or heard * WINDOWS >= windows * plan.fragments
-    return on_course and (state.used + 1 < SESSIONS or plan.room_after(state.used + 1))
-
-
-def _worth_another(plan: Plan, state: AwaitingEnd | Settling, seen: Waiting) -> bool:
-    """Whether what is not known to have been heard would be heard in another window: not if nothing at all
-    leaves the queue."""
-    leaves = _gone(state, seen) > state.before or seen.moved
-    return leaves and _heard(plan, state, seen) < state.sent
-
-
-def _all_settled(state: AwaitingEnd | Settling, tally: Tally, now: datetime) -> State:
+def _all_settled(state: InSession, tally: Tally, now: datetime) -> State:
     if _nobody_needs_more(state, tally, now):
         return DeletingGroup(Why.DONE, "")
     return Draining(state.group_id, state.session.end)
 
 
-def _nobody_needs_more(state: AwaitingEnd | Settling, tally: Tally, now: datetime) -> bool:
+def _nobody_needs_more(state: InSession, tally: Tally, now: datetime) -> bool:
     """Device stacks in the field say that they are complete when they have received fragments enough, and need
     one or two of those that follow to finish."""
     return not tally.complete or now >= state.session.end
-
-
-def _may_be_put_off(session: Session, tally: Tally) -> bool:
-    """For devices that were not asked in time; longer where there is nobody to send to without them."""
-    patience = PATIENT if tally.ready else MOST_PATIENT
-    return session.put_off < patience and (tally.prepared > 0 or not tally.ready)
 
 
 def _transmitting(plan: Plan, state: ArrangingSession | AwaitingStart, now: datetime) -> State:

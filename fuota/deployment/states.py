@@ -169,7 +169,7 @@ class Repeating(InSession):
 
 
 @attrs.frozen
-class Concluding:
+class Concluding(InSession):
     """No other round follows: the devices that are incomplete are told."""
 
 

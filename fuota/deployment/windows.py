@@ -4,9 +4,10 @@ from datetime import datetime, timedelta
 
 import attrs
 
-from fuota.deployment.pace import first, leeway, room
-from fuota.deployment.plan import MulticastClass, Plan
-from fuota.deployment.states import Session
+from fuota.deployment.messages import Tally, Waiting
+from fuota.deployment.pace import first, leeway, room, unheard
+from fuota.deployment.plan import SESSIONS, WINDOWS, MulticastClass, Plan
+from fuota.deployment.states import AwaitingEnd, Session, Settling
 from fuota.device.standing import OFTEN
 from fuota.lorawan.gpstime import next_beacon
 
@@ -64,7 +65,7 @@ def following(
 def after(plan: Plan, last: Session, devices: int, now: datetime) -> Session:
     """The window after `last`, in which fragments were sent. It may be put off as well: half of what was
     learnt of the network is kept."""
-    window = session(plan, devices, now, last.number + 1, last.put_off // 2)
+    window = session(plan, devices, now, last.number + 1, min(last.put_off, PATIENT) // 2)
     return attrs.evolve(window, sent_before=True)
 
 
@@ -78,3 +79,43 @@ def opening(plan: Plan, session: Session) -> datetime:
 def too_late(plan: Plan, session: Session, now: datetime) -> bool:
     """Whether nothing that is sent from now on can be heard any more."""
     return not room(plan, session, first(plan, session, opening(plan, session), now))
+
+
+def may_be_put_off(session: Session, tally: Tally) -> bool:
+    """For devices that were not asked in time; longer where there is nobody to send to without them."""
+    patience = PATIENT if tally.ready else MOST_PATIENT
+    return session.put_off < patience and (tally.prepared > 0 or not tally.ready)
+
+
+def heard(plan: Plan, state: AwaitingEnd | Settling, seen: Waiting) -> int:
+    """Up to which fragment the devices have heard all, as far as is known."""
+    gone = _gone(state, seen)
+    lately = max(gone - state.before, 0)
+    return gone - min(unheard(plan, lately, seen.late, _windows(state)), lately)
+
+
+def _windows(state: AwaitingEnd | Settling) -> int:
+    """Of the present round."""
+    return state.used + 1 - state.round.windows
+
+
+def _gone(state: AwaitingEnd | Settling, seen: Waiting) -> int:
+    """Up to which fragment all have left the queue; what came too late to count may wait there, too."""
+    if seen.lowest is not None:
+        return min(seen.lowest - 1, state.sent)
+    return max(state.sent - seen.left, 0)
+
+
+def may_follow(plan: Plan, state: AwaitingEnd | Settling, upto: int) -> bool:
+    """Whether there may be another window: after the first `SESSIONS` only if each has brought its share, and
+    there are frame counters for all fragments once more."""
+    windows = _windows(state)
+    on_course = windows < SESSIONS or upto * WINDOWS >= windows * plan.fragments
+    return on_course and (state.used + 1 < SESSIONS or plan.room_after(state.used + 1))
+
+
+def worth_another(plan: Plan, state: AwaitingEnd | Settling, seen: Waiting) -> bool:
+    """Whether what is not known to have been heard would be heard in another window: not if nothing at all
+    leaves the queue."""
+    leaves = _gone(state, seen) > state.before or seen.moved
+    return leaves and heard(plan, state, seen) < state.sent

@@ -82,7 +82,7 @@ DEPLOYMENTS: list[deployment.State] = [
     deployment.AwaitingEnd(GROUP, SESSION, 348),
     deployment.Settling(GROUP, SESSION, 348),
     deployment.Repeating(GROUP, SESSION, 0, 0, 1, drained=False, round=ROUND),
-    deployment.Concluding(),
+    deployment.Concluding(GROUP, SESSION, 348, 0, 1, round=ROUND),
     deployment.Draining(GROUP, DEADLINE),
     deployment.Abandoning(deployment.Why.CANCELLED, "by an operator"),
     deployment.DeletingGroup(deployment.Why.GROUP_LOST, "multicast-group does not exist"),

@@ -7,8 +7,8 @@ import pytest
 
 from fuota.deployment.effects import Drain, Flush, JoinAgain, effects, instruction
 from fuota.deployment.machine import step
-from fuota.deployment.messages import Cancel, Counted, Drained, GroupCreated, GroupLost, Waiting
-from fuota.deployment.plan import RESTORATIONS, SESSIONS, Plan
+from fuota.deployment.messages import Cancel, Counted, Drained, Expired, GroupCreated, GroupLost, Waiting
+from fuota.deployment.plan import RESTORATIONS, SESSIONS, Plan, StatusRequest
 from fuota.deployment.states import (
     Abandoning,
     ArrangingSession,
@@ -16,6 +16,7 @@ from fuota.deployment.states import (
     AwaitingStart,
     Concluding,
     DeletingGroup,
+    Draining,
     Repeating,
     RestoringGroup,
     Round,
@@ -126,20 +127,50 @@ def test_another_follows_while_each_round_leaves_fewer_of_them(
     over = attrs.evolve(settling, used=2, round=SECOND_ROUND)
     after = step(plan, over, Counted(tally(incomplete=left, settled=1)), session.end)
     if number is None:
-        assert after == Concluding()
+        assert after == over.to(Concluding)
     else:
         assert isinstance(after, Repeating)
         assert after.round == Round(number, windows=3, incomplete=left)
 
 
-def test_then_those_that_are_left_are_told_and_the_group_is_deleted(plan: Plan, now: datetime) -> None:
-    assert instruction(plan, Concluding()) == device.Conclude()
-    assert effects(plan, Concluding()) == ()
+def test_then_those_that_are_left_are_told_and_the_group_is_deleted(
+    plan: Plan, session: Session, settling: Settling
+) -> None:
+    end, concluding = session.end, settling.to(Concluding)
+    assert instruction(plan, concluding) == device.Conclude()
+    assert effects(plan, concluding) == ()
     waiting = Counted(tally(incomplete=1, settled=2))
-    assert step(plan, Concluding(), waiting, now) == Concluding()
+    assert step(plan, concluding, waiting, end) is concluding
     settled = Counted(tally(settled=3, complete=2))
-    assert step(plan, Concluding(), settled, now) == DeletingGroup(Why.DONE, "")
-    assert isinstance(step(plan, Concluding(), Cancel(), now), Abandoning)
+    assert step(plan, concluding, settled, end) == DeletingGroup(Why.DONE, "")
+    assert isinstance(step(plan, concluding, Cancel(), end), Abandoning)
+    early = end - timedelta(seconds=1)
+    assert step(plan, concluding, settled, early) == Draining("g", end), (
+        "those that are complete may need more"
+    )
+    assert step(plan, concluding, Counted(tally(settled=3)), early) == DeletingGroup(Why.DONE, "")
+
+
+@pytest.mark.parametrize("kind", [ArrangingSession, AwaitingStart, Transmitting])
+def test_who_may_have_heard_enough_before_a_session_that_nobody_agrees_to_is_asked(
+    kind: type[ArrangingSession | AwaitingStart | Transmitting], plan: Plan, session: Session
+) -> None:
+    """When it has begun; also if no round would follow for those that tell that they have not enough."""
+    here = kind("g", attrs.evolve(session, sent_before=True), 40, used=1, before=40, round=SECOND_ROUND)
+    alone = tally(incomplete=3, unheard=2, settled=1)
+    asking = here.to(Settling, looked=True)
+    if kind is Transmitting:
+        assert step(plan, here, Counted(alone), session.start) == asking
+    else:
+        assert step(plan, here, Counted(alone), session.start - timedelta(seconds=1)) is here
+        assert step(plan, here, Expired(alone), session.start) == asking
+        put_off = step(plan, here, Expired(alone, away=True), session.start)
+        assert isinstance(put_off, ArrangingSession), "the network is away, and they may yet agree"
+        assert put_off.session.put_off == 0
+    first = attrs.evolve(here, session=session)
+    assert isinstance(step(plan, first, Counted(alone), session.start), Abandoning), "they have heard nothing"
+    unasked = attrs.evolve(plan, status_request=StatusRequest.NO_REQUEST)
+    assert isinstance(step(unasked, here, Counted(alone), session.start), Abandoning)
 
 
 def test_no_round_begins_that_there_are_no_frame_counters_for(
@@ -148,7 +179,8 @@ def test_no_round_begins_that_there_are_no_frame_counters_for(
     """With 16 300 fragments there are those for all that is sent in the first, and none for a second."""
     large = attrs.evolve(plan, firmware_size=16_300 * plan.frag_size)
     lacking = Counted(tally(incomplete=3))
-    assert step(large, attrs.evolve(settling, sent=large.fragments), lacking, session.end) == Concluding()
+    over = attrs.evolve(settling, sent=large.fragments)
+    assert step(large, over, lacking, session.end) == over.to(Concluding)
     windows = 0
     while plan.room_after(windows + 1):
         windows += 1
@@ -187,6 +219,6 @@ def test_a_group_that_is_lost_is_restored_for_the_same_round(
     end = AwaitingEnd("g", session, plan.fragments, RESTORATIONS)
     gone = step(plan, end, GroupLost("g", "gone"), session.end)
     assert gone == Settling("g", session, plan.fragments, RESTORATIONS + 1, looked=True)
-    assert step(plan, gone, Counted(tally(incomplete=3)), session.end) == Concluding(), "there is no group"
+    assert isinstance(step(plan, gone, Counted(tally(incomplete=3)), session.end), Concluding), "no group"
     last = attrs.evolve(repeating, lost=RESTORATIONS)
     assert step(plan, last, GroupLost("g", "gone"), now) == Abandoning(Why.GROUP_LOST, "gone")

@@ -217,6 +217,45 @@ async def test_where_nobody_agrees_to_a_session_the_deployment_ends(
     assert [round.incomplete for round in journal.rounds()] == [0, len(devices)]
 
 
+@pytest.mark.parametrize("mc_class", MulticastClass)
+@pytest.mark.parametrize("attempts", [1, 3])
+async def test_where_nobody_agrees_to_another_window_they_are_asked_what_they_have(
+    attempts: int, mc_class: MulticastClass, autojump_clock: MockClock
+) -> None:
+    """They have heard enough in the first, but for one that was reset since. While the second is arranged
+    their gateways are away."""
+    devices, journal = simulated(3), Watched()
+    radio = Radio(fragment_interval=timedelta(seconds=1.4))
+    async with server(devices, journal=journal, radio=radio) as running:
+        reset = False
+        running.network.conditions.latency = 2.5 if mc_class is MulticastClass.B else 0.1
+
+        def look(transition: Transition) -> None:
+            nonlocal reset
+            state = transition.state
+            if isinstance(state, states.ArrangingSession) and state.used == 1 and not reset:
+                reset = True
+                running.network.conditions.latency = 0.1
+                running.world.radio = attrs.evolve(radio, loss=1)
+                devices[1].fragments.sessions.clear()
+            if isinstance(state, states.Settling):
+                running.world.radio = radio
+
+        journal.look = look
+        result = await running.carry_out(
+            order(
+                devices,
+                multicast_group_type=mc_class,
+                multicast_timeout=0 if mc_class is MulticastClass.B else 6,
+                unicast_attempt_count=attempts,
+            )
+        )
+    assert reset
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
+    assert [round.incomplete for round in journal.rounds()] == [0, 1], "the others are not sent it again"
+
+
 async def test_cancelled_while_all_is_sent_once_more(autojump_clock: MockClock) -> None:
     devices, journal = simulated(4, lambda number: Behaviour(wrong_root_key=number == 1)), Watched()
     async with server(devices, journal=journal) as running:
