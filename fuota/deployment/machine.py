@@ -194,6 +194,8 @@ def _repeating(state: InSession, tally: Tally, *, drained: bool) -> State:
 
 
 def _all_settled(state: InSession, tally: Tally, now: datetime) -> State:
+    if state.sent == 0:
+        return DeletingGroup(*_why(tally))
     if _nobody_needs_more(state, tally, now):
         return DeletingGroup(Why.DONE, "")
     return Draining(state.group_id, state.session.end)

@@ -4,6 +4,7 @@ from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
+import attrs
 import structlog
 import trio
 
@@ -27,12 +28,12 @@ from fuota.device.messages import (
     Verify,
 )
 from fuota.device.outside import Outside
-from fuota.device.record import answers, cause, ended, log_row, milestones
+from fuota.device.record import answers, log_row, transition
 from fuota.device.request import Request
 from fuota.device.standing import Standing, standing
 from fuota.device.states import Failed, Incomplete, State, Unconfirmed, Unheard
 from fuota.fate import Dropped, Fate, OnAir
-from fuota.journal.port import ActorId, LogRow, Transition
+from fuota.journal.port import ActorId, LogRow
 from fuota.lorawan.package import Command, Package
 from fuota.network.reach import Reach
 from fuota.services import Services
@@ -199,18 +200,9 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         return effects(self.assignment, state)
 
     async def commit(self, version: int, after: State, fact: Fact, at: datetime, *rows: LogRow) -> None:
-        await self.services.journal.commit(
-            Transition(
-                actor=self.id,
-                version=version,
-                at=at,
-                cause=cause(fact),
-                state=after,
-                live=not ended(after),
-                milestones=milestones(after),
-                logs=rows,
-            )
-        )
+        await self.services.journal.commit(transition(self.id, version, at, fact, after, rows))
+        if getattr(after, "counts_anew", False):  # what was told before matters no more, in any round
+            self.assignment = attrs.evolve(self.assignment, nb_frag_before=None)
         if isinstance(after, Failed):
             log.info(
                 "device failed",

@@ -18,7 +18,7 @@ from fuota.device.states import (
     Unconfirmed,
 )
 from fuota.fate import Dropped
-from fuota.journal.port import LogRow, Milestone
+from fuota.journal.port import ActorId, LogRow, Milestone, Transition
 from fuota.lorawan.eui import EUI64
 from fuota.lorawan.package import Command, Package
 
@@ -28,6 +28,22 @@ RENAMED = {
     "frag_algo": "fragmentation_matrix",
 }
 """Fields that the reference server's log calls otherwise than the specifications do."""
+
+
+def transition(
+    actor: ActorId, version: int, at: datetime, fact: Fact, after: State, logs: tuple[LogRow, ...]
+) -> Transition:
+    """What is written of a step, with the rows of what was sent and received."""
+    return Transition(
+        actor=actor,
+        version=version,
+        at=at,
+        cause=cause(fact),
+        state=after,
+        live=not ended(after),
+        milestones=milestones(after),
+        logs=logs,
+    )
 
 
 def milestones(state: State) -> tuple[Milestone, ...]:

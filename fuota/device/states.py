@@ -153,6 +153,7 @@ class Incomplete:
 
     otherwise: "Failed"
     """How the device has failed if it is not."""
+    counts_anew: bool = False
 
 
 @attrs.frozen

@@ -86,7 +86,7 @@ def status_answered(
         return Unconfirmed(received, missing)
     if isinstance(state.otherwise, Unconfirmed):
         return state.otherwise
-    return Incomplete(_lacking(plan, state.otherwise, received, missing))
+    return Incomplete(_lacking(plan, state.otherwise, received, missing), anew)
 
 
 def _has_said(otherwise: Failed | Unconfirmed | None) -> bool:

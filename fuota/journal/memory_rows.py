@@ -50,6 +50,8 @@ class Row:
         self.kind, self.state = kind, encoding.dump_state(transition.state)
         self.version, self.live = transition.version, transition.live
         self.updated_at = transition.at
+        if getattr(transition.state, "counts_anew", False):
+            self.nb_frag_before = None
         for milestone in transition.milestones:
             self.milestones.setdefault(milestone, transition.at)
 

@@ -9,7 +9,7 @@ from fuota.device import states as device
 from fuota.journal.port import Journal, LogRow, Milestone
 from fuota.lorawan.eui import EUI64
 from tests.contract.conftest import Opened
-from tests.contract.entries import DEVICES, later, logged, of_device, ordered, other
+from tests.contract.entries import DEVICES, SESSION, later, logged, of_device, ordered, other
 
 ENDED = device.Failed(device.Reason.INCOMPLETE, "")
 
@@ -40,6 +40,25 @@ async def test_what_each_device_has_told_last_is_known_when_it_is_ordered_again(
         known = {one.dev_eui: one.nb_frag_before for one in await journal.devices(second.id)}
         assert {one.nb_frag_before for one in await journal.devices(first.id)} == {None}
     assert known == {DEVICES[0]: None, DEVICES[1]: 45 << 8, DEVICES[2]: None, DEVICES[3]: 0}
+
+
+async def test_it_matters_until_the_device_has_told_another_number(opened: Opened) -> None:
+    """In whichever session of the deployment, and whatever it does afterwards."""
+    first, second = ordered(), ordered(other(2, 3), DEVICES[1:3])
+    waiting = device.StillListening(SESSION, later(99))
+    anew = attrs.evolve(waiting, counts_anew=True)
+    async with opened() as journal:
+        await journal.create(first)
+        told = [status(first.id, 45), status(first.id, 30, DEVICES[2])]
+        await journal.record(told)
+        await journal.create(second)
+        for dev_eui in DEVICES[1:3]:
+            await journal.commit(of_device(second.id, 2, waiting, dev_eui=dev_eui))
+        assert [one.nb_frag_before for one in await journal.devices(second.id)] == [45, 30]
+        await journal.commit(of_device(second.id, 3, anew))
+        await journal.commit(of_device(second.id, 4, device.JoiningGroup("g")))
+    async with opened() as journal:
+        assert [one.nb_frag_before for one in await journal.devices(second.id)] == [None, 30]
 
 
 async def test_a_deployment_in_which_a_device_has_told_nothing_is_looked_past(journal: Journal) -> None:

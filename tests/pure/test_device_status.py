@@ -142,6 +142,7 @@ def test_what_it_told_in_an_earlier_deployment_is_not_taken_for_this_one(
     lacking = step(plan, state, other, now)
     assert isinstance(lacking, Incomplete)
     assert lacking.otherwise.reason is Reason.INCOMPLETE
+    assert lacking.counts_anew
     for answer, end in [((41, 0), Complete(41)), ((45, 3), Unconfirmed(45, 3))]:
         answered = Answered(status_answer(*answer), now, nb_frag_before=before)
         assert step(plan, state, answered, now) == end
