@@ -138,7 +138,8 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
             case Expired() if isinstance(self.position.state, ArrangingSession | AwaitingStart):
                 self.call(self.outside.look, message, self.position.state.group_id, self.tally().ready)
             case Expired() | Looked():
-                tally, away = self.tally(), isinstance(message, Looked) and message.away
+                away = isinstance(message, Looked) and message.away
+                tally = self.tally().unasked() if self.joining else self.tally()
                 slow = tally.prepared
                 if away or self.services.health.ailed(self.since):
                     tally, slow = tally.undisturbed(), 0

@@ -34,6 +34,10 @@ class Tally:
         """The same, if none of the devices has had its time to agree."""
         return attrs.evolve(self, prepared=self.prepared + self.asked, asked=0)
 
+    def unasked(self) -> "Tally":
+        """The same, if nobody has been asked for this session."""
+        return attrs.evolve(self, prepared=self.listening, asked=0, ready=0)
+
     def under_way(self) -> dict[str, int]:
         """How many devices are at each stage, without those that have settled and without zeros."""
         stages = {

@@ -17,6 +17,7 @@ from fuota.device.states import Complete, CorrectingClock, Failed, Incomplete, R
 from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import Transition
 from fuota.lorawan.clocksync import AppTimeAns, ForceDeviceResyncReq
+from fuota.lorawan.eui import EUI64
 from fuota.lorawan.fragmentation import FragSessionStatusReq
 from fuota.lorawan.multicast import McClassBSessionReq, McClassCSessionReq
 from fuota.network.port import KnownGroup
@@ -261,8 +262,8 @@ async def test_where_nobody_agrees_to_another_window_they_are_asked_what_they_ha
 async def test_a_number_that_a_device_told_in_an_earlier_deployment_is_of_this_one_if_it_told_another(
     autojump_clock: MockClock,
 ) -> None:
-    """The first time one fragment is lost, and the second time half of them are in the first round; in the end
-    LoRaMac-node has counted up to 41 both times."""
+    """The first time one fragment is lost, and the second time half of them are in the first round; in the
+    end LoRaMac-node has counted up to 41 both times."""
     devices, journal = (
         simulated(2, lambda _: Behaviour(stack=Stack.LORAMAC_NODE, keeps_count=True)),
         Watched(),
@@ -326,6 +327,41 @@ async def test_a_group_that_is_deleted_while_all_is_sent_once_more(autojump_cloc
         result = await running.carry_out(order(devices))
         assert not running.world.chirpstack.groups
     assert gone[0]
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
+    assert [round.number for round in journal.rounds()] == [1, 2]
+
+
+async def test_the_start_waits_for_devices_that_are_made_members_again(autojump_clock: MockClock) -> None:
+    """They had answered before they were told of the group that took the place of a lost one, and ChirpStack
+    needs longer for them than the start is away."""
+    devices, journal = simulated(3), Watched()
+    async with server(devices, journal=journal) as running:
+        gone, late, add = [False], list[EUI64](), running.network.add_device
+
+        async def slowly(group: KnownGroup, dev_eui: EUI64) -> None:
+            if dev_eui in late:
+                await trio.sleep(60)
+                late.remove(dev_eui)
+            await add(group, dev_eui)
+
+        running.network.add_device = slowly  # type: ignore[method-assign]
+        watch = away(running, 1)
+
+        def look(transition: Transition) -> None:
+            watch(transition)
+            state = transition.state
+            if isinstance(state, states.Repeating) and not gone[0]:
+                gone[0] = True
+                running.world.chirpstack.groups.clear()
+            if isinstance(state, states.ArrangingSession) and state.lost == 1 and not state.session.put_off:
+                running.world.chirpstack.groups[state.group_id].members.clear()
+                late.extend(device.dev_eui for device in devices)
+
+        journal.look = look
+        result = await running.carry_out(order(devices))
+        assert not running.world.chirpstack.groups
+    assert not late
     assert result.states() == {Complete}
     assert {device.image for device in devices} == {IMAGE}
     assert [round.number for round in journal.rounds()] == [1, 2]
