@@ -113,7 +113,7 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
         before = stored.nb_frag_before
         assignment = Assignment(self.plan, stored.dev_eui, wrapped, self.ordered_at, before)
         position = Position(stored.state, stored.version)
-        self.roster.note(stored.dev_eui, standing(self.plan, stored.state))
+        self.roster.note(stored.dev_eui, standing(self.plan, stored.state), stored.version)
         shared = self.me.ref, self.outside.reach, self.services
         return self.me.spawn(
             str(stored.dev_eui), lambda: DeviceActor(self.id.deployment_id, assignment, position, *shared)
@@ -121,8 +121,9 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
 
     async def receive(self, message: Message) -> None:
         match message:
-            case Announced(dev_eui, stands):
-                self.roster.note(dev_eui, stands)
+            case Announced(dev_eui, stands, version):
+                if not self.roster.note(dev_eui, stands, version):
+                    return
                 if self.told is not None and may_wait(stands.stage, self.told):
                     ref = self.devices[dev_eui]
                     if not ref.offer(self.told):

@@ -14,6 +14,8 @@ and again for as long as each round leaves fewer of them.
 
 from datetime import datetime
 
+import attrs
+
 from fuota.deployment.messages import (
     Cancel,
     Counted,
@@ -88,12 +90,11 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case SettingUpFragments(group_id), Counted(tally) if not (tally.group or tally.fragments):
             return ArrangingSession(group_id, session(plan, tally.prepared, now), 0)
 
-        case (ArrangingSession() | AwaitingStart() | Transmitting()) as here, Counted(tally) \
-                if tally.deserted and not _asks_first(plan, here, tally):
+        case (ArrangingSession() | AwaitingStart() | Transmitting()) as here, Counted(tally) if tally.all_told:
             return _nobody_listens(plan, here, tally)
-        case (ArrangingSession() | AwaitingStart()) as here, Expired(tally, away=False) if _asks_first(plan, here, tally):
-            return here.to(Settling, looked=True)
-        case Transmitting() as here, Counted(tally) if _asks_first(plan, here, tally): return here.to(Settling, looked=True)
+        case (ArrangingSession() | AwaitingStart()) as here, Expired(tally, away=False) if tally.deserted:
+            return _settling(here, now)
+        case Transmitting() as here, Counted(tally) if tally.deserted: return _settling(here, now)
         case ArrangingSession() as here, Counted(tally) if tally.ready and not (tally.prepared or tally.asked):
             return here.to(AwaitingStart)
         case (ArrangingSession() | AwaitingStart()) as here, Expired(tally, away, slow) \
@@ -111,7 +112,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case RestoringGroup(session_, lost, used, round=round) as here, GroupCreated(group) if here.repeating:
             return Repeating(group, session_, 0, lost, used, round=round)
         case RestoringGroup(session_, lost, used, before, round), GroupCreated(group, members):
-            window = following(plan, session_, members, now, sent=True)
+            window = following(plan, session_, members, now)
             return ArrangingSession(group, window, before, lost, used, before=before, round=round)
         case RestoringGroup(), GroupRefused(detail): return Abandoning(Why.GROUP_LOST, detail)
         case Repeating(group_id) as here, GroupLost(lost_id) if lost_id == group_id and here.lost < RESTORATIONS:
@@ -161,11 +162,12 @@ def _another(plan: Plan, state: AwaitingEnd | Settling, heard: int, devices: int
     return state.to(ArrangingSession, session=window, sent=heard, before=heard, used=state.used + 1)
 
 
-def _asks_first(plan: Plan, state: InSession, tally: Tally) -> bool:
-    """Whether nobody agrees to the session, and some may have heard enough in one before. They are not asked
-    until it has begun: what arrives sooner may be from an earlier deployment."""
-    may_have_heard = state.session.sent_before and tally.unheard > 0
-    return tally.deserted and may_have_heard and plan.status_request is not StatusRequest.NO_REQUEST
+def _settling(state: InSession, now: datetime) -> Settling:
+    """Nobody agrees to the session, which has begun: nothing is sent in it, and those that may listen all the
+    same, or have heard enough in one before, are asked. (What arrives sooner may be from an earlier deployment.)
+    """
+    window = attrs.evolve(state.session, end=min(now, state.session.end))
+    return state.to(Settling, looked=True, session=window)
 
 
 def _nobody_listens(plan: Plan, state: InSession, tally: Tally) -> State:
@@ -184,12 +186,12 @@ def _all_told(plan: Plan, state: Settling, tally: Tally, now: datetime) -> State
 def _round_follows(plan: Plan, state: InSession, tally: Tally) -> bool:
     """Whether another round is made: if there is a group, and the one before has left fewer devices; the second
     in any case, for what was not heard in the first may have been for a fault that is over."""
-    fewer = state.round.number == 1 or tally.incomplete + tally.unheard < state.round.incomplete
+    fewer = state.round.number == 1 or tally.incomplete < state.round.incomplete
     return fewer and state.lost <= RESTORATIONS and plan.room_after(state.used + 1)
 
 
 def _repeating(state: InSession, tally: Tally, *, drained: bool) -> State:
-    another = Round(state.round.number + 1, state.used + 1, tally.incomplete + tally.unheard)
+    another = Round(state.round.number + 1, state.used + 1, tally.incomplete)
     return state.to(Repeating, sent=0, before=0, used=state.used + 1, round=another, drained=drained)
 
 

@@ -184,6 +184,8 @@ class Announced:
 
     dev_eui: EUI64
     standing: Standing
+    version: int
+    """Of the state in which it does."""
 
 
 Fact = (

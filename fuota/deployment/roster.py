@@ -13,15 +13,23 @@ from fuota.lorawan.eui import EUI64
 class Roster:
     """The standings of a fleet; every operation takes the same time for any fleet."""
 
-    _standings: dict[EUI64, Standing] = attrs.field(factory=dict, repr=False)
+    _standings: dict[EUI64, tuple[int, Standing]] = attrs.field(factory=dict, repr=False)
+    """Each with the version of the device's state."""
     _counts: Counter[Standing] = attrs.field(factory=Counter)
 
-    def note(self, dev_eui: EUI64, standing: Standing) -> None:
-        """`dev_eui` is at `standing` now."""
-        if (before := self._standings.get(dev_eui)) is not None:
+    def note(self, dev_eui: EUI64, standing: Standing, version: int) -> bool:
+        """`dev_eui` is at `standing` since that version of its state; False if it is known to be further.
+
+        What it said to an earlier incarnation of the deployment's actor may come later than what is written.
+        """
+        known, before = self._standings.get(dev_eui, (0, None))
+        if version < known:
+            return False
+        if before is not None:
             self._counts[before] -= 1
         self._counts[standing] += 1
-        self._standings[dev_eui] = standing
+        self._standings[dev_eui] = version, standing
+        return True
 
     def tally(self, session: int) -> Tally:
         """The fleet as it stands to session number `session`: ready for another, prepared for this."""
@@ -51,5 +59,7 @@ class Roster:
     def beyond(self, stage: Stage) -> list[EUI64]:
         """The devices that are further than `stage`, and stay."""
         return [
-            dev_eui for dev_eui, standing in self._standings.items() if stage < standing.stage < Stage.LEAVING
+            dev_eui
+            for dev_eui, (_, standing) in self._standings.items()
+            if stage < standing.stage < Stage.LEAVING
         ]

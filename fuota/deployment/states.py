@@ -25,7 +25,8 @@ class Why(Enum):
 
 @attrs.frozen
 class Session:
-    """One window in which the devices listen to the group: the same for all of them, and never moved."""
+    """One window in which the devices listen to the group: the same for all of them, and never moved. (One
+    that nobody agrees to ends as it begins.)"""
 
     number: int
     """Counts from 1; a deployment may need more than one."""
@@ -33,8 +34,6 @@ class Session:
     end: datetime
     put_off: int = 0
     """How often the start was put off before, while the network worked, for those not asked in time."""
-    sent_before: bool = False
-    """Whether devices may have heard fragments of the deployment before it."""
 
 
 @attrs.frozen

@@ -2,8 +2,6 @@
 
 from datetime import datetime, timedelta
 
-import attrs
-
 from fuota.deployment.messages import Tally, Waiting
 from fuota.deployment.pace import first, leeway, room, unheard
 from fuota.deployment.plan import SESSIONS, WINDOWS, MulticastClass, Plan
@@ -54,19 +52,15 @@ def following(
     *,
     put_off: bool = False,
     slow: int = 0,
-    sent: bool = False,
 ) -> Session:
-    """The window in place of `last`; `put_off`: that counts as one of the times that it may be; `sent`: some
-    fragments were sent in it."""
-    window = session(plan, devices, now, last.number + 1, last.put_off + put_off, slow)
-    return attrs.evolve(window, sent_before=last.sent_before or sent)
+    """The window in place of `last`; `put_off`: that counts as one of the times that it may be."""
+    return session(plan, devices, now, last.number + 1, last.put_off + put_off, slow)
 
 
 def after(plan: Plan, last: Session, devices: int, now: datetime) -> Session:
     """The window after `last`, in which fragments were sent. It may be put off as well: half of what was
     learnt of the network is kept."""
-    window = session(plan, devices, now, last.number + 1, min(last.put_off, PATIENT) // 2)
-    return attrs.evolve(window, sent_before=True)
+    return session(plan, devices, now, last.number + 1, min(last.put_off, PATIENT) // 2)
 
 
 def opening(plan: Plan, session: Session) -> datetime:

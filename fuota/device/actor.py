@@ -182,7 +182,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         return standing(self.assignment.plan, self.position.state)
 
     async def announce(self) -> None:
-        await self.tell(Announced(self.assignment.dev_eui, self.standing()))
+        await self.tell(Announced(self.assignment.dev_eui, self.standing(), self.position.version))
 
     def alone(self) -> bool:
         return len(self.services.devices[self.assignment.dev_eui]) == 1

@@ -55,7 +55,7 @@ from fuota.device.states import (
     Waiting,
     Withdrawing,
 )
-from fuota.device.verdict import ask_again, ask_later, status_answered, status_patience
+from fuota.device.verdict import ask_again, ask_later, has_said, status_answered, status_patience
 from fuota.fate import Dropped
 from fuota.lorawan.fragmentation import FragSessionSetupAns, FragSessionStatusAns
 from fuota.lorawan.multicast import McClassBSessionAns, McClassCSessionAns, McGroupSetupAns
@@ -64,7 +64,7 @@ SPARED = 10
 """How often an attempt is made again because something was away, and once for a look at the network that has
 failed at first: where connections are cut while they are idle, every look does."""
 
-NOT_TOLD = "the session began before the device was told of it"
+NOT_TOLD = Failed(Reason.START_MISSED, "the session began before the device was told of it")
 
 
 def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
@@ -80,7 +80,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case Unheard(otherwise=otherwise), Abandon(): return Withdrawing(otherwise)
         case Incomplete(), Abandon() | Conclude(): return state.otherwise
         case _, Abandon(detail): return Failed(Reason.ABANDONED, detail)
-        case AskingStatus(), Refused() if isinstance(state.otherwise, Unconfirmed): return _silent(state)
+        case AskingStatus(), Refused() if isinstance(state.otherwise, Unconfirmed): return state.otherwise
         case _, Refused(unknown=True, detail=detail): return Failed(Reason.UNKNOWN_DEVICE, detail)
         case _, Refused(detail=detail): return Failed(Reason.NETWORK_REFUSED, detail)
 
@@ -118,7 +118,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
             return Listening(session)
         case CorrectingClock(session, attempt, _, otherwise), ClockAnswered() if attempt <= plan.unicast_attempts:
             return SettingUpSession(session, attempt + 1, patience(plan, now), otherwise, put_right=True)
-        case CorrectingClock(session, otherwise=otherwise), ClockAnswered(): return _missed(session, otherwise)
+        case CorrectingClock(session, otherwise=otherwise), ClockAnswered(): return Unheard(session, otherwise)
         case (SettingUpSession(session, attempt, _, otherwise, put_right=right) | CorrectingClock(session, attempt, _, otherwise, put_right=right)), \
                 Expired() | Dropped() if attempt < plan.unicast_attempts:
             return SettingUpSession(session, attempt + 1, patience(plan, now), otherwise, put_right=right)
@@ -129,19 +129,13 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case SettingUpSession(session, otherwise=otherwise), Expired() | Close() | Verify() | Release(): return Unheard(session, otherwise)
         case CorrectingClock(session, put_right=False), Expired() if now < session.start:
             return attrs.evolve(state, deadline=patience(plan, now))
-        case CorrectingClock(session, otherwise=otherwise), Expired() | Close() | Verify() | Release() \
-                if otherwise.reason is Reason.START_MISSED:
-            return Unheard(session, otherwise)
-        case CorrectingClock(session, otherwise=otherwise), Expired() | Close() | Verify() | Release():
-            return _missed(session, otherwise)
+        case CorrectingClock(session, otherwise=otherwise), Expired() | Close() | Verify() | Release(): return Unheard(session, otherwise)
         case Unheard(), Answered(McClassCSessionAns() | McClassBSessionAns() as answer, at) if answer.mc_group_id == plan.mc_group_id:
             return heard_late(state, answer, at)
-        case Unheard(session, otherwise), Verify():
-            last = plan.unicast_attempts
-            return AskingStatus(session, last, now + status_patience(plan, last), otherwise=otherwise)
-        case Unheard(), Release(): return state.otherwise
-        case Prepared(), Close(session) | Verify(session): return _missed(session, Failed(Reason.START_MISSED, NOT_TOLD))
-        case Prepared(), Release(): return Failed(Reason.START_MISSED, NOT_TOLD)
+        case Unheard(otherwise=otherwise), Verify(session): return _asked(plan, session, otherwise, now)
+        case Unheard(), Release(): return _unasked(state)
+        case Prepared(), Close(session) | Verify(session): return Unheard(session, NOT_TOLD)
+        case Prepared(), Release(): return Incomplete(NOT_TOLD)
 
         case Listening(session), Verify(): return AskingStatus(session, 1, now + status_patience(plan, 1))
         case (Listening() | AskingStatus() | StillListening()), Release(): return Released()
@@ -152,7 +146,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case AskingStatus(attempt=attempt), Expired() | Dropped() if attempt < plan.unicast_attempts:
             return ask_again(plan, state, attempt + 1, now)
         case AskingStatus(), Dropped(reason=why): return attrs.evolve(state, dropped=why)
-        case AskingStatus(session, otherwise=otherwise), Expired() if now < session.end and not isinstance(otherwise, Failed):
+        case AskingStatus(session, otherwise=otherwise), Expired() if now < session.end and not (isinstance(otherwise, Failed) and not has_said(otherwise)):
             return ask_later(plan, session, now, otherwise, state.counts_anew)
         case AskingStatus(), Expired(): return _silent(state)
         case StillListening(), Expired(): return ask_again(plan, state, 1, now)
@@ -164,13 +158,6 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
 def patience(plan: Plan, now: datetime) -> datetime:
     """Until when an answer is awaited."""
     return now + plan.unicast_timeout
-
-
-def _missed(session: Session, otherwise: Failed) -> State:
-    """Of what was sent before, in another window, it may have heard enough: so it is asked with the others."""
-    if session.sent_before:
-        return Unheard(session, otherwise)
-    return Incomplete(otherwise)
 
 
 def _once_more(
@@ -193,10 +180,25 @@ def _unanswered(request: str, dropped: str) -> Failed:
     return Failed(Reason.NO_ANSWER, f"to {request}")
 
 
+def _asked(plan: Plan, session: Session, otherwise: Failed, now: datetime) -> AskingStatus:
+    """What it has received, though it has not agreed: once if it may not be there at all."""
+    attempt = 1 if has_said(otherwise) else plan.unicast_attempts
+    return AskingStatus(session, attempt, now + status_patience(plan, attempt), otherwise=otherwise)
+
+
+def _unasked(state: Unheard) -> State:
+    """One that has said why it would hear nothing is there, and can be set up anew."""
+    if has_said(state.otherwise):
+        return Incomplete(state.otherwise)
+    return state.otherwise
+
+
 def _silent(state: AskingStatus) -> State:
-    if state.otherwise is not None:
-        return state.otherwise
-    return _unanswered("FragSessionStatusReq", state.dropped)
+    if state.otherwise is None:
+        return _unanswered("FragSessionStatusReq", state.dropped)
+    if isinstance(state.otherwise, Failed) and has_said(state.otherwise):
+        return Incomplete(state.otherwise, state.counts_anew)
+    return state.otherwise
 
 
 def _group_answered(plan: Plan, answer: McGroupSetupAns, now: datetime) -> State:

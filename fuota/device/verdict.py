@@ -70,7 +70,7 @@ def status_answered(
         return Complete(received)
     known = state.otherwise if isinstance(state.otherwise, Unconfirmed) else None
     told = Unconfirmed(received, missing) if enough and heard else known
-    later = told or (state.otherwise if received == 0 and _has_said(state.otherwise) else None)
+    later = told or (state.otherwise if received == 0 and has_said(state.otherwise) else None)
     if isinstance(state, StillListening):
         return StillListening(state.session, state.deadline, later, anew)
     if now < state.session.end or not last:
@@ -89,13 +89,13 @@ def status_answered(
     return Incomplete(_lacking(plan, state.otherwise, received, missing), anew)
 
 
-def _has_said(otherwise: Failed | Unconfirmed | None) -> bool:
+def has_said(otherwise: Failed | Unconfirmed | None) -> bool:
     return isinstance(otherwise, Failed) and otherwise.reason in SAID
 
 
 def _lacking(plan: Plan, otherwise: Failed | None, received: int, missing: int) -> Failed:
     """Why the device has not enough."""
-    if received == 0 and otherwise is not None and _has_said(otherwise):
+    if received == 0 and otherwise is not None and has_said(otherwise):
         return otherwise
     if received == missing == 0:
         return Failed(Reason.INCOMPLETE, "it knows of no fragments: it has heard none, or was reset since")

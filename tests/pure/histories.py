@@ -98,7 +98,6 @@ def _deployment_facts(plan: Plan, state: object, now: datetime) -> list[deployme
 def _device_facts(plan: Plan, state: object, now: datetime) -> list[device.Fact]:
     session = getattr(state, "session", Session(1, now + 60 * SECOND, now + 200 * SECOND))
     following = Session(session.number + 1, now + 60 * SECOND, now + 200 * SECOND)
-    later = attrs.evolve(following, sent_before=True)
     return [
         *map(device.Begin, ("g", "h")),
         device.Joined(),
@@ -107,9 +106,9 @@ def _device_facts(plan: Plan, state: object, now: datetime) -> list[device.Fact]
         device.Expired(),
         *map(device.Unattended, (True, False)),
         Dropped(dev_eui=EUI64(bytes(8)), item="7", reason="too large"),
-        *map(device.Arrange, (session, following, later)),
-        *map(device.Close, (session, later)),
-        *map(device.Verify, (session, later)),
+        *map(device.Arrange, (session, following)),
+        *map(device.Close, (session, following)),
+        *map(device.Verify, (session, following)),
         device.Release(),
         device.Conclude(),
         device.Abandon("over"),
@@ -177,7 +176,7 @@ def _deployments(now: datetime) -> list[Any]:
 
 def _devices(now: datetime) -> list[Any]:
     """At the beginning, and with a clock that was put right for the last time, in a later window."""
-    session = Session(3, now + 60 * SECOND, now + 200 * SECOND, sent_before=True)
+    session = Session(3, now + 60 * SECOND, now + 200 * SECOND)
     return [Waiting(), CorrectingClock(session, 3, now + 10 * SECOND, Failed(Reason.CLOCK_OFF, ""))]
 
 

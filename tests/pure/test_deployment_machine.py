@@ -134,14 +134,19 @@ def test_what_waits_in_the_queue_of_devices_that_have_settled_is_sent(
     assert step(plan, state, Counted(tally(settled=3)), now) == DeletingGroup(Why.DONE, ""), "nobody listens"
 
 
-def test_nobody_is_sent_to_of_whom_nothing_was_heard_but_they_are_told_of_the_end(
+def test_nobody_is_sent_to_of_whom_nothing_was_heard_but_they_are_asked(
     plan: Plan, session: Session, now: datetime
 ) -> None:
+    """When the session has begun, which is over then."""
     arranging = ArrangingSession("g", session, 0)
-    abandoned = step(plan, arranging, Counted(tally(unheard=2, settled=1)), now)
-    assert abandoned == Abandoning(Why.NOBODY_LEFT, "no device is left to send to")
-    assert step(plan, abandoned, Counted(tally(unheard=1, settled=2)), now) is abandoned
-    over = step(plan, abandoned, Counted(tally(settled=3)), now)
+    silent = tally(unheard=2, settled=1)
+    assert step(plan, arranging, Counted(silent), now) is arranging
+    begun = session.start + timedelta(seconds=5)
+    asking = step(plan, arranging, Expired(silent), begun)
+    assert asking == Settling("g", attrs.evolve(session, end=begun), 0, looked=True)
+    assert instruction(plan, asking) == device.Verify(asking.session)
+    assert step(plan, asking, Counted(tally(unheard=1, settled=2)), now) is asking
+    over = step(plan, asking, Counted(tally(settled=3)), now)
     assert over == DeletingGroup(Why.NOBODY_LEFT, "no device is left to send to")
     settling = Settling("g", session, plan.fragments)
     assert step(plan, settling, Counted(tally(unheard=1, settled=2)), now) is settling

@@ -78,7 +78,7 @@ def test_a_device_whose_clock_is_off_is_told_so_and_not_counted_on(
     assert isinstance(again, SettingUpSession)
     assert again.session is session
     closed = step(plan, state, Close(session), session.start)
-    assert isinstance(closed, Incomplete)
+    assert isinstance(closed, Unheard), "it may hear a part of the window, or all"
     assert closed.otherwise.reason is Reason.CLOCK_OFF
 
 
@@ -93,9 +93,10 @@ def test_a_clock_may_be_put_right_until_the_start_where_no_attempt_follows(
     again = step(only, state, Expired(), later)
     assert again == attrs.evolve(state, deadline=later + plan.unicast_timeout)
     assert isinstance(step(only, again, ClockAnswered(3900), later), SettingUpSession)
-    assert step(only, again, Expired(), session.start) == Incomplete(state.otherwise)
+    assert step(only, again, Expired(), session.start) == Unheard(session, state.otherwise)
     twice = attrs.evolve(state, put_right=True)
-    assert step(only, twice, Expired(), later) == Incomplete(state.otherwise), "it has been asked again"
+    asked_again = step(only, twice, Expired(), later)
+    assert asked_again == Unheard(session, state.otherwise), "it has been asked again"
 
 
 @pytest.mark.parametrize("correction", [0, 3600])
@@ -109,7 +110,7 @@ def test_a_device_that_disagrees_whatever_its_clock_is_corrected_by_is_not_asked
         state = step(plan, state, Answered(session_answer(None, mc_group_undefined=True), now), now)
         assert isinstance(state, CorrectingClock)
         state = step(plan, state, ClockAnswered(correction), now)
-    assert state == Incomplete(Failed(Reason.SESSION_REFUSED, "group undefined"))
+    assert state == Unheard(session, Failed(Reason.SESSION_REFUSED, "group undefined"))
     assert asks == plan.unicast_attempts + 1
 
 
@@ -227,7 +228,7 @@ def test_an_undefined_group_that_was_just_accepted_is_a_missed_start(
     )
     assert isinstance(state, CorrectingClock)
     state = step(plan, state, Expired(), session.start)
-    assert isinstance(state, Incomplete)
+    assert isinstance(state, Unheard)
     assert state.otherwise.reason is Reason.SESSION_REFUSED
 
 
@@ -269,19 +270,15 @@ def test_whoever_has_not_agreed_when_the_session_begins_is_not_part_of_it(
     plan: Plan, session: Session, now: datetime
 ) -> None:
     late = step(plan, Prepared(), Close(session), session.start)
-    assert isinstance(late, Incomplete)
+    assert isinstance(late, Unheard)
     assert late.otherwise.reason is Reason.START_MISSED
-    later = attrs.evolve(session, sent_before=True)
-    asked_too = step(plan, Prepared(), Close(later), session.start)
-    assert asked_too == Unheard(later, late.otherwise), "it may have heard enough before"
-    assert isinstance(step(plan, Prepared(), Release(), session.start), Failed)
+    assert step(plan, Prepared(), Verify(session), session.start) == late
+    assert step(plan, Prepared(), Release(), session.start) == Incomplete(late.otherwise)
     silent = asked(session, 1, now)
     off = Failed(Reason.CLOCK_OFF, "")
     not_put_right = CorrectingClock(session, 1, silent.deadline, off)
-    assert step(plan, not_put_right, Close(session), session.start) == Incomplete(off)
-    not_put_right = attrs.evolve(not_put_right, session=later)
-    assert step(plan, not_put_right, Close(later), session.start) == Unheard(later, off)
-    for here in (Unheard(later, off), Listening(later)):
+    assert step(plan, not_put_right, Close(session), session.start) == Unheard(session, off)
+    for here in (Unheard(session, off), Listening(session)):
         assert step(plan, here, Begin("g"), session.start) == JoiningGroup("g")
     put_right = attrs.evolve(silent, otherwise=off)
     assert step(plan, put_right, Close(session), session.start) == Unheard(session, off)
@@ -308,6 +305,27 @@ def test_one_whose_answer_was_lost_is_asked_with_the_others_what_it_has(
     following = Session(2, at + 60 * SECOND, at + 120 * SECOND)
     assert isinstance(step(plan, unheard, Arrange(following), at), SettingUpSession)
     assert step(plan, unheard, Arrange(following), following.start) is unheard, "it has begun: another comes"
+
+
+@pytest.mark.parametrize("reason", [Reason.SESSION_REFUSED, Reason.CLOCK_OFF, Reason.START_MISSED])
+def test_one_that_has_said_why_it_would_hear_nothing_is_asked_like_the_others(
+    reason: Reason, plan: Plan, session: Session
+) -> None:
+    """It was heard, so it is there: and is set up anew if it does not say what it has."""
+    said, early, at = Failed(reason, "it said so"), session.start + SECOND, session.end
+    asking = step(plan, Unheard(session, said), Verify(session), early)
+    assert asking == AskingStatus(session, 1, early + plan.unicast_timeout, otherwise=said)
+    last = attrs.evolve(asking, attempt=plan.unicast_attempts)
+    assert step(plan, last, Expired(), at) == Incomplete(said)
+    waiting = step(plan, last, Expired(), early)
+    assert isinstance(waiting, StillListening), "it may listen, as it was asked to"
+    assert waiting.otherwise == said
+    assert step(plan, Unheard(session, said), Release(), at) == Incomplete(said), "if nobody is asked"
+    cut = attrs.evolve(session, end=early)
+    told = step(plan, Unheard(session, said), Verify(cut), early)
+    assert isinstance(told, AskingStatus)
+    assert told.session == cut, "which nobody has agreed to"
+    assert step(plan, told, Answered(status_answer(0, 41), early), early) == Incomplete(said)
 
 
 @pytest.mark.parametrize("reason", [Reason.SESSION_REFUSED, Reason.CLOCK_OFF, Reason.START_MISSED])

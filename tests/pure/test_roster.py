@@ -33,9 +33,9 @@ def dev_eui(number: int) -> EUI64:
 def test_each_device_is_counted_where_it_stands_last() -> None:
     roster = Roster()
     for number in range(3):
-        roster.note(dev_eui(number), Standing(Stage.GROUP))
-    roster.note(dev_eui(0), Standing(Stage.FRAGMENTS))
-    roster.note(dev_eui(0), Standing(Stage.PREPARED))
+        assert roster.note(dev_eui(number), Standing(Stage.GROUP), 1)
+    roster.note(dev_eui(0), Standing(Stage.FRAGMENTS), 2)
+    roster.note(dev_eui(0), Standing(Stage.PREPARED), 3)
     tally = roster.tally(1)
     assert tally == Tally(
         group=2, fragments=0, prepared=1, asked=0, ready=0, unheard=0, leaving=0, settled=0, complete=0
@@ -44,17 +44,27 @@ def test_each_device_is_counted_where_it_stands_last() -> None:
     assert not tally.all_settled
 
 
+def test_what_it_said_before_does_not_count_any_more() -> None:
+    """A mailbox outlives the actor, whose next incarnation has read how far the device is."""
+    roster = Roster()
+    assert roster.note(dev_eui(0), Standing(Stage.SETTLED, outcome="complete"), 5)
+    assert not roster.note(dev_eui(0), Standing(Stage.PREPARED), 4)
+    assert roster.note(dev_eui(0), Standing(Stage.SETTLED, outcome="complete"), 5), "said again"
+    assert roster.tally(1).all_settled
+    assert roster.outcomes() == {"complete": 1}
+
+
 def test_ready_for_another_session_is_prepared_for_this_one() -> None:
     roster = Roster()
-    roster.note(dev_eui(0), Standing(Stage.READY, session=1))
-    roster.note(dev_eui(1), Standing(Stage.READY, session=2))
+    roster.note(dev_eui(0), Standing(Stage.READY, session=1), 1)
+    roster.note(dev_eui(1), Standing(Stage.READY, session=2), 1)
     assert (roster.tally(1).ready, roster.tally(1).prepared) == (1, 1)
     assert (roster.tally(2).ready, roster.tally(2).prepared) == (1, 1)
 
 
 def test_one_that_is_leaving_has_not_settled_and_is_awaited_for_nothing_else(plan: Plan) -> None:
     roster = Roster()
-    roster.note(dev_eui(0), standing(plan, Withdrawing(Failed(Reason.ABANDONED, ""))))
+    roster.note(dev_eui(0), standing(plan, Withdrawing(Failed(Reason.ABANDONED, ""))), 1)
     tally = roster.tally(1)
     assert tally == Tally(
         group=0, fragments=0, prepared=0, asked=0, ready=0, unheard=0, leaving=1, settled=0, complete=0
@@ -75,7 +85,7 @@ def test_how_the_devices_have_settled_is_counted_in_words(plan: Plan) -> None:
         Failed(Reason.CLOCK_OFF, ""),
     ]
     for number, state in enumerate(settled):
-        roster.note(dev_eui(number), standing(plan, state))
+        roster.note(dev_eui(number), standing(plan, state), 1)
     assert roster.outcomes() == {"complete": 2, "unconfirmed": 1, "released": 1, "clock-off": 1}
     tally = roster.tally(1)
     assert tally.all_settled

@@ -64,12 +64,8 @@ def test_where_nobody_listens_the_session_is_not_waited_for(
     assert step(plan, here, Counted(tally(incomplete=3, settled=1)), session.start) == repeating
     assert step(plan, here, Counted(tally(incomplete=3, ready=1)), session.start) != repeating
     fruitless = attrs.evolve(here, round=SECOND_ROUND)
-    with_unheard = step(plan, here, Counted(tally(incomplete=3, unheard=2)), session.start)
-    assert isinstance(with_unheard, Repeating)
-    assert with_unheard.round.incomplete == 5
     last = Abandoning(Why.NOBODY_LEFT, "no device is left to send to")
-    for others in ({}, {"unheard": 1}):
-        assert step(plan, fruitless, Counted(tally(incomplete=3, **others)), session.start) == last
+    assert step(plan, fruitless, Counted(tally(incomplete=3)), session.start) == last
     served = Counted(tally(incomplete=3, settled=7, complete=7))
     assert step(plan, fruitless, served, session.start) == Abandoning(Why.DONE, "")
 
@@ -88,7 +84,7 @@ def test_the_session_of_the_round_is_fixed_when_they_are_prepared(
     now = session.end
     assert step(plan, repeating, Counted(tally(prepared=2, **{behind: 1})), now) is repeating
     arranged = step(plan, repeating, Counted(tally(prepared=2, settled=8, complete=7)), now)
-    due = attrs.evolve(window(plan, 2, now, 2), sent_before=True)
+    due = window(plan, 2, now, 2)
     assert arranged == ArrangingSession("g", due, 0, used=1, round=SECOND_ROUND)
     assert Flush("g") in effects(plan, arranged)
 
@@ -151,26 +147,29 @@ def test_then_those_that_are_left_are_told_and_the_group_is_deleted(
     assert step(plan, concluding, Counted(tally(settled=3)), early) == DeletingGroup(Why.DONE, "")
 
 
+@pytest.mark.parametrize("order", StatusRequest)
 @pytest.mark.parametrize("kind", [ArrangingSession, AwaitingStart, Transmitting])
-def test_who_may_have_heard_enough_before_a_session_that_nobody_agrees_to_is_asked(
-    kind: type[ArrangingSession | AwaitingStart | Transmitting], plan: Plan, session: Session
+def test_when_nobody_agrees_to_a_session_those_that_may_have_heard_enough_are_asked(
+    kind: type[ArrangingSession | AwaitingStart | Transmitting],
+    order: StatusRequest,
+    plan: Plan,
+    session: Session,
 ) -> None:
     """When it has begun; also if no round would follow for those that tell that they have not enough."""
-    here = kind("g", attrs.evolve(session, sent_before=True), 40, used=1, before=40, round=SECOND_ROUND)
-    alone = tally(incomplete=3, unheard=2, settled=1)
-    asking = here.to(Settling, looked=True)
+    plan = attrs.evolve(plan, status_request=order)
+    here = kind("g", session, 40, used=1, before=40, round=SECOND_ROUND)
+    alone, begun = tally(incomplete=3, unheard=2, settled=1), session.start + timedelta(seconds=1)
+    asking = here.to(Settling, looked=True, session=attrs.evolve(session, end=begun))
+    told = device.Release() if order is StatusRequest.NO_REQUEST else device.Verify(asking.session)
+    assert instruction(plan, asking) == told
     if kind is Transmitting:
-        assert step(plan, here, Counted(alone), session.start) == asking
+        assert step(plan, here, Counted(alone), begun) == asking
     else:
         assert step(plan, here, Counted(alone), session.start - timedelta(seconds=1)) is here
-        assert step(plan, here, Expired(alone), session.start) == asking
-        put_off = step(plan, here, Expired(alone, away=True), session.start)
+        assert step(plan, here, Expired(alone), begun) == asking
+        put_off = step(plan, here, Expired(alone, away=True), begun)
         assert isinstance(put_off, ArrangingSession), "the network is away, and they may yet agree"
         assert put_off.session.put_off == 0
-    first = attrs.evolve(here, session=session)
-    assert isinstance(step(plan, first, Counted(alone), session.start), Abandoning), "they have heard nothing"
-    unasked = attrs.evolve(plan, status_request=StatusRequest.NO_REQUEST)
-    assert isinstance(step(unasked, here, Counted(alone), session.start), Abandoning)
 
 
 def test_no_round_begins_that_there_are_no_frame_counters_for(
