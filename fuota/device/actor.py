@@ -12,6 +12,7 @@ from fuota.actor import Me, Ref, Stopped
 from fuota.actor.durable import Durable, Position
 from fuota.deployment.messages import Announced
 from fuota.deployment.messages import Message as DeploymentMessage
+from fuota.device.agreement import CLOCK_TOLERANCE
 from fuota.device.effects import Ask, Assignment, Effect, Join, WakeAt, Withdraw, effects
 from fuota.device.hearing import Hearing
 from fuota.device.machine import step
@@ -96,7 +97,8 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
                 await self.spare(message)
             case OnAir() | Dropped():
                 await self.learn(message)
-            case ClockAnswered():
+            case ClockAnswered(correction):
+                self.request.overtaken |= abs(correction) > CLOCK_TOLERANCE.seconds
                 await self.advance(message, *self.rows_of_requests())
             case _:
                 await self.advance(message)
@@ -109,8 +111,14 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         said = self.hearing.read(uplink, self.clock.now())
         for command in said.commands:
             asked, row = self.rows_of_requests(), self.row(said.package, command)
-            before, early = self.assignment.nb_frag_before, self.request.under_way
-            answered = Answered(command, uplink.received_at, self.last, before, early)
+            answered = Answered(
+                command,
+                uplink.received_at,
+                self.last,
+                self.assignment.nb_frag_before,
+                self.request.under_way,
+                self.request.overtaken,
+            )
             advanced = await self.advance(answered, *asked, row)
             if not advanced and not said.repeated:
                 if (ask := self.request.unwritten) is not None and answers(command, ask.command):

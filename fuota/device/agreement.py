@@ -7,6 +7,7 @@ import attrs
 from fuota.deployment.pace import leeway
 from fuota.deployment.plan import Plan
 from fuota.deployment.states import Session
+from fuota.device.messages import Answered
 from fuota.device.states import (
     CorrectingClock,
     Failed,
@@ -29,11 +30,11 @@ def session_answered(
     plan: Plan,
     state: SettingUpSession | CorrectingClock,
     answer: McClassBSessionAns | McClassCSessionAns,
-    received_at: datetime,
-    early: bool,
+    said: Answered,
     now: datetime,
 ) -> State:
-    """Whether it agrees, by what it says of its clock; `early`: the network may not have the request yet."""
+    """Whether it agrees, by what it says of its clock; `answer` is what it has `said`."""
+    received_at = said.received_at
     if _refused(answer):
         refusals = {"data rate": answer.dr_error, "frequency": answer.freq_error}
         return Failed(Reason.SESSION_REFUSED, named(refusals))
@@ -45,20 +46,20 @@ def session_answered(
     # it answers an earlier request; one that is later than now was made before the clock was set back
     if received_at < min(state.deadline - plan.unicast_timeout, now) - CLOCK_TOLERANCE:
         return state
-    if early and state.attempt == 1 and state.session.number > 1:
+    if said.early and state.attempt == 1 and state.session.number > 1:
         return state  # so does this: what is under way is not to be given up for it
     missed = answer.time_to_start is None and received_at >= state.session.start - leeway(plan)
     if missed and (state.session.put_off or state.put_right):
         return _asked_late(state, now)
     # one that counts to a later start may have been long on its way, but not longer than it was asked for
     asked = state.deadline - (state.attempt + state.spared) * plan.unicast_timeout
-    agreed = off is not None and timedelta(0) < -off <= received_at - asked + CLOCK_TOLERANCE
+    late = off is not None and timedelta(0) < -off <= received_at - asked + CLOCK_TOLERANCE
     return CorrectingClock(
         state.session,
         state.attempt,
         now + plan.unicast_timeout,
         _disagreement(answer, off),
-        agreed,
+        late and not said.overtaken,  # or its timer may run by the clock that it had when it was asked
         put_right=state.put_right,
     )
 

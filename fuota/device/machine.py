@@ -111,9 +111,9 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
                 if state.session.number < session.number and now < session.start:
             return _arranged(plan, session, now)
 
-        case (SettingUpSession() | CorrectingClock()), Answered(McClassCSessionAns() | McClassBSessionAns() as answer, at, early=early) \
+        case (SettingUpSession() | CorrectingClock()), Answered(McClassCSessionAns() | McClassBSessionAns() as answer) as said \
                 if answer.mc_group_id == plan.mc_group_id:
-            return session_answered(plan, state, answer, at, early, now)
+            return session_answered(plan, state, answer, said, now)
         case CorrectingClock(session, agreed=True), ClockAnswered(correction) if abs(correction) <= CLOCK_TOLERANCE.seconds:
             return Listening(session)
         case CorrectingClock(session, attempt, _, otherwise), ClockAnswered() if attempt <= plan.unicast_attempts:

@@ -81,13 +81,15 @@ class Refused:
 class Answered:
     """The device has sent a command of package TS004 or TS005. `last`: when it was known that no fragments
     follow in another session. `nb_frag_before`: what it may go on to tell of an earlier deployment. `early`:
-    the network has not said yet that it has the present request."""
+    the network has not said yet that it has the present request. `overtaken`: since that was made, the
+    device's clock was put right."""
 
     command: Command
     received_at: datetime
     last: bool = True
     nb_frag_before: int | None = None
     early: bool = False
+    overtaken: bool = False
 
 
 @attrs.frozen

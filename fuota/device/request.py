@@ -28,6 +28,8 @@ class Request:
     """The same for as long as it has no row."""
     since: float = math.inf
     """When the network has taken it, by Trio's clock; inf for as long as it has not."""
+    overtaken: bool = False
+    """Since it was made the device's clock was put right: an answer may still be by the one before."""
     _taken: tuple[Command, str] | None = None
     """What the network took last, and what it calls that, until its fate is known."""
     _early: tuple[Fate, ...] = ()
@@ -36,7 +38,7 @@ class Request:
         """The network is asked to take it: what became of others before says nothing about it, though
         ChirpStack 3 gives the frame counter of what it has dropped to what comes next."""
         self.ask = self.unwritten = ask
-        self.since = math.inf
+        self.since, self.overtaken = math.inf, False
         self._early = ()
 
     def keep(self, ask: Ask) -> None:

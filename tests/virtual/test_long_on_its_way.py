@@ -7,11 +7,12 @@ import trio
 from trio.testing import MockClock
 
 from fuota.deployment.plan import StatusRequest
-from fuota.device.states import AskingStatus, SettingUpSession
+from fuota.device.states import AskingStatus, Released, SettingUpSession
 from fuota.lorawan import multicast
+from fuota.simulation.behaviour import Behaviour
 from fuota.simulation.radio import Radio
 from fuota.uplink import Uplink
-from tests.campaign import order, serving, simulated, surroundings
+from tests.campaign import IMAGE, order, server, serving, simulated, surroundings
 from tests.virtual.test_last_attempts import check
 
 
@@ -87,3 +88,26 @@ async def test_a_status_that_was_long_on_its_way_is_not_the_last_word(
             deployment_id = await running.orders.take(asked)
             check(await running.end_of(deployment_id), {device.image for device in devices})
         nursery.cancel_scope.cancel()
+
+
+async def test_nobody_is_counted_on_whose_clock_was_put_right_after_it_had_agreed(
+    autojump_clock: MockClock,
+) -> None:
+    """The request to put it right waits in its queue while the start is put off for it, and the next request
+    for the session behind that. It takes both before it is told the time: its timer runs by the old clock."""
+    behind = Behaviour(clock_offset=timedelta(seconds=-12), early_time_to_start=True)
+    devices = simulated(60, lambda _: behind)
+    async with server(devices, radio=Radio(uplink_interval=timedelta(seconds=60))) as running:
+        running.network.conditions.latency, running.network.conditions.failing = 2, 0.3
+        result = await running.carry_out(
+            order(
+                devices,
+                multicast_timeout=8,
+                unicast_attempt_count=1,
+                unicast_timeout=timedelta(seconds=82),
+                fragmentation_redundancy=0,
+                request_fragmentation_session_status=StatusRequest.NO_REQUEST,
+            )
+        )
+    assert result.states() == {Released}
+    assert {device.image for device in devices} == {IMAGE}
