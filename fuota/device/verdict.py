@@ -95,7 +95,7 @@ def has_said(otherwise: Failed | Unconfirmed | None) -> bool:
 
 def _lacking(plan: Plan, otherwise: Failed | None, received: int, missing: int) -> Failed:
     """Why the device has not enough."""
-    if received == 0 and otherwise is not None and has_said(otherwise):
+    if received == 0 and otherwise is not None:
         return otherwise
     if received == missing == 0:
         return Failed(Reason.INCOMPLETE, "it knows of no fragments: it has heard none, or was reset since")

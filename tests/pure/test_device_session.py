@@ -301,6 +301,7 @@ def test_one_whose_answer_was_lost_is_asked_with_the_others_what_it_has(
     asking = step(plan, unheard, Verify(session), at)
     assert isinstance(asking, AskingStatus)
     assert step(plan, asking, Answered(status_answer(41, 0), at), at) == Complete(41)
+    assert step(plan, asking, Answered(status_answer(0, 41), at), at) == Incomplete(silent)
     assert step(plan, asking, Expired(), at) == silent, "once"
     assert step(plan, asking, Expired(), at - SECOND) == silent, "nobody waits for the end of its window"
     heard = step(plan, asking, Answered(status_answer(30, 11), at - SECOND), at - SECOND)
