@@ -112,7 +112,8 @@ class Listening:
 
 @attrs.frozen
 class Unheard:
-    """The session has begun, and no answer to its request was heard: which may be all that was lost."""
+    """The device was not heard to agree to the session: an answer may be all that was lost, or its clock may
+    be off by less than the window is long."""
 
     session: Session
     otherwise: "Failed"
@@ -148,8 +149,8 @@ class StillListening:
 
 @attrs.frozen
 class Incomplete:
-    """The device was heard, and has missed the session or told that it has not enough: all may be sent once
-    more."""
+    """The device has told that it has not enough, or why it would hear nothing and not what it has: all may
+    be sent once more."""
 
     otherwise: "Failed"
     """How the device has failed if it is not."""

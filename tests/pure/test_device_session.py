@@ -128,9 +128,7 @@ def test_a_device_whose_clock_is_right_has_agreed_however_long_its_answer_was_on
     assert isinstance(step(plan, unknown, ClockAnswered(0), now), SettingUpSession), "it has not said a start"
     put_right_meanwhile = Answered(session_answer(100), late, overtaken=True)
     state = step(plan, asked(session, 1, now), put_right_meanwhile, late)
-    assert isinstance(step(plan, state, ClockAnswered(0), late), SettingUpSession), (
-        "by its old clock"
-    )
+    assert isinstance(step(plan, state, ClockAnswered(0), late), SettingUpSession), "by its old clock"
 
 
 @pytest.mark.parametrize("off", [-5, 0, 5])

@@ -183,8 +183,8 @@ async def test_the_window_of_class_b_is_counted_in_beacon_periods(autojump_clock
 async def test_a_device_that_is_told_in_time_and_never_agrees_does_not_put_off_the_start_for_days(
     autojump_clock: MockClock,
 ) -> None:
-    """Its attempts begin anew when they are on air: all of them together last longer than was planned, in both
-    rounds."""
+    """Its attempts begin anew when they are on air: all of them together last longer than was planned, in
+    both rounds."""
     silent = Behaviour(ignores=frozenset({McClassCSessionReq}))
     devices = simulated(1, lambda _: silent)
     async with server(devices, radio=Radio(uplink_interval=timedelta(minutes=10))) as running:
