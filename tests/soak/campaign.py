@@ -131,6 +131,7 @@ def campaign(seed: int, deployments: int, devices: int, clock: LeapingClock) -> 
         meantime=random.choice([20, 60, 300, 2000]),
         deaths_left=random.choice([0, 2, 5, 20]),
         hides=random.random() < 0.2,
+        leaves=not air.clear,
     )
     orders = []
     for index in range(deployments):

@@ -44,6 +44,8 @@ class Faults:
     """Devices over which the network has stumbled."""
     hides: bool = False
     """Whether it does not show the groups' queues at times, so that it may not be known what was not sent."""
+    leaves: bool = False
+    """Whether the gateways are off line at times: nothing is heard, up or down, and requests are in vain."""
 
     async def run(self) -> None:
         """Faults that do not need a server, for ever."""
@@ -51,6 +53,7 @@ class Faults:
             *(self.outage, self.hanging, self.slowness, self.silence),
             *(self.database, self.owner, self.group, self.suspension, self.stumbling),
             *([self.hiding] if self.hides else []),
+            *([self.gateways] if self.leaves else []),
         ]
         while True:
             await trio.sleep(self.random.expovariate(1 / self.meantime))
@@ -99,6 +102,12 @@ class Faults:
         self.network.hidden = True
         await trio.sleep(self.lasting())
         self.network.hidden = False
+
+    async def gateways(self) -> None:
+        world = self.around.world
+        radio, world.radio = world.radio, attrs.evolve(world.radio, loss=1)
+        await trio.sleep(self.lasting())
+        world.radio = radio
 
     async def database(self) -> None:
         await self.journal.absence(self.lasting())
