@@ -157,18 +157,17 @@ class Outside(Caller):
         while True:
             over = self._clock.now() >= until
             try:
+                seen = await self._queue(group)
+                late = self._clock.now() - until
                 there = await self.persistently(partial(self._network.has_group, group))
+            except GroupGone as error:
+                return GroupLost(group_id, str(error))
             except Refused as error:
                 self.troubled(error)
             else:
                 if not there:
                     return GroupLost(group_id, f"multicast group {group_id} does not exist any more")
-            try:
-                seen = await self._queue(group)
-            except GroupGone as error:
-                return GroupLost(group_id, str(error))
             queue = queue if seen is None else seen
-            late = self._clock.now() - until
             if seen is not None and late < timedelta(0):
                 if not seen and late < -margin(self._plan):
                     return Emptied()
