@@ -18,7 +18,7 @@ for what its devices have received.
 
 A start that nobody has agreed to, or that comes while the network is away, uses none."""
 
-WINDOWS = 50
+WINDOWS = 100
 """How many may if each brings its share of the fragments, one with the other: the network is slow, but in the
 end all will be heard."""
 
@@ -128,7 +128,7 @@ class Plan:
     def max_mc_fcnt(self) -> int:
         """maxMcFCount: of all groups of the deployment together, and whatever is sent again.
 
-        It stays below 65536, where device stacks lose count of the upper bits. With more than 1200 fragments
+        It stays below 65536, where device stacks lose count of the upper bits. With more than 600 fragments
         there is not room for every such window then, and with more than 9000 not for each of `SESSIONS`.
         """
         return min(RESTORATIONS * self._stride + WINDOWS * self.fragments + REPEATS, 0xFFFF)

@@ -140,9 +140,9 @@ def test_what_still_waits_when_the_window_closes_is_sent_in_another(
 
 def test_there_are_only_so_many_sessions(plan: Plan, session: Session) -> None:
     """That is, windows in which something was sent: a start that nobody could be told of uses none."""
-    last = Transmitting("g", attrs.evolve(session, number=40), 5, used=SESSIONS - 1)
+    last = Transmitting("g", attrs.evolve(session, number=40), 2, used=SESSIONS - 1)
     after = step(plan, step(plan, last, Expired(tally(ready=3)), session.end), Waiting(0, 3), session.end)
-    assert after == Settling("g", last.session, 5, used=SESSIONS - 1, looked=True)
+    assert after == Settling("g", last.session, 2, used=SESSIONS - 1, looked=True)
     assert milestones(plan, after) == ()
     before = Transmitting("g", attrs.evolve(session, put_off=3), 20, used=SESSIONS - 2)
     after = step(plan, step(plan, before, Expired(tally(ready=3)), session.end), Waiting(0, 3), session.end)
@@ -188,12 +188,12 @@ def test_what_waits_is_known_by_its_numbers(
 
 @pytest.mark.parametrize("looked", [False, True])
 @pytest.mark.parametrize(
-    ("heard", "windows"), [(5, 5), (6, 5), (6, 6), (25, 24), (25, 25), (50, 49), (50, 50)]
+    ("heard", "windows"), [(2, 5), (3, 5), (3, 6), (25, 49), (25, 50), (50, 98), (50, 99)]
 )
 def test_but_more_of_them_where_each_brings_its_share(
     heard: int, windows: int, looked: bool, plan: Plan, session: Session
 ) -> None:
-    """A fiftieth of the fragments, one with the other, as with a network that sends one in 5 s."""
+    """A hundredth of the fragments, one with the other, as with a network that sends one in 5 s."""
     plan = attrs.evolve(plan, mc_class=MulticastClass.B)  # in which no device closes its window early
     closed = AwaitingEnd("g", session, heard, used=windows - 1, looked=looked)
     fact = Expired(tally(ready=3)) if looked else Waiting(0, 3)
