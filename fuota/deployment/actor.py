@@ -137,7 +137,7 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
             case (Expired() as alarm) | Looked(alarm) if alarm is not self.alarm:
                 pass  # of a state that was being left
             case Expired() if isinstance(self.position.state, ArrangingSession | AwaitingStart):
-                self.call(self.outside.look, message, self.position.state.group_id, self.tally().ready)
+                self.call(self.outside.look, message, self.position.state.group_id, self.tally().reached)
             case Expired() | Looked():
                 away = isinstance(message, Looked) and message.away
                 tally = self.tally().unasked() if self.joining else self.tally()

@@ -91,7 +91,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
             return ArrangingSession(group_id, session(plan, tally.prepared, now), 0)
 
         case (ArrangingSession() | AwaitingStart() | Transmitting()) as here, Counted(tally) if tally.all_told:
-            return _nobody_listens(plan, here, tally)
+            return _nobody_to_ask(plan, here, tally)
         case (ArrangingSession() | AwaitingStart()) as here, Expired(tally, away=False) if tally.deserted:
             return _settling(here, now)
         case Transmitting() as here, Counted(tally) if tally.deserted: return _settling(here, now)
@@ -146,7 +146,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
 
 def nobody_left(tally: Tally) -> State:
     """Nobody to send to: because all have failed, unless some had all before their group was deleted."""
-    if tally.unheard or tally.incomplete:
+    if tally.incomplete:
         return Abandoning(*_why(tally))
     return DeletingGroup(*_why(tally))
 
@@ -166,12 +166,12 @@ def _settling(state: InSession, now: datetime) -> Settling:
     """Nobody agrees to the session, which has begun: nothing is sent in it, and those that may listen all the
     same, or have heard enough in one before, are asked. (What arrives sooner may be from an earlier deployment.)
     """
-    window = attrs.evolve(state.session, end=min(now, state.session.end))
+    window = attrs.evolve(state.session, end=min(now, state.session.end), empty=state.sent == 0)
     return state.to(Settling, looked=True, session=window)
 
 
-def _nobody_listens(plan: Plan, state: InSession, tally: Tally) -> State:
-    """A session that all have missed is not waited for."""
+def _nobody_to_ask(plan: Plan, state: InSession, tally: Tally) -> State:
+    """All have settled, or are `Incomplete`: the session is not waited for."""
     if tally.incomplete and _round_follows(plan, state, tally):
         return _repeating(state, tally, drained=True)
     return nobody_left(tally)

@@ -28,7 +28,7 @@ class Tally:
     """Of those settled: all was sent to them, and they were not asked, for that was the order, or did not say
     clearly that they have it."""
     incomplete: int = 0
-    """Of those left: they have told what they have of the present session, and that it is not enough."""
+    """Of those left: those that wait to be set up for another round, for they have not enough."""
 
     def undisturbed(self) -> "Tally":
         """The same, if none of the devices has had its time to agree."""
@@ -61,9 +61,14 @@ class Tally:
         return self.prepared + self.asked + self.ready
 
     @property
+    def reached(self) -> int:
+        """Those who could be asked for the session, whatever they have answered."""
+        return self.ready + self.unheard
+
+    @property
     def behind(self) -> int:
         """Those who have yet to be set up for another round."""
-        return self.incomplete + self.unheard + self.ready + self.group + self.fragments
+        return self.incomplete + self.group + self.fragments
 
     @property
     def deserted(self) -> bool:

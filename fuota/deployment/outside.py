@@ -107,12 +107,12 @@ class Outside(Caller):
         except (Refused, GroupGone) as error:
             log.warning("not a member any more", dev_eui=str(dev_eui), error=str(error))
 
-    async def look(self, alarm: Expired, group_id: str, ready: int) -> Looked:
+    async def look(self, alarm: Expired, group_id: str, asked: int) -> Looked:
         """Find out whether the network works, if it fails anybody: that may be but one device, or those of
         another Network Server. What is asked is answered by the one that would send the fragments, though its
-        Redis may be away: so it proves nothing unless some devices could be asked, and are `ready`."""
+        Redis may be away: so it proves nothing unless some devices could be `asked`."""
         away = PART in self._health.ailments()
-        if away and ready:
+        if away and asked:
             with trio.move_on_after(LOOKING):
                 away = not await self.answers(group_id)
         return Looked(alarm, away)

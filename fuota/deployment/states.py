@@ -34,6 +34,8 @@ class Session:
     end: datetime
     put_off: int = 0
     """How often the start was put off before, while the network worked, for those not asked in time."""
+    empty: bool = False
+    """Nobody agreed to it, and nothing was sent in it, nor before in its round."""
 
 
 @attrs.frozen
@@ -41,7 +43,7 @@ class Round:
     """All fragments once, in one window or several."""
 
     number: int = 1
-    """Counts from 1: those that follow are for devices that have told that they have not enough."""
+    """Counts from 1: those that follow are for devices that are `Incomplete`."""
     windows: int = 0
     """That had closed when it began."""
     incomplete: int = 0

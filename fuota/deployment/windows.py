@@ -58,7 +58,7 @@ def following(
 
 
 def after(plan: Plan, last: Session, devices: int, now: datetime) -> Session:
-    """The window after `last`, in which fragments were sent. It may be put off as well: half of what was
+    """The window after `last`, which has closed. It may be put off as well: half of what was
     learnt of the network is kept."""
     return session(plan, devices, now, last.number + 1, min(last.put_off, PATIENT) // 2)
 

@@ -4,7 +4,6 @@ from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
-import attrs
 import structlog
 import trio
 
@@ -210,7 +209,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
     async def commit(self, version: int, after: State, fact: Fact, at: datetime, *rows: LogRow) -> None:
         await self.services.journal.commit(transition(self.id, version, at, fact, after, rows))
         if getattr(after, "counts_anew", False):  # what was told before matters no more, in any round
-            self.assignment = attrs.evolve(self.assignment, nb_frag_before=None)
+            self.assignment.nb_frag_before = None
         if isinstance(after, Failed):
             log.info(
                 "device failed",

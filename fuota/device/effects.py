@@ -39,9 +39,9 @@ VERSION = 1
 RESYNC_TRANSMISSIONS = 3
 
 
-@attrs.frozen
+@attrs.define
 class Assignment:
-    """What a device actor works on."""
+    """What a device actor works on, in all its incarnations."""
 
     plan: Plan
     dev_eui: EUI64
@@ -50,7 +50,8 @@ class Assignment:
     ordered_at: datetime
     """When the deployment was created: what the device has sent before is no answer to its requests."""
     nb_frag_before: int | None = None
-    """NbFragReceived of an earlier deployment: what the device may tell until it hears a fragment."""
+    """NbFragReceived of an earlier deployment: what the device may tell until it hears a fragment, and has
+    told another."""
 
 
 @attrs.frozen

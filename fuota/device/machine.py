@@ -55,7 +55,7 @@ from fuota.device.states import (
     Waiting,
     Withdrawing,
 )
-from fuota.device.verdict import ask_again, ask_later, has_said, status_answered, status_patience
+from fuota.device.verdict import ask_again, ask_later, may_be_gone, status_answered, status_patience
 from fuota.fate import Dropped
 from fuota.lorawan.fragmentation import FragSessionSetupAns, FragSessionStatusAns
 from fuota.lorawan.multicast import McClassBSessionAns, McClassCSessionAns, McGroupSetupAns
@@ -88,7 +88,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
                 if state.spared < (SPARED if surely else 1):
             return _once_more(plan, state, now)
 
-        case (Waiting() | JoiningGroup() | Incomplete() | Unheard() | Listening()), Begin(group_id): return JoiningGroup(group_id)
+        case (Waiting() | JoiningGroup() | Incomplete()), Begin(group_id): return JoiningGroup(group_id)
         case SettingUpGroup(group_id=known), Begin(group_id) if group_id != known: return JoiningGroup(group_id)
         case JoiningGroup(group_id), Joined(): return SettingUpGroup(1, patience(plan, now), group_id)
 
@@ -137,7 +137,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case Prepared(), Close(session) | Verify(session): return Unheard(session, NOT_TOLD)
         case Prepared(), Release(): return Incomplete(NOT_TOLD)
 
-        case Listening(session), Verify(): return AskingStatus(session, 1, now + status_patience(plan, 1))
+        case Listening(), Verify(session): return AskingStatus(session, 1, now + status_patience(plan, 1))
         case (Listening() | AskingStatus() | StillListening()), Release(): return Released()
 
         case (AskingStatus() | StillListening()), Answered(FragSessionStatusAns() as answer, at, last, before) \
@@ -146,7 +146,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case AskingStatus(attempt=attempt), Expired() | Dropped() if attempt < plan.unicast_attempts:
             return ask_again(plan, state, attempt + 1, now)
         case AskingStatus(), Dropped(reason=why): return attrs.evolve(state, dropped=why)
-        case AskingStatus(session, otherwise=otherwise), Expired() if now < session.end and not (isinstance(otherwise, Failed) and not has_said(otherwise)):
+        case AskingStatus(session, otherwise=otherwise), Expired() if now < session.end and not may_be_gone(otherwise):
             return ask_later(plan, session, now, otherwise, state.counts_anew)
         case AskingStatus(), Expired(): return _silent(state)
         case StillListening(), Expired(): return ask_again(plan, state, 1, now)
@@ -182,21 +182,21 @@ def _unanswered(request: str, dropped: str) -> Failed:
 
 def _asked(plan: Plan, session: Session, otherwise: Failed, now: datetime) -> AskingStatus:
     """What it has received, though it has not agreed: once if it may not be there at all."""
-    attempt = 1 if has_said(otherwise) else plan.unicast_attempts
+    attempt = plan.unicast_attempts if may_be_gone(otherwise) else 1
     return AskingStatus(session, attempt, now + status_patience(plan, attempt), otherwise=otherwise)
 
 
 def _unasked(state: Unheard) -> State:
     """One that has said why it would hear nothing is there, and can be set up anew."""
-    if has_said(state.otherwise):
-        return Incomplete(state.otherwise)
-    return state.otherwise
+    if may_be_gone(state.otherwise):
+        return state.otherwise
+    return Incomplete(state.otherwise)
 
 
 def _silent(state: AskingStatus) -> State:
     if state.otherwise is None:
         return _unanswered("FragSessionStatusReq", state.dropped)
-    if isinstance(state.otherwise, Failed) and has_said(state.otherwise):
+    if isinstance(state.otherwise, Failed) and not may_be_gone(state.otherwise):
         return Incomplete(state.otherwise, state.counts_anew)
     return state.otherwise
 

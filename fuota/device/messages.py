@@ -28,7 +28,7 @@ class Arrange:
 
 @attrs.frozen
 class Close:
-    """The session has begun: whoever has not agreed to it by now is not part of it."""
+    """The session has begun: nobody is asked to agree to it any more."""
 
     session: Session
 

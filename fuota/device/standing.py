@@ -41,8 +41,8 @@ class Stage(IntEnum):
     agree, whereas one that is PREPARED has attempts left. (An only attempt may not have been made yet, or
     leave no time to put a clock right, and one whose clock was put right may not have been asked again: for
     that the start is put off `OFTEN` times.) For one that is UNHEARD nobody waits or sends, but it is asked
-    with the others what it has. One that is INCOMPLETE has told that it has not enough, and is set up anew if
-    all is sent once more. Only the end of the deployment waits for one that is LEAVING."""
+    with the others what it has. One that is INCOMPLETE has not enough, as far as it says, and is set up anew
+    if all is sent once more. Only the end of the deployment waits for one that is LEAVING."""
 
     GROUP = 0
     FRAGMENTS = 1

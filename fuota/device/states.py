@@ -129,7 +129,8 @@ class AskingStatus:
     deadline: datetime
     dropped: str = ""
     otherwise: "Failed | Unconfirmed | None" = None
-    """What the device is if nothing is heard of it; None: it has failed to answer."""
+    """What the device is if nothing is heard of it, or why it is incomplete then, if it has said why it would
+    hear nothing; None: it has failed to answer."""
     spared: int = 0
     counts_anew: bool = False
     """It has told another NbFragReceived than in an earlier deployment."""

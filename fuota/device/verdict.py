@@ -19,7 +19,7 @@ from fuota.device.states import (
 from fuota.lorawan.fragmentation import FragSessionStatusAns
 
 SAID = (Reason.SESSION_REFUSED, Reason.CLOCK_OFF, Reason.START_MISSED)
-"""What a device says of a session: it has heard nothing for that."""
+"""Why a device that is there may hear nothing of a session: by what it has said, or for it was not told."""
 
 
 def status_patience(plan: Plan, attempt: int) -> timedelta:
@@ -64,13 +64,14 @@ def status_answered(
     number, missing = answer.nb_frag_received or 0, answer.missing_frag or 0
     anew = state.counts_anew or (before is not None and number != before)
     heard = anew or before is None or missing > 0
-    received = nb_frag_received(plan, number)
-    enough, memory = received >= plan.nb_frag, not answer.not_enough_matrix_memory
+    nothing = state.session.empty  # was sent, whatever it counts
+    received = 0 if nothing else nb_frag_received(plan, number)
+    enough, memory = received >= plan.nb_frag, nothing or not answer.not_enough_matrix_memory
     if enough and missing == 0 and memory and heard:
         return Complete(received)
     known = state.otherwise if isinstance(state.otherwise, Unconfirmed) else None
     told = Unconfirmed(received, missing) if enough and heard else known
-    later = told or (state.otherwise if received == 0 and has_said(state.otherwise) else None)
+    later = told or (None if may_be_gone(state.otherwise) else state.otherwise)
     if isinstance(state, StillListening):
         return StillListening(state.session, state.deadline, later, anew)
     if now < state.session.end or not last:
@@ -89,8 +90,9 @@ def status_answered(
     return Incomplete(_lacking(plan, state.otherwise, received, missing), anew)
 
 
-def has_said(otherwise: Failed | Unconfirmed | None) -> bool:
-    return isinstance(otherwise, Failed) and otherwise.reason in SAID
+def may_be_gone(otherwise: Failed | Unconfirmed | None) -> bool:
+    """Whether nothing was heard of the device since it was asked for the session."""
+    return isinstance(otherwise, Failed) and otherwise.reason not in SAID
 
 
 def _lacking(plan: Plan, otherwise: Failed | None, received: int, missing: int) -> Failed:

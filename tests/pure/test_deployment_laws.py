@@ -78,8 +78,8 @@ def _check_cursor(before: State, fact: Fact, after: State) -> None:
 def _check_session(before: State, after: State) -> None:
     old, new = getattr(before, "session", None), getattr(after, "session", None)
     if old is not None and new is not None:
-        deserted = isinstance(after, Settling) and new == attrs.evolve(old, end=new.end) and new.end < old.end
-        assert new == old or new.number == old.number + 1 or deserted
+        deserted = isinstance(after, Settling) and new == attrs.evolve(old, end=new.end, empty=new.empty)
+        assert new == old or new.number == old.number + 1 or (deserted and new.end <= old.end)
 
 
 def _check_effects(plan: Plan, state: State) -> None:

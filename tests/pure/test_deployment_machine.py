@@ -143,7 +143,7 @@ def test_nobody_is_sent_to_of_whom_nothing_was_heard_but_they_are_asked(
     assert step(plan, arranging, Counted(silent), now) is arranging
     begun = session.start + timedelta(seconds=5)
     asking = step(plan, arranging, Expired(silent), begun)
-    assert asking == Settling("g", attrs.evolve(session, end=begun), 0, looked=True)
+    assert asking == Settling("g", attrs.evolve(session, end=begun, empty=True), 0, looked=True)
     assert instruction(plan, asking) == device.Verify(asking.session)
     assert step(plan, asking, Counted(tally(unheard=1, settled=2)), now) is asking
     over = step(plan, asking, Counted(tally(settled=3)), now)

@@ -13,7 +13,6 @@ from fuota.device.messages import (
     Abandon,
     Answered,
     Arrange,
-    Begin,
     ClockAnswered,
     Close,
     Expired,
@@ -27,7 +26,6 @@ from fuota.device.states import (
     CorrectingClock,
     Failed,
     Incomplete,
-    JoiningGroup,
     Listening,
     Prepared,
     Reason,
@@ -281,8 +279,6 @@ def test_whoever_has_not_agreed_when_the_session_begins_is_not_part_of_it(
     off = Failed(Reason.CLOCK_OFF, "")
     not_put_right = CorrectingClock(session, 1, silent.deadline, off)
     assert step(plan, not_put_right, Close(session), session.start) == Unheard(session, off)
-    for here in (Unheard(session, off), Listening(session)):
-        assert step(plan, here, Begin("g"), session.start) == JoiningGroup("g")
     put_right = attrs.evolve(silent, otherwise=off)
     assert step(plan, put_right, Close(session), session.start) == Unheard(session, off)
     assert step(plan, silent, Close(session), session.start) == Unheard(session, silent.otherwise)
@@ -325,11 +321,31 @@ def test_one_that_has_said_why_it_would_hear_nothing_is_asked_like_the_others(
     assert isinstance(waiting, StillListening), "it may listen, as it was asked to"
     assert waiting.otherwise == said
     assert step(plan, Unheard(session, said), Release(), at) == Incomplete(said), "if nobody is asked"
-    cut = attrs.evolve(session, end=early)
-    told = step(plan, Unheard(session, said), Verify(cut), early)
+    partly = step(plan, last, Answered(status_answer(9, 9), early), early)
+    again = step(plan, partly, Expired(), at)
+    assert isinstance(again, AskingStatus)
+    assert step(plan, attrs.evolve(again, attempt=plan.unicast_attempts), Expired(), at) == Incomplete(said)
+
+
+@pytest.mark.parametrize("listening", [False, True])
+def test_of_a_session_that_nobody_has_agreed_to_nothing_can_have_been_heard(
+    listening: bool, plan: Plan, session: Session
+) -> None:
+    """LoRaMac-node may count as many as are needed of another. It is not waited for either, though a device
+    may have agreed when it was too late."""
+    said, at = Failed(Reason.CLOCK_OFF, "it said so"), session.start + SECOND
+    cut = attrs.evolve(session, end=at, empty=True)
+    told = step(plan, Listening(session) if listening else Unheard(session, said), Verify(cut), at)
     assert isinstance(told, AskingStatus)
-    assert told.session == cut, "which nobody has agreed to"
-    assert step(plan, told, Answered(status_answer(0, 41), early), early) == Incomplete(said)
+    assert told.session == cut
+    for numbers in ((41, 0), (41, 3), (0, 41)):
+        for memory in (False, True):
+            answer = status_answer(*numbers, no_memory=memory)
+            after = step(plan, told, Answered(answer, at), at)
+            assert isinstance(after, Incomplete)
+            assert listening or after.otherwise == said
+    sent = attrs.evolve(told, session=attrs.evolve(cut, empty=False))
+    assert step(plan, sent, Answered(status_answer(41, 0), at), at) == Complete(41), "it may be of one before"
 
 
 @pytest.mark.parametrize("reason", [Reason.SESSION_REFUSED, Reason.CLOCK_OFF, Reason.START_MISSED])

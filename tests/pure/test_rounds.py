@@ -53,7 +53,7 @@ def test_those_that_have_not_enough_are_set_up_anew(
 
 
 @pytest.mark.parametrize("kind", [ArrangingSession, AwaitingStart, Transmitting])
-def test_where_nobody_listens_the_session_is_not_waited_for(
+def test_where_nobody_is_left_to_ask_the_session_is_not_waited_for(
     kind: type[ArrangingSession | AwaitingStart | Transmitting],
     plan: Plan,
     session: Session,
@@ -77,7 +77,7 @@ def test_not_before_it_is_known_of_all_what_they_have(
     assert step(plan, settling, Counted(tally(incomplete=3, **{awaited: 1})), session.end) is settling
 
 
-@pytest.mark.parametrize("behind", ["incomplete", "unheard", "ready", "group", "fragments"])
+@pytest.mark.parametrize("behind", ["incomplete", "group", "fragments"])
 def test_the_session_of_the_round_is_fixed_when_they_are_prepared(
     behind: str, plan: Plan, session: Session, repeating: Repeating
 ) -> None:

@@ -13,7 +13,15 @@ from fuota.deployment import states
 from fuota.deployment.messages import Cancel
 from fuota.deployment.plan import MulticastClass, StatusRequest
 from fuota.deployment.states import Why
-from fuota.device.states import Complete, CorrectingClock, Failed, Incomplete, Reason, Unconfirmed, Unheard
+from fuota.device.states import (
+    Complete,
+    CorrectingClock,
+    Failed,
+    Incomplete,
+    Reason,
+    Unconfirmed,
+    Unheard,
+)
 from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import Transition
 from fuota.lorawan.clocksync import AppTimeAns, ForceDeviceResyncReq
@@ -257,11 +265,12 @@ async def test_where_nobody_agrees_to_another_window_they_are_asked_what_they_ha
     assert [round.incomplete for round in journal.rounds()] == [0, 1], "the others are not sent it again"
 
 
+@pytest.mark.parametrize("crashes", [False, True])
 async def test_a_number_that_a_device_told_in_an_earlier_deployment_is_of_this_one_if_it_told_another(
-    autojump_clock: MockClock,
+    crashes: bool, autojump_clock: MockClock
 ) -> None:
     """The first time one fragment is lost, and the second time half of them are in the first round; in the
-    end LoRaMac-node has counted up to 41 both times."""
+    end LoRaMac-node has counted up to 41 both times. An actor may begin anew in between."""
     devices, journal = (
         simulated(2, lambda _: Behaviour(stack=Stack.LORAMAC_NODE, keeps_count=True)),
         Watched(),
@@ -279,7 +288,17 @@ async def test_a_number_that_a_device_told_in_an_earlier_deployment_is_of_this_o
         first = await running.carry_out(order(devices, fragmentation_redundancy=0))
         assert sent == 41
         lost.update(range(41 + 20, 41 + 42))
+        add, bugs = running.network.add_device, [crashes]
+
+        async def buggy(group: KnownGroup, dev_eui: EUI64) -> None:
+            if journal.rounds()[-1].number == 2 and bugs[-1]:
+                bugs.append(False)
+                raise RuntimeError("a bug")
+            await add(group, dev_eui)
+
+        running.network.add_device = buggy  # type: ignore[method-assign]
         second = await running.carry_out(order(devices, fragmentation_redundancy=0))
+    assert len(bugs) == 1 + crashes
     assert {each.state for each in first.status.devices} == {Unconfirmed(41, 1)}
     assert {each.state for each in second.status.devices} == {Complete(41)}
     assert {device.image for device in devices} == {IMAGE}

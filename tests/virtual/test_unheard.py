@@ -77,6 +77,37 @@ async def test_gateways_that_were_away_while_the_session_was_arranged(autojump_c
     assert result.at - result.status.created_at < timedelta(hours=1, minutes=30), "one window of 68 minutes"
 
 
+async def test_what_devices_have_of_an_earlier_deployment_is_not_taken_for_what_was_never_sent(
+    autojump_clock: MockClock,
+) -> None:
+    """They were complete, and did not start their image: LoRaMac-node counts on from there. Then the gateways
+    are away while the session is arranged, and in the end they have what was ordered."""
+    another = IMAGE[::-1]
+    devices, journal = (
+        simulated(3, lambda _: Behaviour(stack=Stack.LORAMAC_NODE, keeps_count=True)),
+        Watched(),
+    )
+    async with server(devices, journal=journal) as running:
+        await running.carry_out(order(devices, fragmentation_redundancy=0))
+        radio, claimed = running.world.radio, list[object]()
+
+        def look(transition: Transition) -> None:
+            match transition.state:
+                case states.ArrangingSession(session=session) if session.number == 1:
+                    running.world.radio = attrs.evolve(radio, loss=1)
+                case states.Settling():
+                    running.world.radio = radio
+                case Complete() as state:
+                    claimed.append((state, {device.image for device in devices} == {another}))
+
+        journal.look = look
+        wanted = order(devices, payload=another, fragmentation_redundancy=0)
+        result = await running.carry_out(wanted)
+    assert claimed == [(Complete(41), True)] * 3
+    assert result.states() == {Complete}
+    assert journal.rounds()[-1].number == 2
+
+
 @pytest.mark.parametrize("window", [1, 2])
 @pytest.mark.parametrize("asked", StatusRequest)
 async def test_one_that_has_lost_its_group_gets_another_round_whoever_is_asked(

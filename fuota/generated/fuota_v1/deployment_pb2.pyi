@@ -283,13 +283,13 @@ class _DeviceStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DeviceSta
     DEVICE_STATE_LISTENING: _DeviceState.ValueType  # 9
     """It has agreed to the session."""
     DEVICE_STATE_UNHEARD: _DeviceState.ValueType  # 17
-    """The session has begun, and no answer to its request was heard. It is asked with the others what it has."""
+    """It was not heard to agree to the session. It is asked with the others what it has."""
     DEVICE_STATE_ASKING_STATUS: _DeviceState.ValueType  # 10
     """FragSessionStatusReq is out."""
     DEVICE_STATE_STILL_LISTENING: _DeviceState.ValueType  # 11
     """It had not everything yet, and is asked again later."""
     DEVICE_STATE_INCOMPLETE: _DeviceState.ValueType  # 18
-    """All is sent, and it has told that it has not enough: all may be sent once more."""
+    """It has not enough, as far as it says: all may be sent once more."""
     DEVICE_STATE_WITHDRAWING: _DeviceState.ValueType  # 16
     """The deployment does not go on: a request that may still wait in the device's queue is taken back."""
     DEVICE_STATE_COMPLETE: _DeviceState.ValueType  # 12
@@ -327,13 +327,13 @@ DEVICE_STATE_CORRECTING_CLOCK: DeviceState.ValueType  # 8
 DEVICE_STATE_LISTENING: DeviceState.ValueType  # 9
 """It has agreed to the session."""
 DEVICE_STATE_UNHEARD: DeviceState.ValueType  # 17
-"""The session has begun, and no answer to its request was heard. It is asked with the others what it has."""
+"""It was not heard to agree to the session. It is asked with the others what it has."""
 DEVICE_STATE_ASKING_STATUS: DeviceState.ValueType  # 10
 """FragSessionStatusReq is out."""
 DEVICE_STATE_STILL_LISTENING: DeviceState.ValueType  # 11
 """It had not everything yet, and is asked again later."""
 DEVICE_STATE_INCOMPLETE: DeviceState.ValueType  # 18
-"""All is sent, and it has told that it has not enough: all may be sent once more."""
+"""It has not enough, as far as it says: all may be sent once more."""
 DEVICE_STATE_WITHDRAWING: DeviceState.ValueType  # 16
 """The deployment does not go on: a request that may still wait in the device's queue is taken back."""
 DEVICE_STATE_COMPLETE: DeviceState.ValueType  # 12
