@@ -1,7 +1,9 @@
 """Orders whose writing is cut short: each is there once, or not at all and taken back."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
+from uuid import UUID
 
 import attrs
 import psycopg
@@ -44,8 +46,12 @@ def ended(new: NewDeployment) -> Transition:
 
 
 async def withdrawn(journal: PostgresJournal, left: list[NewDeployment]) -> None:
+    """Connections that were lost are made again some time after the database is back."""
+    seen: Sequence[UUID] = []
     with trio.fail_after(10):
-        while await journal.unfinished() != [each.id for each in left]:  # noqa: ASYNC110, it does not tell
+        while seen != [each.id for each in left]:
+            with suppress(Unavailable):
+                seen = await journal.unfinished()
             await trio.sleep(0.01)
 
 
