@@ -8,6 +8,7 @@ and the number of its epoch tells every server that has begun before that the ke
 """
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -31,6 +32,9 @@ from fuota.ownership import Tenure
 
 BATCH = 1000
 """Keys that are sealed again in one transaction."""
+
+LEAVING = 2.0
+"""Seconds in which the session of a server ends that has stopped, and with it its lock."""
 
 BEFORE_ALL: TupleRow = (UUID(int=0), b"", b"")
 """What no row of either table comes before."""
@@ -84,10 +88,8 @@ def _claim(connection: Connection) -> Tenure:
 
     That the lock is free is no proof that its owner has stopped: the owner may be cut off, and come back.
     """
-    row = connection.execute(queries()["try_ownership_lock"], {"key": ownership.LOCK}).fetchone()
-    if row is None or not row[0]:
+    if not _lock(connection):
         raise InUse(f"{InUse.__doc__}: stop it first")
-    connection.commit()  # so that the row is seen as it is with the lock in hand, whatever the isolation
     epoch, holder, seen_at, silent = look(connection, ownership.CERTAIN)
     if ownership.may_act(holder, silent):
         wait = math.ceil(ownership.CERTAIN - silent) + 1
@@ -104,6 +106,19 @@ def _claim(connection: Connection) -> Tenure:
     if taken is None:
         raise InUse(f"{InUse.__doc__}: stop it first")
     return Tenure(taken[0], mine)
+
+
+def _lock(connection: Connection) -> bool:
+    """Whether we have the lock. The session of a server that has just stopped may need a moment to end."""
+    until = time.monotonic() + LEAVING
+    while True:
+        row = connection.execute(queries()["try_ownership_lock"], {"key": ownership.LOCK}).fetchone()
+        connection.commit()  # so that the row is seen as it is with the lock in hand, whatever the isolation
+        if row is not None and row[0]:
+            return True
+        if time.monotonic() >= until:
+            return False
+        time.sleep(LEAVING / 20)
 
 
 Sealed = Callable[[Keyring, TupleRow], bytes]

@@ -73,6 +73,26 @@ async def test_a_server_that_is_cut_off_keeps_the_master_key_from_being_changed(
     await owner.end()
 
 
+async def test_the_session_of_a_server_that_has_just_stopped_may_need_a_moment_to_end(
+    dsn: str, order: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with opened(dsn) as journal:
+        await journal.create(order(1))
+    await until(lambda: not locked(dsn))
+    ends = []
+    with psycopg.connect(dsn, autocommit=True) as leaving:
+        leaving.execute(queries()["try_ownership_lock"], {"key": postgres_ownership.LOCK})
+
+        def sleep(seconds: float) -> None:
+            ends.append(seconds)
+            leaving.close()
+
+        monkeypatch.setattr("fuota.journal.rotation.time.sleep", sleep)
+        assert await resealed(dsn) == 2
+    assert ends
+    assert master_keys(dsn) == {2}
+
+
 async def test_the_master_key_is_changed_when_a_silent_server_has_surely_stopped(
     dsn: str, line: Any, order: Order, nursery: trio.Nursery
 ) -> None:
