@@ -58,8 +58,8 @@ def following(
 
 
 def after(plan: Plan, last: Session, devices: int, now: datetime) -> Session:
-    """The window after `last`, which has closed. It may be put off as well: half of what was
-    learnt of the network is kept."""
+    """The window after `last`, which has closed. It may be put off as well: half of what was learnt of the
+    network is kept."""
     return session(plan, devices, now, last.number + 1, min(last.put_off, PATIENT) // 2)
 
 

@@ -156,6 +156,7 @@ class Incomplete:
     otherwise: "Failed"
     """How the device has failed if it is not."""
     counts_anew: bool = False
+    """It has told another NbFragReceived than in an earlier deployment."""
 
 
 @attrs.frozen

@@ -1,6 +1,7 @@
 """When the devices that have not enough are set up anew, and all is sent once more."""
 
 from datetime import datetime, timedelta
+from typing import get_args
 
 import attrs
 import pytest
@@ -29,6 +30,9 @@ from fuota.deployment.windows import session as window
 from fuota.device import messages as device
 from tests.pure.states import tally
 
+Awaited = ArrangingSession | AwaitingStart | Transmitting
+"""In which somebody has to agree to the session."""
+
 SECOND_ROUND = Round(2, windows=1, incomplete=3)
 
 
@@ -52,9 +56,9 @@ def test_those_that_have_not_enough_are_set_up_anew(
     assert effects(plan, repeating) == (Flush("g"),), "or it would be heard in the next round"
 
 
-@pytest.mark.parametrize("kind", [ArrangingSession, AwaitingStart, Transmitting])
+@pytest.mark.parametrize("kind", get_args(Awaited))
 def test_where_nobody_is_left_to_ask_the_session_is_not_waited_for(
-    kind: type[ArrangingSession | AwaitingStart | Transmitting],
+    kind: type[Awaited],
     plan: Plan,
     session: Session,
     repeating: Repeating,
@@ -148,9 +152,9 @@ def test_then_those_that_are_left_are_told_and_the_group_is_deleted(
 
 
 @pytest.mark.parametrize("order", StatusRequest)
-@pytest.mark.parametrize("kind", [ArrangingSession, AwaitingStart, Transmitting])
+@pytest.mark.parametrize("kind", get_args(Awaited))
 def test_when_nobody_agrees_to_a_session_those_that_may_have_heard_enough_are_asked(
-    kind: type[ArrangingSession | AwaitingStart | Transmitting],
+    kind: type[Awaited],
     order: StatusRequest,
     plan: Plan,
     session: Session,
