@@ -25,6 +25,7 @@ from fuota.deployment.messages import (
     Waiting,
 )
 from fuota.deployment.pace import LOOK, margin, next_look
+from fuota.deployment.plan import StatusRequest
 from fuota.deployment.states import State
 from fuota.journal.port import StoredDeployment
 from fuota.journal.retry import patiently
@@ -43,6 +44,9 @@ DRAINING = 2.0
 
 SLOW = 10.0
 """Seconds after which what the network has taken of a batch counts, though there is more of it."""
+
+UNSHOWN = timedelta(hours=1)
+"""How long a queue that was not shown in the window is looked for, if no device will tell what it has heard."""
 
 LOOKING = 60.0
 """Seconds in which it is found that the network works: those whose calls fail have their turns first."""
@@ -151,11 +155,14 @@ class Outside(Caller):
         """Look for the group now and then, for what waits in its queue goes with it; and at the queue.
 
         A fragment may wait there twice: its call had no answer and was made again, or the process died.
-        What the network does not tell is taken to be as it was last seen, or empty if it never was.
+        What the network does not tell is taken to be as it was last seen, or empty if it never was: the
+        devices will tell. If they are not asked, it is waited for, and looked at late.
         """
         group, first, queue = self._known(group_id), None, None
+        patience = UNSHOWN if self._plan.status_request is StatusRequest.NO_REQUEST else timedelta(0)
         while True:
-            over = self._clock.now() >= until
+            now = self._clock.now()
+            over = now >= until
             try:
                 seen = await self._queue(group)
                 late = self._clock.now() - until
@@ -172,9 +179,9 @@ class Outside(Caller):
                 if not seen and late < -margin(self._plan):
                     return Emptied()
                 first = seen if first is None else first
-            if over:
+            if over and (queue is not None or now >= until + patience):
                 break
-            await trio.sleep(next_look(self._plan, -late).total_seconds())
+            await trio.sleep((LOOK if over else next_look(self._plan, -late)).total_seconds())
         if queue is None:
             return Emptied()
         left = {payload for _, payload in queue}

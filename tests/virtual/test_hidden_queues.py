@@ -11,8 +11,9 @@ import trio
 from trio.testing import MockClock
 
 from fuota.deployment import states
+from fuota.deployment.outside import UNSHOWN
 from fuota.deployment.plan import StatusRequest
-from fuota.device.states import Complete
+from fuota.device.states import Complete, Released
 from fuota.journal.memory import MemoryJournal
 from fuota.network.port import KnownGroup, Refused
 from fuota.network.simulated import SimulatedNetwork
@@ -83,6 +84,26 @@ async def test_what_was_last_seen_in_a_queue_counts_when_it_is_not_shown_any_mor
     assert arranged(journal) > 1
 
 
+@pytest.mark.parametrize("until", [100, 600, 3000])
+async def test_where_no_device_will_tell_the_queue_is_waited_for(
+    until: float, autojump_clock: MockClock
+) -> None:
+    """It is shown again when the window of 64 s has closed, in which 21 of 41 fragments were on the air."""
+    devices, journal = simulated(2), MemoryJournal()
+    async with server(devices, radio=SLOW, journal=journal) as running:
+        with hidden(running.network, after=0, until=until):
+            result = await running.carry_out(
+                order(
+                    devices,
+                    fragmentation_redundancy=0,
+                    request_fragmentation_session_status=StatusRequest.NO_REQUEST,
+                )
+            )
+    assert result.states() == {Released}
+    assert {device.image for device in devices} == {IMAGE}
+    assert arranged(journal) > 1
+
+
 @pytest.mark.parametrize("until", [30, math.inf])
 async def test_nor_is_it_taken_for_empty_while_devices_need_more_to_finish(
     until: float, autojump_clock: MockClock
@@ -122,3 +143,19 @@ async def test_a_queue_that_is_never_shown_is_not_waited_for(autojump_clock: Moc
         running.network.shy.add("1")
         result = await running.carry_out(order(devices, multicast_timeout=8), within=timedelta(minutes=8))
     assert result.states() == {Complete}
+
+
+async def test_nor_for_ever_where_no_device_will_tell(autojump_clock: MockClock) -> None:
+    devices = simulated(2)
+    async with server(devices, radio=SLOW) as running:
+        running.network.shy.add("1")
+        result = await running.carry_out(
+            order(
+                devices,
+                multicast_timeout=8,
+                request_fragmentation_session_status=StatusRequest.NO_REQUEST,
+            ),
+            within=timedelta(minutes=8) + UNSHOWN,
+        )
+    assert result.states() == {Released}
+    assert {device.image for device in devices} == {IMAGE}
