@@ -46,7 +46,7 @@ SLOW = 10.0
 """Seconds after which what the network has taken of a batch counts, though there is more of it."""
 
 UNSHOWN = timedelta(hours=1)
-"""How long a queue that was not shown in the window is looked for, if no device will tell what it has heard."""
+"""How long a queue that was not shown in the window is looked for, if no device tells what it has heard."""
 
 LOOKING = 60.0
 """Seconds in which it is found that the network works: those whose calls fail have their turns first."""
