@@ -155,6 +155,8 @@ class Waiting:
     """For how long the window had been closed when the queue was looked at."""
     lowest: int | None = None
     """The lowest number of those that wait; None if it is not known."""
+    in_time: int | None = None
+    """The same at the last look when all devices listened, whatever their clocks."""
 
 
 @attrs.frozen

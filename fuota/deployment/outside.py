@@ -159,6 +159,7 @@ class Outside(Caller):
         devices will tell. If they are not asked, it is waited for, and looked at late.
         """
         group, first, queue = self._known(group_id), None, None
+        in_time = frozenset[tuple[int, bytes]]()
         patience = UNSHOWN if self._plan.status_request is StatusRequest.NO_REQUEST else timedelta(0)
         while True:
             now = self._clock.now()
@@ -176,8 +177,10 @@ class Outside(Caller):
                     return GroupLost(group_id, f"multicast group {group_id} does not exist any more")
             queue = queue if seen is None else seen
             if seen is not None and late < timedelta(0):
-                if not seen and late < -margin(self._plan):
-                    return Emptied()
+                if late < -margin(self._plan):
+                    in_time = seen
+                    if not seen:
+                        return Emptied()
                 first = seen if first is None else first
             if over and (queue is not None or now >= until + patience):
                 break
@@ -188,7 +191,8 @@ class Outside(Caller):
         if left:
             log.warning("downlinks still wait, and the window has closed", group=group.name, left=len(left))
         moved = first is not None and queue != first
-        return Waiting(len(left), moved=moved, late=late, lowest=await lowest(left))
+        by_then = await lowest({payload for _, payload in in_time})
+        return Waiting(len(left), moved=moved, late=late, lowest=await lowest(left), in_time=by_then)
 
     async def drain(self, group_id: str, until: datetime) -> Drained | GroupLost:
         """Look at the queue now and then, until it is empty or the window has closed."""

@@ -81,19 +81,15 @@ def next_look(plan: Plan, left: timedelta) -> timedelta:
     return min(LOOK, before * 3 / 4)
 
 
-def unheard(plan: Plan, gone: int, late: timedelta, windows: int) -> int:
+def unheard(plan: Plan, gone: int, late: timedelta) -> int:
     """How many of those `gone` from the queue may have left it when nobody listened any more: in this time,
     or just before it, if a device's clock is ahead. They leave it no sooner than one is on the air after
     the other, and as quickly as they did in the window.
-
-    Half of the coded fragments may make up for those that left while the queue was being looked at, if
-    that is enough for as many in each of so many `windows`: the other half is for what the air loses.
     """
-    looking, late = late <= LATE, late + margin(plan)
+    late += margin(plan)
     each = pace(plan)
     at_most = ceil(late / each) if each else gone
-    lost = min(at_most, ceil(gone * (late / plan.window)) + 1) if late else 0
-    return 0 if looking and 2 * windows * lost <= plan.redundancy else lost
+    return min(at_most, ceil(gone * (late / plan.window)) + 1, gone) if late else 0
 
 
 def drained(plan: Plan, begin: datetime, fragments: int, now: datetime) -> datetime:

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from fuota.deployment.messages import Tally, Waiting
-from fuota.deployment.pace import first, leeway, room, unheard
+from fuota.deployment.pace import LATE, first, leeway, room, unheard
 from fuota.deployment.plan import SESSIONS, WINDOWS, MulticastClass, Plan
 from fuota.deployment.states import AwaitingEnd, Session, Settling
 from fuota.device.standing import OFTEN
@@ -82,10 +82,19 @@ def may_be_put_off(session: Session, tally: Tally) -> bool:
 
 
 def heard(plan: Plan, state: AwaitingEnd | Settling, seen: Waiting) -> int:
-    """Up to which fragment the devices have heard all, as far as is known."""
+    """Up to which fragment the devices have heard all, as far as is known.
+
+    Half of the coded fragments need not be heard, in all windows together, if they left the queue while it
+    was being looked at; the other half is for what the air loses. Uncoded ones are not left to those: which
+    of them a few coded ones make up for is a matter of luck.
+    """
     gone = _gone(state, seen)
-    lately = max(gone - state.before, 0)
-    return gone - min(unheard(plan, lately, seen.late, _windows(state)), lately)
+    lost = unheard(plan, max(gone - state.before, 0), seen.late)
+    if seen.in_time is not None:
+        lost = max(min(lost, gone + 1 - seen.in_time), 0)
+    coded = gone - lost >= plan.nb_frag
+    enough = 2 * _windows(state) * lost <= plan.redundancy
+    return gone if coded and enough and seen.late <= LATE else gone - lost
 
 
 def _windows(state: AwaitingEnd | Settling) -> int:

@@ -20,7 +20,7 @@ from fuota.deployment.states import (
     State,
     Transmitting,
 )
-from fuota.deployment.windows import opening
+from fuota.deployment.windows import heard, opening
 
 SECOND = timedelta(seconds=1)
 READY = Tally(group=0, fragments=0, prepared=0, asked=0, ready=3, unheard=0, leaving=0, settled=0, complete=0)
@@ -51,22 +51,37 @@ def test_as_many_fragments_have_room_as_slots_are_left(class_b: Plan, now: datet
 
 def test_what_left_the_queue_too_late_is_as_much_as_leaves_it_in_that_time(plan: Plan, class_b: Plan) -> None:
     """As in the window: 32 fragments in 64 s, or in 256 s; some before, where a clock may be ahead."""
-    none = attrs.evolve(plan, redundancy=0)
-    assert unheard(plan, 32, 2 * SECOND, 1) == 0, "there are coded ones for that"
-    assert unheard(plan, 32, 3 * SECOND, 1) == 5
-    assert unheard(none, 32, SECOND / 10, 1) == 4
-    assert unheard(class_b, 32, SECOND / 10, 1) == 1
-    assert unheard(class_b, 32, 20 * SECOND, 1) == 3, "no more than there were slots"
-    assert unheard(attrs.evolve(none, frequency=100), 0, SECOND, 1) == 0
+    assert unheard(plan, 32, 3 * SECOND) == 5
+    assert unheard(plan, 32, SECOND / 10) == 4
+    assert unheard(class_b, 32, SECOND / 10) == 1
+    assert unheard(class_b, 32, 20 * SECOND) == 3, "no more than there were slots"
+    assert unheard(attrs.evolve(plan, frequency=100), 0, SECOND) == 0
+    assert unheard(attrs.evolve(plan, frequency=100), 1, SECOND) == 1
+
+
+def closing(plan: Plan, session: Session, redundancy: int, gone: int, late: float, windows: int) -> int:
+    """How many of those gone from the queue are sent again: 32 of them left it in this window."""
+    ordered = attrs.evolve(plan, redundancy=redundancy)
+    closed = AwaitingEnd("g", session, gone, used=windows - 1, before=gone - 32)
+    return gone - heard(ordered, closed, Waiting(0, 3, late=late * SECOND))
 
 
 @pytest.mark.parametrize(("redundancy", "windows"), [(7, 0), (8, 1), (15, 1), (16, 2), (60, 7)])
 def test_half_of_the_coded_fragments_make_up_for_the_ends_of_so_many_windows(
-    redundancy: int, windows: int, plan: Plan
+    redundancy: int, windows: int, plan: Plan, session: Session
 ) -> None:
-    ordered = attrs.evolve(plan, redundancy=redundancy)
-    counts = [unheard(ordered, 32, SECOND / 10, number) for number in range(1, 9)]
+    gone = plan.nb_frag + 32
+    counts = [closing(plan, session, redundancy, gone, 0.1, number) for number in range(1, 9)]
     assert counts == [0] * windows + [4] * (8 - windows)
+    assert closing(plan, session, redundancy, gone, 3, 1) == 5, "nobody could look for long"
+
+
+@pytest.mark.parametrize(("coded", "again"), [(-10, 4), (0, 4), (3, 4), (4, 0)])
+def test_but_for_uncoded_ones_it_is_a_matter_of_luck(
+    coded: int, again: int, plan: Plan, session: Session
+) -> None:
+    plan = attrs.evolve(plan, firmware_size=40 * plan.frag_size)
+    assert closing(plan, session, 60, 40 + coded, 0.1, 1) == again
 
 
 @pytest.mark.parametrize("late", [0, 3, 600])

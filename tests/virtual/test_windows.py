@@ -13,7 +13,7 @@ from fuota.deployment.plan import RESTORATIONS, StatusRequest
 from fuota.device.states import Complete
 from fuota.journal.memory import MemoryJournal
 from fuota.network.port import KnownGroup
-from fuota.simulation.behaviour import Behaviour
+from fuota.simulation.behaviour import Behaviour, Stack
 from fuota.simulation.radio import Radio
 from tests.campaign import IMAGE, Server, order, server, serving, simulated, surroundings
 from tests.virtual.test_resume import MortalJournal, live
@@ -245,6 +245,18 @@ async def test_a_short_window_in_which_all_is_heard_is_opened_once(
     assert [each.state for each in journal.history if isinstance(each.state, states.ArrangingSession)][
         1:
     ] == []
+
+
+@pytest.mark.parametrize("stack", [Stack.TEXT, Stack.LORAMAC_NODE])
+async def test_no_uncoded_fragment_is_left_to_the_coded_ones_at_the_end_of_a_window(
+    stack: Stack, autojump_clock: MockClock
+) -> None:
+    """They may not make up for just that one; and LoRaMac-node would say for good that it lacks it."""
+    devices = simulated(2, lambda _: Behaviour(clock_offset=timedelta(seconds=2), stack=stack))
+    async with server(devices, radio=Radio(fragment_interval=timedelta(seconds=2.9))) as running:
+        result = await running.carry_out(order(devices, fragmentation_redundancy=12))
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE}
 
 
 async def test_a_coded_fragment_is_not_taken_to_make_up_for_the_ends_of_two_windows(
