@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Self, TypeVar
 
 import attrs
@@ -18,7 +19,8 @@ from fuota.network.port import (
     Trouble,
     Unreachable,
 )
-from fuota.rpc.client import call
+from fuota.rpc.calling import NotPermitted
+from fuota.rpc.client import call, only_if
 from fuota.rpc.errors import RpcError
 
 Req = TypeVar("Req")
@@ -91,7 +93,7 @@ class Calls:
         """
         async with self._gate.passage(self._permit, lane, proves=proves):
             try:
-                return await self.bare(method, request)
+                return await self._if_permitted(method, request)
             except RpcError as said:
                 error = _in_truth(said)
                 if error.status in fine:
@@ -101,6 +103,13 @@ class Calls:
                     kind = NotActivated
                 own = kind is TokenRefused and await _found_good(good, error)
                 raise _own(error) if own else kind(error.status.name, error.detail) from said
+
+    async def _if_permitted(self, method: UnaryUnaryMethod[Req, Res], request: Req) -> Res:
+        """The gate has asked the permit; it is asked again when the call is sent. Raises `RpcError`."""
+        while True:
+            await self._permit.assured()
+            with suppress(NotPermitted), only_if(lambda: self._permit.certain):
+                return await self.bare(method, request)
 
     async def allowed(self, method: UnaryUnaryMethod[Req, Res], request: Req) -> bool:
         """Whether the token may make the call, without the gate. Raises `RpcError` if nothing says so."""

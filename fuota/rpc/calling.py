@@ -5,7 +5,8 @@ connection and of all calls on it, and to h2 nothing can come any more; so neith
 """
 
 from collections.abc import Callable
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, cast
 
 from grpclib.exceptions import StreamTerminatedError
 from grpclib.protocol import EventsProcessor
@@ -15,6 +16,13 @@ from h2.exceptions import NoAvailableStreamIDError
 from hyperframe.frame import GoAwayFrame
 
 from fuota.rpc.connection import Connection, LimitedStream
+
+permitted: ContextVar[Callable[[], bool]] = ContextVar("permitted", default=lambda: True)
+"""Asked as often as something of a call is about to be sent that is made in this context."""
+
+
+class NotPermitted(Exception):
+    """The peer will never do what the call asks for: it was not permitted any more when it was to be sent."""
 
 
 class NotTaken(StreamTerminatedError):
@@ -85,12 +93,38 @@ class Calling(Connection):
         self.connection.stream_close_waiter.set()
 
 
+class _IfPermitted:
+    """h2's side of the connection, for one call.
+
+    What grpclib gives to h2 it sends at once, however long it has waited before.
+    """
+
+    def __init__(self, connection: H2Connection) -> None:
+        self._connection, self._permitted = connection, permitted.get()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def send_headers(self, *args: Any, **kwargs: Any) -> None:
+        self._ask()
+        self._connection.send_headers(*args, **kwargs)
+
+    def send_data(self, *args: Any, **kwargs: Any) -> None:
+        self._ask()
+        self._connection.send_data(*args, **kwargs)
+
+    def _ask(self) -> None:
+        if not self._permitted():
+            raise NotPermitted
+
+
 class CallingStream(LimitedStream):
     """One call."""
 
     def __init__(self, calling: Calling, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._calling = calling
+        self._h2_connection = cast(H2Connection, _IfPermitted(self._h2_connection))
 
     async def send_request(
         self, headers: list[tuple[str, str]], end_stream: bool = False, *, _processor: EventsProcessor

@@ -3,8 +3,8 @@
 import asyncio
 import math
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import TypeVar
 
 import trio
@@ -17,7 +17,7 @@ from h2.exceptions import H2Error
 
 from fuota.bridge import in_asyncio
 from fuota.config import Bind
-from fuota.rpc.calling import Calling, NotTaken
+from fuota.rpc.calling import Calling, NotTaken, permitted
 from fuota.rpc.connection import Connection, lenient
 from fuota.rpc.errors import RpcError
 
@@ -49,6 +49,20 @@ async def connect(server: Bind, *, tls: ssl.SSLContext | None = None) -> AsyncIt
         channel.hang_up()
 
 
+@contextmanager
+def only_if(may: Callable[[], bool]) -> Iterator[None]:
+    """Nothing of a call that is made inside is sent unless it `may` be at that moment.
+
+    Before it is sent it crosses into asyncio, and waits for a connection and its turn there; meanwhile the
+    process may have been suspended for as long as you like. `call` raises `NotPermitted` then.
+    """
+    before = permitted.set(may)
+    try:
+        yield
+    finally:
+        permitted.reset(before)
+
+
 async def call(
     method: UnaryUnaryMethod[Req, Res],
     request: Req,
@@ -58,7 +72,8 @@ async def call(
 ) -> Res:
     """Call a method of a stub whose channel is from `connect`, for at most `timeout` seconds.
 
-    Raises `RpcError` and nothing else. Cancelling cancels the call at the server too.
+    Raises `RpcError`, and nothing else unless `only_if` is around it. Cancelling cancels the call at the
+    server too.
     """
     began = trio.current_time()
     try:
