@@ -110,7 +110,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case Transmitting(), GroupLost(_, detail): return Abandoning(Why.GROUP_LOST, detail)
         case Transmitting(), GroupRefused(detail): return Abandoning(Why.GROUP_REFUSED, detail)
         case RestoringGroup(session_, lost, used, round=round) as here, GroupCreated(group) if here.repeating:
-            return Repeating(group, session_, 0, lost, used, round=round)
+            return Repeating(group, session_, 0, lost, used, round=attrs.evolve(round, lost=lost))
         case RestoringGroup(session_, lost, used, before, round), GroupCreated(group, members):
             window = following(plan, session_, members, now)
             return ArrangingSession(group, window, before, lost, used, before=before, round=round)
@@ -128,6 +128,8 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
                 and (here.sent < plan.fragments or worth_another(plan, here, seen)):
             return _another(plan, here, heard(plan, here, seen), seen.listening, now)
         case (AwaitingEnd() | Settling(looked=False)) as here, Waiting(): return here.to(Settling, looked=True)
+        case AwaitingEnd(), GroupLost(_, detail) if plan.status_request is StatusRequest.NO_REQUEST:
+            return Abandoning(Why.GROUP_LOST, detail)
         case (AwaitingEnd() | Settling(looked=False)) as here, GroupLost(): return here.to(Settling, looked=True, lost=here.lost + 1)
         case AwaitingEnd(looked=True) as here, Expired(): return here.to(Settling, looked=True)
         case (AwaitingEnd() | Settling() | Concluding()) as here, Counted(tally) if tally.all_settled: return _all_settled(here, tally, now)
@@ -166,8 +168,14 @@ def _settling(state: InSession, now: datetime) -> Settling:
     """Nobody agrees to the session, which has begun: nothing is sent in it, and those that may listen all the
     same, or have heard enough in one before, are asked. (What arrives sooner may be from an earlier deployment.)
     """
-    window = attrs.evolve(state.session, end=min(now, state.session.end), empty=state.sent == 0)
+    window = attrs.evolve(state.session, end=min(now, state.session.end), empty=not _begun(state))
     return state.to(Settling, looked=True, session=window)
+
+
+def _begun(state: InSession) -> bool:
+    """Whether anything of this round may have been heard: the cursor does not tell, for it goes back."""
+    closed, lost = state.used > state.round.windows, state.lost > state.round.lost
+    return isinstance(state, Transmitting) or closed or lost
 
 
 def _nobody_to_ask(plan: Plan, state: InSession, tally: Tally) -> State:
@@ -191,7 +199,7 @@ def _round_follows(plan: Plan, state: InSession, tally: Tally) -> bool:
 
 
 def _repeating(state: InSession, tally: Tally, *, drained: bool) -> State:
-    another = Round(state.round.number + 1, state.used + 1, tally.incomplete)
+    another = Round(state.round.number + 1, state.used + 1, tally.incomplete, state.lost)
     return state.to(Repeating, sent=0, before=0, used=state.used + 1, round=another, drained=drained)
 
 

@@ -48,6 +48,8 @@ class Round:
     """That had closed when it began."""
     incomplete: int = 0
     """Devices that it is for; 0 in the first, which is for all."""
+    lost: int = 0
+    """How often the group had been made again when its devices were set up."""
 
 
 @attrs.frozen

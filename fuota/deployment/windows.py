@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from fuota.deployment.messages import Tally, Waiting
 from fuota.deployment.pace import LATE, first, leeway, room, unheard
-from fuota.deployment.plan import SESSIONS, WINDOWS, MulticastClass, Plan
+from fuota.deployment.plan import SESSIONS, WINDOWS, MulticastClass, Plan, StatusRequest
 from fuota.deployment.states import AwaitingEnd, Session, Settling
 from fuota.device.standing import OFTEN
 from fuota.lorawan.gpstime import next_beacon
@@ -119,6 +119,7 @@ def may_follow(plan: Plan, state: AwaitingEnd | Settling, upto: int) -> bool:
 
 def worth_another(plan: Plan, state: AwaitingEnd | Settling, seen: Waiting) -> bool:
     """Whether what is not known to have been heard would be heard in another window: not if nothing at all
-    leaves the queue."""
+    leaves the queue, unless no device will tell that it has heard nothing."""
     leaves = _gone(state, seen) > state.before or seen.moved
-    return leaves and heard(plan, state, seen) < state.sent
+    hopeful = leaves or plan.status_request is StatusRequest.NO_REQUEST
+    return hopeful and heard(plan, state, seen) < state.sent

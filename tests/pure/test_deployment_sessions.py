@@ -13,17 +13,20 @@ from fuota.deployment.machine import step
 from fuota.deployment.messages import (
     Counted,
     Expired,
+    GroupLost,
     Waiting,
 )
-from fuota.deployment.plan import RESTORATIONS, SESSIONS, WINDOWS, MulticastClass, Plan
+from fuota.deployment.plan import RESTORATIONS, SESSIONS, WINDOWS, MulticastClass, Plan, StatusRequest
 from fuota.deployment.record import milestones
 from fuota.deployment.states import (
+    Abandoning,
     ArrangingSession,
     AwaitingEnd,
     AwaitingStart,
     Session,
     Settling,
     Transmitting,
+    Why,
 )
 from fuota.deployment.windows import BEACON_ACQUISITION, EACH, MOST_PATIENT, PATIENT, opening, session
 from fuota.device.standing import OFTEN
@@ -263,3 +266,29 @@ def test_a_start_is_put_off_for_those_whom_the_network_could_not_ask(
             assert after.session.start > due.start
         else:
             assert transmitting(after, "g", due, 20, lost=1, used=2)
+
+
+@pytest.mark.parametrize("asked", StatusRequest)
+def test_where_no_device_will_tell_a_queue_that_stands_still_gets_another_window(
+    asked: StatusRequest, plan: Plan, session: Session
+) -> None:
+    """They would be let go without the image; else those that say so are sent it in another round."""
+    plan = attrs.evolve(plan, status_request=asked)
+    closed, nothing = AwaitingEnd("g", session, plan.fragments), Waiting(plan.fragments, 3, in_time=1)
+    after = step(plan, closed, nothing, session.end)
+    assert isinstance(after, ArrangingSession if asked is StatusRequest.NO_REQUEST else Settling)
+    last = attrs.evolve(closed, used=SESSIONS - 1)
+    assert isinstance(step(plan, last, nothing, session.end), Settling)
+
+
+@pytest.mark.parametrize("asked", StatusRequest)
+def test_where_no_device_will_tell_a_group_that_is_deleted_once_too_often_ends_it(
+    asked: StatusRequest, plan: Plan, session: Session
+) -> None:
+    plan = attrs.evolve(plan, status_request=asked)
+    closed = AwaitingEnd("g", session, plan.fragments, RESTORATIONS)
+    after = step(plan, closed, GroupLost("g", "gone"), session.end)
+    if asked is StatusRequest.NO_REQUEST:
+        assert after == Abandoning(Why.GROUP_LOST, "gone")
+    else:
+        assert isinstance(after, Settling)

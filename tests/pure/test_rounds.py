@@ -161,7 +161,7 @@ def test_when_nobody_agrees_to_a_session_those_that_may_have_heard_enough_are_as
 ) -> None:
     """When it has begun; also if no round would follow for those that tell that they have not enough."""
     plan = attrs.evolve(plan, status_request=order)
-    here = kind("g", session, 40, used=1, before=40, round=SECOND_ROUND)
+    here = kind("g", session, 40, used=2, before=40, round=SECOND_ROUND)
     alone, begun = tally(incomplete=3, unheard=2, settled=1), session.start + timedelta(seconds=1)
     asking = here.to(Settling, looked=True, session=attrs.evolve(session, end=begun))
     told = device.Release() if order is StatusRequest.NO_REQUEST else device.Verify(asking.session)
@@ -174,6 +174,38 @@ def test_when_nobody_agrees_to_a_session_those_that_may_have_heard_enough_are_as
         put_off = step(plan, here, Expired(alone, away=True), begun)
         assert isinstance(put_off, ArrangingSession), "the network is away, and they may yet agree"
         assert put_off.session.put_off == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "used", "lost", "empty"),
+    [
+        (AwaitingStart, 1, 1, True),
+        (ArrangingSession, 1, 1, True),
+        (ArrangingSession, 2, 1, False),
+        (ArrangingSession, 1, 2, False),
+        (Transmitting, 1, 1, False),
+    ],
+    ids=["none", "nor this", "a window has closed", "a group was lost", "a batch is on its way"],
+)
+def test_of_a_round_in_which_something_may_have_been_heard_it_is_not_said_that_nothing_was_sent(
+    kind: type[Awaited], used: int, lost: int, empty: bool, plan: Plan, session: Session
+) -> None:
+    """Though all of it has to be sent again, for all that is known."""
+    here = kind("g", session, 0, lost, used, round=attrs.evolve(SECOND_ROUND, lost=1))
+    alone = tally(incomplete=3, unheard=2, settled=1)
+    fact = Counted(alone) if kind is Transmitting else Expired(alone)
+    asking = step(plan, here, fact, session.start)
+    assert isinstance(asking, Settling)
+    assert asking.session.empty is empty
+
+
+def test_a_round_begins_with_the_group_that_is_there(
+    plan: Plan, session: Session, settling: Settling
+) -> None:
+    over = attrs.evolve(settling, lost=1)
+    after = step(plan, over, Counted(tally(incomplete=3)), session.end)
+    assert isinstance(after, Repeating)
+    assert after.round.lost == 1
 
 
 def test_no_round_begins_that_there_are_no_frame_counters_for(
@@ -215,7 +247,7 @@ def test_a_group_that_is_lost_is_restored_for_the_same_round(
     lost = step(plan, repeating, GroupLost("g", "gone"), now)
     assert lost == RestoringGroup(session, 1, used=1, round=SECOND_ROUND, repeating=True)
     restored = step(plan, lost, GroupCreated("h", 3), now)
-    assert restored == attrs.evolve(repeating, group_id="h", lost=1)
+    assert restored == attrs.evolve(repeating, group_id="h", lost=1, round=attrs.evolve(SECOND_ROUND, lost=1))
     arranged = step(plan, restored, Counted(tally(prepared=3)), now)
     assert JoinAgain("h") in effects(plan, arranged), "for those who had answered before they were told of it"
     assert JoinAgain("g") not in effects(plan, step(plan, repeating, Counted(tally(prepared=3)), now))

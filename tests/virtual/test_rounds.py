@@ -54,7 +54,7 @@ class Watched(MemoryJournal):
     def rounds(self) -> list[states.Round]:
         """Each once, in their order."""
         said = [each.state.round for each in self.history if isinstance(each.state, states.InSession)]
-        return list(dict.fromkeys(said))
+        return list({round.number: round for round in said}.values())
 
 
 def away(running: Server, *rounds: int) -> Callable[[Transition], None]:
