@@ -40,7 +40,7 @@ def session_answered(
         return Failed(Reason.SESSION_REFUSED, named(refusals))
     off = _clock_error(state.session, answer.time_to_start, received_at)
     if off is not None and abs(off) <= CLOCK_TOLERANCE:
-        return Listening(state.session)
+        return Listening(state.session, state.told)
     if isinstance(state, CorrectingClock):
         return state
     # it answers an earlier request; one that is later than now was made before the clock was set back
@@ -61,6 +61,7 @@ def session_answered(
         _disagreement(answer, off),
         late and not said.overtaken,  # or its timer may run by the clock that it had when it was asked
         put_right=state.put_right,
+        told=state.told,
     )
 
 
@@ -79,7 +80,7 @@ def heard_late(
     off = _clock_error(state.session, answer.time_to_start, received_at)
     if off is None or abs(off) > CLOCK_TOLERANCE or _refused(answer):
         return state
-    return Listening(state.session)
+    return Listening(state.session, state.told)
 
 
 def _refused(answer: McClassBSessionAns | McClassCSessionAns) -> bool:

@@ -50,12 +50,21 @@ from fuota.device.states import (
     SettingUpSession,
     State,
     StillListening,
+    Told,
     Unconfirmed,
     Unheard,
     Waiting,
     Withdrawing,
 )
-from fuota.device.verdict import ask_again, ask_later, may_be_gone, status_answered, status_patience
+from fuota.device.verdict import (
+    ask_again,
+    ask_later,
+    may_be_gone,
+    status_answered,
+    status_patience,
+    told,
+    told_late,
+)
 from fuota.fate import Dropped
 from fuota.lorawan.fragmentation import FragSessionSetupAns, FragSessionStatusAns
 from fuota.lorawan.multicast import McClassBSessionAns, McClassCSessionAns, McGroupSetupAns
@@ -106,38 +115,41 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case SettingUpFragments(), Dropped(reason=why): return attrs.evolve(state, dropped=why)
         case SettingUpFragments(dropped=why), Expired(): return _unanswered("FragSessionSetupReq", why)
 
-        case Prepared(), Arrange(session) if now < session.start: return _arranged(plan, session, now)
+        case Prepared(), Arrange(session) if now < session.start: return _arranged(plan, session, now, None)
         case (SettingUpSession() | CorrectingClock() | Listening() | Unheard() | AskingStatus() | StillListening()), Arrange(session) \
                 if state.session.number < session.number and now < session.start:
-            return _arranged(plan, session, now)
+            return _arranged(plan, session, now, told(state))
+        case (SettingUpSession() | CorrectingClock() | Listening() | Unheard()), Answered(FragSessionStatusAns() as answer, at, _, before) \
+                if state.told is not None and answer.frag_index == plan.frag_index and at >= state.told.since:
+            return told_late(plan, state, state.told, answer, before)
 
         case (SettingUpSession() | CorrectingClock()), Answered(McClassCSessionAns() | McClassBSessionAns() as answer) as said \
                 if answer.mc_group_id == plan.mc_group_id:
             return session_answered(plan, state, answer, said, now)
         case CorrectingClock(session, agreed=True), ClockAnswered(correction) if abs(correction) <= CLOCK_TOLERANCE.seconds:
-            return Listening(session)
+            return Listening(session, state.told)
         case CorrectingClock(session, attempt, _, otherwise), ClockAnswered() if attempt <= plan.unicast_attempts:
-            return SettingUpSession(session, attempt + 1, patience(plan, now), otherwise, put_right=True)
-        case CorrectingClock(session, otherwise=otherwise), ClockAnswered(): return Unheard(session, otherwise)
-        case (SettingUpSession(session, attempt, _, otherwise, put_right=right) | CorrectingClock(session, attempt, _, otherwise, put_right=right)), \
+            return _asked_again(plan, state, now, put_right=True)
+        case CorrectingClock(session, otherwise=otherwise), ClockAnswered(): return Unheard(session, otherwise, state.told)
+        case (SettingUpSession(attempt=attempt, put_right=right) | CorrectingClock(attempt=attempt, put_right=right)), \
                 Expired() | Dropped() if attempt < plan.unicast_attempts:
-            return SettingUpSession(session, attempt + 1, patience(plan, now), otherwise, put_right=right)
+            return _asked_again(plan, state, now, put_right=right)
         case SettingUpSession(), Dropped(reason=why): return attrs.evolve(state, dropped=why)
         case SettingUpSession(session, _, _, otherwise, why), Expired() | Close() | Verify() | Release() \
                 if otherwise.reason is Reason.NO_ANSWER:
-            return Unheard(session, _unanswered("the session request", why) if why else otherwise)
-        case SettingUpSession(session, otherwise=otherwise), Expired() | Close() | Verify() | Release(): return Unheard(session, otherwise)
+            return Unheard(session, _unanswered("the session request", why) if why else otherwise, state.told)
+        case SettingUpSession(session, otherwise=otherwise), Expired() | Close() | Verify() | Release(): return Unheard(session, otherwise, state.told)
         case CorrectingClock(session, put_right=False), Expired() if now < session.start:
             return attrs.evolve(state, deadline=patience(plan, now))
-        case CorrectingClock(session, otherwise=otherwise), Expired() | Close() | Verify() | Release(): return Unheard(session, otherwise)
+        case CorrectingClock(session, otherwise=otherwise), Expired() | Close() | Verify() | Release(): return Unheard(session, otherwise, state.told)
         case Unheard(), Answered(McClassCSessionAns() | McClassBSessionAns() as answer, at) if answer.mc_group_id == plan.mc_group_id:
             return heard_late(state, answer, at)
-        case Unheard(otherwise=otherwise), Verify(session): return _asked(plan, session, otherwise, now)
+        case Unheard(otherwise=otherwise), Verify(session): return _asked(plan, session, state.told, otherwise, now)
         case Unheard(), Release(): return _unasked(state)
         case Prepared(), Close(session) | Verify(session): return Unheard(session, NOT_TOLD)
         case Prepared(), Release(): return Incomplete(NOT_TOLD)
 
-        case Listening(), Verify(session): return AskingStatus(session, 1, now + status_patience(plan, 1))
+        case Listening(), Verify(session): return _asked(plan, session, state.told, None, now)
         case (Listening() | AskingStatus() | StillListening()), Release(): return Released()
 
         case (AskingStatus() | StillListening()), Answered(FragSessionStatusAns() as answer, at, last, before) \
@@ -180,10 +192,24 @@ def _unanswered(request: str, dropped: str) -> Failed:
     return Failed(Reason.NO_ANSWER, f"to {request}")
 
 
-def _asked(plan: Plan, session: Session, otherwise: Failed, now: datetime) -> AskingStatus:
-    """What it has received, though it has not agreed: once if it may not be there at all."""
-    attempt = plan.unicast_attempts if may_be_gone(otherwise) else 1
-    return AskingStatus(session, attempt, now + status_patience(plan, attempt), otherwise=otherwise)
+def _asked(
+    plan: Plan, session: Session, before: Told | None, otherwise: Failed | None, now: datetime
+) -> AskingStatus:
+    """What it has received: once, if it has not agreed and may not be there at all."""
+    enough, anew = (before.enough, before.counts_anew) if before else (None, False)
+    attempt = plan.unicast_attempts if may_be_gone(enough or otherwise) else 1
+    deadline = now + status_patience(plan, attempt)
+    return AskingStatus(session, attempt, deadline, otherwise=enough or otherwise, counts_anew=anew)
+
+
+def _asked_again(
+    plan: Plan, state: SettingUpSession | CorrectingClock, now: datetime, *, put_right: bool
+) -> SettingUpSession:
+    """For the session."""
+    deadline, attempt = patience(plan, now), state.attempt + 1
+    return SettingUpSession(
+        state.session, attempt, deadline, state.otherwise, put_right=put_right, told=state.told
+    )
 
 
 def _unasked(state: Unheard) -> State:
@@ -219,6 +245,6 @@ def _fragments_answered(answer: FragSessionSetupAns) -> State:
     return Prepared()
 
 
-def _arranged(plan: Plan, session: Session, now: datetime) -> State:
+def _arranged(plan: Plan, session: Session, now: datetime, before: Told | None) -> State:
     silent = Failed(Reason.NO_ANSWER, "to the session request")
-    return SettingUpSession(session, 1, patience(plan, now), silent)
+    return SettingUpSession(session, 1, patience(plan, now), silent, told=before)

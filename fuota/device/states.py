@@ -72,6 +72,17 @@ class Prepared:
 
 
 @attrs.frozen
+class Told:
+    """What the device has said of the round in an earlier window, while there is another."""
+
+    since: datetime
+    """When that window opened: what was received later may be an answer that was long on its way."""
+    enough: "Unconfirmed | None" = None
+    """It has fragments enough, by what it said: it may start its image, and say nothing any more."""
+    counts_anew: bool = False
+
+
+@attrs.frozen
 class SettingUpSession:
     """McClassCSessionReq or McClassBSessionReq is out (TS005 sections 3.3 and 3.4)."""
 
@@ -84,6 +95,7 @@ class SettingUpSession:
     spared: int = 0
     put_right: bool = False
     """Its clock was, since it was asked for this session first."""
+    told: Told | None = None
 
 
 @attrs.frozen
@@ -101,6 +113,7 @@ class CorrectingClock:
     spared: int = 0
     put_right: bool = False
     """It was before, since the device was asked for this session first."""
+    told: Told | None = None
 
 
 @attrs.frozen
@@ -108,6 +121,7 @@ class Listening:
     """The device has agreed to the session."""
 
     session: Session
+    told: Told | None = None
 
 
 @attrs.frozen
@@ -118,6 +132,7 @@ class Unheard:
     session: Session
     otherwise: "Failed"
     """How the device has failed if it does not know of any fragments either."""
+    told: Told | None = None
 
 
 @attrs.frozen

@@ -9,12 +9,17 @@ from fuota.deployment.states import Session
 from fuota.device.states import (
     AskingStatus,
     Complete,
+    CorrectingClock,
     Failed,
     Incomplete,
+    Listening,
     Reason,
+    SettingUpSession,
     State,
     StillListening,
+    Told,
     Unconfirmed,
+    Unheard,
 )
 from fuota.lorawan.fragmentation import FragSessionStatusAns
 
@@ -46,6 +51,69 @@ def ask_later(
     return StillListening(session, min(now + pause, session.end), otherwise, anew)
 
 
+@attrs.frozen
+class Account:
+    """What a device says of itself."""
+
+    received: int
+    missing: int
+    enough: bool
+    """It has received as many fragments as there are uncoded ones."""
+    memory: bool
+    anew: bool
+    """It has told another NbFragReceived than in an earlier deployment."""
+    heard: bool
+    """What it counts may be of this deployment."""
+
+    @classmethod
+    def of(
+        cls, plan: Plan, answer: FragSessionStatusAns, before: int | None, *, anew: bool, empty: bool
+    ) -> "Account":
+        # what is absent (TS004-2.0.0: the session does not exist) has not been received
+        number, missing = answer.nb_frag_received or 0, answer.missing_frag or 0
+        anew = anew or (before is not None and number != before)
+        received = 0 if empty else nb_frag_received(plan, number)  # nothing was sent, whatever it counts
+        return cls(
+            received,
+            missing,
+            enough=received >= plan.nb_frag,
+            memory=empty or not answer.not_enough_matrix_memory,
+            anew=anew,
+            heard=anew or before is None or missing > 0,
+        )
+
+    @property
+    def complete(self) -> bool:
+        return self.enough and self.missing == 0 and self.memory and self.heard
+
+
+def told(state: State) -> Told | None:
+    """What is known by what it was asked, if there is to be another window of the round."""
+    match state:
+        case AskingStatus() | StillListening() if not state.session.empty:
+            enough = state.otherwise if isinstance(state.otherwise, Unconfirmed) else None
+            return Told(state.session.start, enough, state.counts_anew)
+        case SettingUpSession() | CorrectingClock() | Listening() | Unheard():
+            return state.told
+        case _:
+            return None
+
+
+def told_late(
+    plan: Plan,
+    state: SettingUpSession | CorrectingClock | Listening | Unheard,
+    told: Told,
+    answer: FragSessionStatusAns,
+    before: int | None,
+) -> State:
+    """An answer that was on its way when another window was arranged: the device may never say so again."""
+    account = Account.of(plan, answer, before, anew=told.counts_anew, empty=False)
+    if account.complete:
+        return Complete(account.received)
+    said = Unconfirmed(account.received, account.missing) if account.enough and account.heard else told.enough
+    return attrs.evolve(state, told=attrs.evolve(told, enough=said, counts_anew=account.anew))
+
+
 def status_answered(
     plan: Plan,
     state: AskingStatus | StillListening,
@@ -60,17 +128,12 @@ def status_answered(
     `last`: the deployment has looked at its group's queue, and there is no other window. `before`: what the
     device has told in an earlier deployment; it may tell the same until it hears a fragment of this one.
     """
-    # what is absent (TS004-2.0.0: the session does not exist) has not been received
-    number, missing = answer.nb_frag_received or 0, answer.missing_frag or 0
-    anew = state.counts_anew or (before is not None and number != before)
-    heard = anew or before is None or missing > 0
-    nothing = state.session.empty  # was sent, whatever it counts
-    received = 0 if nothing else nb_frag_received(plan, number)
-    enough, memory = received >= plan.nb_frag, nothing or not answer.not_enough_matrix_memory
-    if enough and missing == 0 and memory and heard:
+    account = Account.of(plan, answer, before, anew=state.counts_anew, empty=state.session.empty)
+    received, missing, enough, anew = account.received, account.missing, account.enough, account.anew
+    if account.complete:
         return Complete(received)
     known = state.otherwise if isinstance(state.otherwise, Unconfirmed) else None
-    told = Unconfirmed(received, missing) if enough and heard else known
+    told = Unconfirmed(received, missing) if enough and account.heard else known
     later = told or (None if may_be_gone(state.otherwise) else state.otherwise)
     if isinstance(state, StillListening):
         return StillListening(state.session, state.deadline, later, anew)
@@ -81,7 +144,7 @@ def status_answered(
             return attrs.evolve(state, counts_anew=anew)
         deadline, otherwise = now + status_patience(plan, state.attempt), told or state.otherwise
         return AskingStatus(state.session, state.attempt, deadline, otherwise=otherwise, counts_anew=anew)
-    if not memory and not (enough and missing == 0):
+    if not account.memory and not (enough and missing == 0):
         return Failed(Reason.NOT_ENOUGH_MEMORY, "to rebuild what was lost")
     if enough:
         return Unconfirmed(received, missing)

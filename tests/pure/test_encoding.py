@@ -95,6 +95,7 @@ ASKING_UNHEARD = device.AskingStatus(SESSION, 3, DEADLINE, "", device.Failed(dev
 ENOUGH = device.StillListening(SESSION, DEADLINE, device.Unconfirmed(348, 2))
 ASKING_ANEW = device.AskingStatus(SESSION, 3, DEADLINE, counts_anew=True)
 LISTENING_ANEW = device.StillListening(SESSION, DEADLINE, counts_anew=True)
+TOLD = device.Listening(SESSION, device.Told(DEADLINE, device.Unconfirmed(348, 2), counts_anew=True))
 DROPPED = device.SettingUpGroup(3, DEADLINE, GROUP, dropped="too large")
 
 SPARED = device.SettingUpFragments(2, DEADLINE, spared=3)
@@ -136,6 +137,7 @@ TEXTS: dict[str, str] = {
     "device-still-listening-enough": dump_state(ENOUGH),
     "device-asking-status-anew": dump_state(ASKING_ANEW),
     "device-still-listening-anew": dump_state(LISTENING_ANEW),
+    "device-listening-told": dump_state(TOLD),
     "device-setting-up-fragments-spared": dump_state(SPARED),
     "deployment-transmitting-batch": dump_state(BATCH),
     "deployment-setting-up-fragments-again": dump_state(AGAIN),
@@ -172,6 +174,7 @@ def test_what_is_stored_of_other_cases_loads() -> None:
     assert load_device_state(golden("device-setting-up-group-dropped")) == DROPPED
     assert load_device_state(golden("device-asking-status-unheard")) == ASKING_UNHEARD
     assert load_device_state(golden("device-still-listening-enough")) == ENOUGH
+    assert load_device_state(golden("device-listening-told")) == TOLD
     assert load_device_state(golden("device-setting-up-fragments-spared")) == SPARED
     assert load_deployment_state(golden("deployment-setting-up-fragments-again")) == AGAIN
     assert load_deployment_state(golden("deployment-arranging-session-put-off")) == PUT_OFF
