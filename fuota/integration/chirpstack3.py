@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from fuota.fate import Dropped, Fate, OnAir
 from fuota.generated.chirpstack3.integration_pb2 import ErrorEvent, ErrorType, TxAckEvent, UplinkEvent
 from fuota.integration import protojson
-from fuota.integration.event import LONGEST_REASON, Malformed, from_gps, from_unix
+from fuota.integration.event import LONGEST_REASON, Malformed, from_gps, from_unix, payload
 from fuota.integration.gateway_clocks import GatewayClocks, Reception
 from fuota.lorawan.eui import EUI64
 from fuota.uplink import Uplink
@@ -103,7 +103,7 @@ def _eui(octets: bytes) -> EUI64:
 
 
 def _uplink(dev_eui: bytes, f_port: int, f_cnt: int, data: bytes, at: datetime) -> Uplink:
-    return Uplink(dev_eui=_eui(dev_eui), f_port=f_port, f_cnt=f_cnt, data=data, received_at=at)
+    return Uplink(dev_eui=_eui(dev_eui), f_port=f_port, f_cnt=f_cnt, data=payload(data), received_at=at)
 
 
 def _gateway(info: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 from fuota.fate import Dropped, Fate, OnAir
 from fuota.generated.chirpstack4.integration_pb2 import LogCode, LogEvent, TxAckEvent, UplinkEvent
 from fuota.integration import protojson
-from fuota.integration.event import LONGEST_REASON, Malformed, from_gps, from_unix
+from fuota.integration.event import LONGEST_REASON, Malformed, from_gps, from_unix, payload
 from fuota.integration.gateway_clocks import GatewayClocks, Reception
 from fuota.lorawan.eui import EUI64
 from fuota.uplink import Uplink
@@ -23,6 +23,8 @@ DROPS: Final = frozenset({LogCode.DOWNLINK_PAYLOAD_SIZE, LogCode.F_CNT_DOWN, Log
 
 One that a gateway could not send (DOWNLINK_GATEWAY) is not named, and stays: ChirpStack sends it again.
 """
+LONGEST_ITEM: Final = 36
+"""Characters: a UUID. The device's actor keeps some."""
 
 
 def from_protobuf(body: bytes, now: datetime, clocks: GatewayClocks) -> Uplink:
@@ -97,14 +99,21 @@ def _gateway(text: object) -> str:
 
 
 def _on_air(dev_eui: object, item: object) -> OnAir | None:
-    return OnAir(dev_eui=_eui(dev_eui), item=item) if item and isinstance(item, str) else None
+    return OnAir(dev_eui=_eui(dev_eui), item=_item(item)) if item and isinstance(item, str) else None
 
 
 def _dropped(dev_eui: object, item: object, code: int, text: str) -> Dropped | None:
     if code not in DROPS or not item or not isinstance(item, str):
         return None
     name = LogCode.Name(LogCode.ValueType(code))
-    return Dropped(dev_eui=_eui(dev_eui), item=item, reason=f"{name} {text}".strip()[:LONGEST_REASON])
+    reason = f"{name} {text}".strip()[:LONGEST_REASON]
+    return Dropped(dev_eui=_eui(dev_eui), item=_item(item), reason=reason)
+
+
+def _item(text: str) -> str:
+    if len(text) > LONGEST_ITEM:
+        raise Malformed(f"queueItemId: wanted at most {LONGEST_ITEM} characters, got {len(text)}")
+    return text
 
 
 def _dev_eui(event: dict[str, Any]) -> object:
@@ -121,4 +130,4 @@ def _eui(text: object) -> EUI64:
 
 
 def _uplink(dev_eui: object, f_port: int, f_cnt: int, data: bytes, at: datetime) -> Uplink:
-    return Uplink(dev_eui=_eui(dev_eui), f_port=f_port, f_cnt=f_cnt, data=data, received_at=at)
+    return Uplink(dev_eui=_eui(dev_eui), f_port=f_port, f_cnt=f_cnt, data=payload(data), received_at=at)

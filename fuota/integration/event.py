@@ -6,6 +6,7 @@ from typing import Protocol
 from fuota.fate import Fate
 from fuota.integration.gateway_clocks import BEHIND, GatewayClocks
 from fuota.lorawan import gpstime
+from fuota.lorawan.package import MAX_PAYLOAD
 from fuota.uplink import Uplink
 
 LONGEST_REASON = 200
@@ -40,6 +41,13 @@ class Generation(Protocol):
     def fate_from_protobuf(self, kind: str, body: bytes) -> Fate | None: ...
 
     def fate_from_json(self, kind: str, body: bytes) -> Fate | None: ...
+
+
+def payload(data: bytes) -> bytes:
+    """The data of an uplink, which is kept in memory for a while: `Malformed` if no frame has room for it."""
+    if len(data) > MAX_PAYLOAD:
+        raise Malformed(f"data: wanted at most {MAX_PAYLOAD} octets, got {len(data)}")
+    return data
 
 
 def from_gps(seconds: int, nanoseconds: int, now: datetime) -> datetime | None:

@@ -13,6 +13,7 @@ from fuota.integration.event import Malformed
 from fuota.integration.gateway_clocks import GatewayClocks
 from fuota.lorawan.eui import EUI64
 from fuota.lorawan.gpstime import EPOCH, gps_seconds
+from fuota.lorawan.package import MAX_PAYLOAD
 from fuota.simulation.webhook import event4
 from fuota.uplink import Uplink
 
@@ -119,6 +120,15 @@ def test_an_event_without_a_deveui_is_malformed(dev_eui: str) -> None:
 def test_what_is_wrong_is_named(body: bytes, told: str) -> None:
     with pytest.raises(Malformed, match=told):
         chirpstack4.from_json(body, NOW, GatewayClocks())
+
+
+def test_data_that_no_frame_has_room_for_is_malformed() -> None:
+    assert len(read_both(event(data=bytes(MAX_PAYLOAD))).data) == MAX_PAYLOAD
+    made = event(data=bytes(MAX_PAYLOAD + 1))
+    with pytest.raises(Malformed, match="data: wanted at most 255 octets, got 256"):
+        chirpstack4.from_protobuf(made.SerializeToString(), NOW, GatewayClocks())
+    with pytest.raises(Malformed, match="data: wanted at most 255 octets, got 256"):
+        chirpstack4.from_json(MessageToJson(made).encode(), NOW, GatewayClocks())
 
 
 def test_what_is_no_protobuf_is_malformed() -> None:

@@ -22,6 +22,10 @@ DEV_EUI = EUI64(bytes.fromhex("70b3d50000000001"))
 ITEM4 = item_id(str(DEV_EUI), 7)
 ON_AIR = OnAir(dev_eui=DEV_EUI, item="7")
 DROPPED = Dropped(dev_eui=DEV_EUI, item="7", reason="too large")
+LONG_ITEM = (
+    b'{"queueItemId": "%(item)s", "context": {"queue_item_id": "%(item)s"}, "code": "EXPIRED", '
+    b'"deviceInfo": {"devEui": "70b3d50000000001"}}'
+) % {b"item": b"x" * 37}
 APPLICATION4 = "2f3a4b5c-0000-4000-8000-000000000001"
 
 both = pytest.mark.parametrize("generation", [chirpstack3, chirpstack4], ids=lambda module: module.__name__)
@@ -98,6 +102,8 @@ def test_a_long_reason_is_cut() -> None:
         (chirpstack4.fate_from_protobuf, "log", b"\xff"),
         (chirpstack4.fate_from_json, "txack", b'{"queueItemId": "x", "deviceInfo": {"devEui": "1"}}'),
         (chirpstack4.fate_from_json, "txack", b"[]"),
+        (chirpstack4.fate_from_json, "txack", LONG_ITEM),
+        (chirpstack4.fate_from_json, "log", LONG_ITEM),
     ],
 )
 def test_the_malformed(read: Callable[[str, bytes], Fate | None], kind: str, body: bytes) -> None:

@@ -1,9 +1,12 @@
 """What ChirpStack may not post is refused with a reason."""
 
+import base64
+
 import pytest
 from structlog.testing import capture_logs
 
 from fuota.integration.endpoint import MAX_BODY
+from fuota.lorawan.package import MAX_PAYLOAD
 from tests.virtual.posted import JSON, PROTOBUF, event, in_json, opened, plain_json
 
 
@@ -40,6 +43,12 @@ async def test_what_the_marshaler_can_not_read_is_malformed(autojump_clock: obje
         (plain_json(fCnt="seven"), JSON, "fCnt: wanted a number from 0 to 4294967295, got string"),
         (plain_json(data="*"), JSON, "data: wanted base64, got '*'"),
         (plain_json(data=["AgA="]), JSON, "data: wanted base64, got array"),
+        (
+            plain_json(data=base64.b64encode(bytes(256)).decode()),
+            JSON,
+            "data: wanted at most 255 octets, got 256",
+        ),
+        (event(data=bytes(256)).SerializeToString(), PROTOBUF, "data: wanted at most 255 octets, got 256"),
     ],
 )
 async def test_the_malformed_is_refused_with_a_reason(
@@ -51,6 +60,13 @@ async def test_the_malformed_is_refused_with_a_reason(
         assert said.startswith(reason)
         assert "\n" not in said
         assert post.uplinks == []
+
+
+async def test_what_a_frame_has_room_for_is_taken(autojump_clock: object) -> None:
+    async with opened() as post:
+        assert (await post.only(event(data=bytes(MAX_PAYLOAD)).SerializeToString())).data == bytes(
+            MAX_PAYLOAD
+        )
 
 
 async def test_only_post(autojump_clock: object) -> None:
