@@ -40,8 +40,13 @@ WORDS: Mapping[str, tuple[str, ...]] = {
 
 NUMBERS = {*OURS, "keepalives", "tcp_user_timeout"} - {"fallback_application_name"}
 
-URL = re.compile(r"(postgres(?:ql)?://(?:[^@/]*@)?[^?]*)\?(.*)", re.DOTALL)
+SCHEMES = ("postgres://", "postgresql://")
+URL = re.compile(r"(postgres(?:ql)?://(?:[^@/]*@)?+[^?]*)\?(.*)", re.DOTALL)
+ONE_AT = re.compile(r"postgres(?:ql)?://(?:[^@/]*@)?+[^@?]*(?:\?.*)?", re.DOTALL)
+"""With another @, libpq takes a part of the password for the host or the database, and those are told."""
 PAIR = re.compile(r"\s*([^\s=]+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s\\]|\\.)*)\s*", re.DOTALL)
+
+UNESCAPED = "[postgresql] dsn: in a URI, an @ in a name or a password is to be written %40, and a / %2F"
 
 Parameters = Mapping[str, str]
 
@@ -52,7 +57,7 @@ class BadDsn(JournalError):
 
 def conninfo(dsn: str, environment: Mapping[str, str] = os.environ) -> str:
     """`dsn` for libpq, with our parameters where it says nothing. Raises `BadDsn`."""
-    rest, others = _of_url(dsn) if dsn.startswith(("postgres://", "postgresql://")) else _of_pairs(dsn)
+    rest, others = _of_url(dsn) if dsn.startswith(SCHEMES) else _of_pairs(dsn)
     try:
         given = conninfo_to_dict(rest)
     except psycopg.ProgrammingError:
@@ -62,6 +67,8 @@ def conninfo(dsn: str, environment: Mapping[str, str] = os.environ) -> str:
         ) from None
     known = {name: str(value) for name, value in given.items()}
     _check(known)
+    if dsn.startswith(SCHEMES) and not ONE_AT.fullmatch(dsn):
+        raise BadDsn(UNESCAPED)
     said = [known.get(name) for name in ("host", "hostaddr", "service")]
     if not any(said) and not any(environment.get(name) for name in ELSEWHERE):
         known["host"] = "localhost"
@@ -102,6 +109,8 @@ def _of_url(dsn: str) -> tuple[str, Parameters]:
     left, others = [], {}
     for part in split[2].split("&"):
         name, _, value = part.partition("=")
+        if "@" in name:
+            raise BadDsn(UNESCAPED)
         if unquote(name) in _names() | {"ssl"}:  # ssl=true is JDBC's, which libpq takes in a URI
             left.append(f"{name}={value.replace('=', '%3D')}")  # which libpq wants to be written so
         elif unquote(name) not in LIB_PQ_ONLY and part:
