@@ -83,7 +83,7 @@ class EventHandlerHttp:
         default="",
         repr=False,
         metadata=key(
-            value.text,
+            value.bearer,
             "When set, an event needs the header 'Authorization: Bearer TOKEN', "
             "which the HTTP integration can be told to send.",
         ),
@@ -179,7 +179,7 @@ class Debug:
         default="",
         repr=False,
         metadata=key(
-            value.text,
+            value.bearer,
             "When set, all but /healthz and /readyz need the header 'Authorization: Bearer TOKEN', or once "
             "/?token=TOKEN in the browser.",
         ),

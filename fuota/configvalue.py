@@ -16,6 +16,8 @@ import attrs
 
 Read = Callable[[object], object]
 
+WHITE = " \t\n\v\f\r"
+
 
 @attrs.frozen
 class Bind:
@@ -76,9 +78,28 @@ def text(raw: object) -> str:
     return raw
 
 
-def token(raw: object) -> str:
-    """Text that gRPC can send in the metadata of a call."""
+def _trimmed(raw: object) -> str:
+    """A secret without the white space around it, such as the line end of the file that it was in.
+
+    None but white space is refused: without a token anybody would be let in.
+    """
     written = text(raw)
+    if written and not written.strip(WHITE):
+        raise ValueError("must be more than white space")
+    return written.strip(WHITE)
+
+
+def bearer(raw: object) -> str:
+    """A token that a header can bring."""
+    written = _trimmed(raw)
+    if re.search(r"[\n\v\f\r]", written):
+        raise ValueError("must be one line")
+    return written
+
+
+def token(raw: object) -> str:
+    """A token that gRPC can send in the metadata of a call."""
+    written = _trimmed(raw)
     if not all(" " <= character <= "~" for character in written):
         raise ValueError("must be printable ASCII, without a line end (LF, CR)")
     return written

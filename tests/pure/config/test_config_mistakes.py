@@ -102,11 +102,19 @@ def test_a_mistake_in_the_file_is_named_in_one_line(file: Path, content: str, me
         *(
             (
                 f"{table}__API__TOKEN",
-                f"hush{end}",
+                f"hu{end}sh",
                 f"{table}__API__TOKEN = (a secret): must be printable ASCII, without a line end (LF, CR)",
             )
             for table in ("APPLICATION_SERVER", "CHIRPSTACK")
             for end in ("\r", "\n", "\r\n", "ü", "\t", "\x7f")
+        ),
+        *(
+            (f"{variable}__TOKEN", "hu\nsh", f"{variable}__TOKEN = (a secret): must be one line")
+            for variable in ("DEBUG", "CHIRPSTACK__EVENT_HANDLER__HTTP")
+        ),
+        *(
+            (f"{variable}__TOKEN", "\r\n", f"{variable}__TOKEN = (a secret): must be more than white space")
+            for variable in ("DEBUG", "APPLICATION_SERVER__API", "APPLICATION_SERVER__EVENT_HANDLER__HTTP")
         ),
         ("DEBUG__TOKEN", "\udcff", "DEBUG__TOKEN = (a secret): must be UTF-8"),
     ],

@@ -143,6 +143,23 @@ def test_the_variable_named_with_a_key_sets_it(file: Path) -> None:
     assert load(environ=environ) == settings
 
 
+@pytest.mark.parametrize("around", ["{}\n", "{}\r\n", " {}", "{}\t"])
+def test_white_space_around_a_secret_does_not_count(around: str) -> None:
+    """The file of a secret ends with a line end, and a header's value can not."""
+    settings = load(
+        environ={
+            "SECRETS__MASTER_KEY": around.format(KEY.hex()),
+            "CHIRPSTACK__API__TOKEN": around.format("of the API"),
+            "CHIRPSTACK__EVENT_HANDLER__HTTP__TOKEN": around.format("für Ereignisse"),
+            "DEBUG__TOKEN": around.format("for operators"),
+        }
+    )
+    assert settings.secrets.master_key == MasterKey(1, KEY)
+    assert settings.network.api.token == "of the API"
+    assert settings.network.event_handler.http.token == "für Ereignisse"
+    assert settings.debug.token == "for operators"
+
+
 @pytest.mark.parametrize("written", [KEY.hex(), KEY.hex().upper(), base64.b64encode(KEY).decode()])
 def test_the_master_key_is_hex_or_base64(written: str) -> None:
     assert load(environ={"SECRETS__MASTER_KEY": written}).secrets.master_key == MasterKey(1, KEY)
