@@ -30,6 +30,7 @@ TABLES: Mapping[int, str] = {3: "application_server", 4: "chirpstack"}
 """Of which one counts."""
 SHOWN = 200
 """Characters of a value that is wrong."""
+DEEP = "no key has anything that is nested so deep"
 SEARCHED = (Path(), Path("~/.config", NAME), Path("/etc", NAME))
 
 
@@ -46,7 +47,10 @@ class Given:
     value: object = attrs.field(repr=False)
 
     def wrong(self, why: str, *, secret: bool) -> ConfigError:
-        shown = "(a secret)" if secret else json.dumps(self.value, default=str, ensure_ascii=False)
+        try:
+            shown = "(a secret)" if secret else json.dumps(self.value, default=str, ensure_ascii=False)
+        except RecursionError:
+            return ConfigError(f"{self.place}: {self.name}: {DEEP}")
         if len(shown) > SHOWN:
             shown = f"{shown[:SHOWN]}…"
         return ConfigError(f"{self.place}: {self.name} = {shown}: {why}")
@@ -114,6 +118,8 @@ def _of_file(path: Path, keys: Keys) -> dict[str, Given]:
         raise ConfigError(f"{path}: must be UTF-8, but octet {error.start} is not") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: must be TOML: {error}") from error
+    except RecursionError:
+        raise ConfigError(f"{path}: {DEEP}") from None
     tables = {name[:dot] for name in keys for dot, letter in enumerate(name) if letter == "."}
     given = {}
 

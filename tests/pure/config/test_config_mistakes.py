@@ -125,6 +125,23 @@ def test_a_mistake_in_the_environment_is_named_in_one_line(variable: str, value:
     assert str(raised.value) == f"environment: {message}"
 
 
+@pytest.mark.parametrize(
+    "value",
+    [f" = {'[' * 3000}", f" = {'{a=' * 3000}", f"{'.a' * 3000} = 1", f" = [{{a{'.a' * 3000} = 1}}]"],
+    ids=["arrays", "tables", "names", "names in an array"],
+)
+@pytest.mark.parametrize("key", ["log_level", "xyz"])
+def test_what_is_nested_deep_is_one_short_line(file: Path, key: str, value: str) -> None:
+    """Which mistake it is found to be hangs on how deep Python goes."""
+    file.write_text(f"[general]\n{key}{value}\n")
+    with pytest.raises(ConfigError) as raised:
+        load(file, {})
+    said = str(raised.value)
+    assert said.startswith(f"{file}: ")
+    assert "\n" not in said
+    assert len(said) < 400
+
+
 def test_an_unreadable_file_is_named(file: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"fuota server.toml: can not be read: No such file or directory"):
         load(file, {})
