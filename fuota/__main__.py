@@ -3,26 +3,31 @@
 import os
 import signal
 import sys
-from types import FrameType
-from typing import NoReturn
 
 
 def main() -> None:
-    """Run it. Signals are seen to before anything is imported, for that takes a second or two."""
-    if sys.argv[1:2] == ["serve"]:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, _end)
-    from fuota.cli import main as command
+    """Run it. Signals are seen to before anything else is imported, for that takes a second or two."""
+    for command, end in (("serve", _end_server), ("demo", _end_demo)):
+        if sys.argv[1:2] == [command]:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, end)
+    from fuota.cli import main as run
 
-    command(prog_name="fuota")
+    run(prog_name="fuota")
 
 
-def _end(number: int, frame: FrameType | None) -> NoReturn:
+def _end_server(number: int, frame: object) -> None:
     """There is nothing to stop yet: the server has its own receiver of signals before it starts anything.
 
     SystemExit might be caught by what is being imported.
     """
     os._exit(0)
+
+
+def _end_demo(number: int, frame: object) -> None:
+    """The same, but it has not shown what it was to show."""
+    os.write(2, b"fuota: stopped by %s\n" % signal.Signals(number).name.encode())
+    os._exit(128 + number)
 
 
 if __name__ == "__main__":

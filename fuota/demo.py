@@ -2,6 +2,7 @@
 
 import math
 import signal
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -86,6 +87,36 @@ def run(
 async def _main(
     count: int, loss: float, size: int, device_class: str, generation: Literal[3, 4], keep: bool
 ) -> int:
+    """The exit code. A signal ends it, in order: cut short it is what a shell makes of the signal."""
+    code: int | None = None
+
+    async def obey(signals: AsyncIterator[int]) -> None:
+        nonlocal code
+        async for number in signals:
+            if code is None:
+                code = 128 + number
+                print(f"fuota: stopped by {signal.Signals(number).name}", file=sys.stderr)
+            showing.cancel()
+
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            with trio.CancelScope() as showing:
+                nursery.start_soon(obey, signals)
+                async with _shown(count, loss, size, device_class, generation) as holding:
+                    code = 0 if holding == count else 1
+                    if keep:
+                        print("still running; Ctrl-C ends it", flush=True)
+                        await trio.sleep_forever()
+            nursery.cancel_scope.cancel()
+    assert code is not None
+    return code
+
+
+@asynccontextmanager
+async def _shown(
+    count: int, loss: float, size: int, device_class: str, generation: Literal[3, 4]
+) -> AsyncIterator[int]:
+    """How many devices hold the image, when all is over and still runs."""
     console = Console()
     image = Random(size).randbytes(size)
     devices = fleet(count, behaviour=lambda _: Behaviour(answer_delay=timedelta(milliseconds=50)))
@@ -107,11 +138,7 @@ async def _main(
         console.print(_table(devices, image, progress))
         holding = sum(device.image == image for device in devices)
         console.print(f"[bold]{holding} of {count} devices hold the image byte for byte[/]")
-        if keep:
-            console.print("still running; Ctrl-C ends it")
-            with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-                await anext(signals)
-        return 0 if holding == count else 1
+        yield holding
 
 
 @asynccontextmanager
