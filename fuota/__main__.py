@@ -13,7 +13,12 @@ def main() -> None:
                 signal.signal(number, end)
     from fuota.cli import main as run
 
-    run(prog_name="fuota")
+    try:
+        run(prog_name="fuota")
+    except OSError as error:  # what is printed can not be written
+        bare = error.filename is None and error.strerror
+        print(f"fuota: {bare or error}", file=sys.stderr)
+        os._exit(1)  # or Python tries once more, and tells it once more
 
 
 def _end_server(number: int, frame: object) -> None:

@@ -6,17 +6,21 @@ import sys
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
 
-def fuota(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+def fuota(
+    *arguments: str, cwd: Path, stdout: int | TextIO = subprocess.PIPE, **environ: str
+) -> subprocess.CompletedProcess[str]:
     """Runs the command in a clean environment with `cwd` as home directory."""
     return subprocess.run(
         [sys.executable, "-m", "fuota", *arguments],
         cwd=cwd,
         env={"PATH": os.defpath, "PYTHONPATH": os.environ.get("PYTHONPATH", ""), "HOME": str(cwd), **environ},
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         text=True,
         check=False,
         timeout=30,
@@ -41,6 +45,16 @@ def test_each_command_has_help(tmp_path: Path, command: str) -> None:
 def test_version(tmp_path: Path) -> None:
     answer = fuota("version", cwd=tmp_path)
     assert (answer.returncode, answer.stdout) == (0, f"fuota {version('fuota')}\n")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [("version",), ("configfile",), ("--help",), ("serve", "--help")])
+def test_an_output_that_can_not_be_written_is_one_line(
+    tmp_path: Path, arguments: tuple[str, ...], unbuffered: str
+) -> None:
+    with Path("/dev/full").open("w") as full:
+        answer = fuota(*arguments, cwd=tmp_path, stdout=full, PYTHONUNBUFFERED=unbuffered)
+    assert (answer.returncode, answer.stderr) == (1, "fuota: No space left on device\n")
 
 
 def test_configfile_prints_the_current_values(tmp_path: Path) -> None:
