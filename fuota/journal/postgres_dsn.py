@@ -42,6 +42,8 @@ NUMBERS = {*OURS, "keepalives", "tcp_user_timeout"} - {"fallback_application_nam
 
 SCHEMES = ("postgres://", "postgresql://")
 URL = re.compile(r"(postgres(?:ql)?://(?:[^@/]*@)?+[^?]*)\?(.*)", re.DOTALL)
+USER = re.compile(r"\A(postgres(?:ql)?://)([^/?#]*)(?=@)")
+"""With its password, as far as lib/pq takes it: to the last @ of the authority; libpq takes the first."""
 ONE_AT = re.compile(r"postgres(?:ql)?://(?:[^@/]*@)?+[^@?]*(?:\?.*)?", re.DOTALL)
 """With another @, libpq takes a part of the password for the host or the database, and those are told."""
 PAIR = re.compile(r"\s*([^\s=]+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s\\]|\\.)*)\s*", re.DOTALL)
@@ -57,6 +59,7 @@ class BadDsn(JournalError):
 
 def conninfo(dsn: str, environment: Mapping[str, str] = os.environ) -> str:
     """`dsn` for libpq, with our parameters where it says nothing. Raises `BadDsn`."""
+    dsn = USER.sub(lambda found: found[1] + found[2].replace("@", "%40"), dsn)
     rest, others = _of_url(dsn) if dsn.startswith(SCHEMES) else _of_pairs(dsn)
     try:
         given = conninfo_to_dict(rest)

@@ -73,7 +73,7 @@ async def test_what_is_wrong_is_one_line(tmp_path: Path, dsn: str) -> None:
             ({"debug": {"bnid": "x"}}, 2, "there is no such key; did you mean debug.bind?"),
             ({"postgresql": {"dsn": "postgres://%%%"}}, 2, "[postgresql] dsn: "),
             ({"postgresql": {"dsn": f"{NOBODY}&sslmode=maybe"}}, 2, "[postgresql] dsn: sslmode must be "),
-            ({"postgresql": {"dsn": "postgres://u:p@secret@db/x"}}, 2, "[postgresql] dsn: in a URI, an @ "),
+            ({"postgresql": {"dsn": "postgres://u:p@secret/1@db/x"}}, 2, "[postgresql] dsn: in a URI, an @ "),
             ({"postgresql": {"dsn": NOBODY.replace(":1/", ":abc/")}}, 2, "[postgresql] dsn: port must be "),
             ({"secrets": {"master_key": "ab"}}, 2, "secrets.master_key = (a secret): "),
             ({"secrets": {"key_file": "/dev/null/key"}}, 1, "[secrets] key_file: master key: "),
