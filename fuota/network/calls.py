@@ -124,7 +124,12 @@ class Calls:
     async def bare(self, method: UnaryUnaryMethod[Req, Res], request: Req) -> Res:
         """Without the gate. Raises `RpcError`."""
         metadata = {"authorization": f"Bearer {self._token}"}
-        return await call(method, request, timeout=CALL_TIMEOUT, metadata=metadata)
+        try:
+            return await call(method, request, timeout=CALL_TIMEOUT, metadata=metadata)
+        except RpcError as error:  # what is said of it goes into the log and onto pages
+            if self._token and self._token in error.detail:
+                raise RpcError(error.status, error.detail.replace(self._token, "(the token)")) from None
+            raise
 
 
 async def _found_good(good: Callable[[], Awaitable[bool]], refusal: RpcError) -> bool:

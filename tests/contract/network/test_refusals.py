@@ -23,6 +23,7 @@ from fuota.simulation.fleet import fleet
 from fuota.simulation.world import World
 from tests.contract.network.opened import (
     GROUP,
+    TOKEN,
     UNKNOWN_DEVICE,
     UUIDS,
     Opened,
@@ -222,3 +223,15 @@ async def test_in_an_outage_the_network_is_unreachable_and_nothing_happens(
 
     opened.conditions.outages.clear()
     await call(opened, group)
+
+
+async def test_a_token_that_is_quoted_is_not_told(wired: Opened) -> None:
+    """By a proxy, say: what ChirpStack says goes into the log and onto pages."""
+    now = wired.conditions.clock.now()
+    quoted = f"who is Bearer {TOKEN}?"
+    wired.conditions.outages.append((now, now + timedelta(hours=1), "UNAUTHENTICATED", quoted))
+    with structlog.testing.capture_logs() as said, pytest.raises(TokenRefused) as refused:
+        await wired.make()
+    assert "who is Bearer (the token)?" in str(refused.value)
+    assert said
+    assert TOKEN not in f"{said} {wired.health.ailments()} {refused.value}"
