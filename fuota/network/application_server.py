@@ -42,7 +42,8 @@ class ApplicationServer(ChirpStack):
             limit=PAGE, offset=offset, search=group.name, application_id=int(group.application_id)
         )
         lane = Lane.GROUPS if of_group else Lane.DEVICES
-        page = await self._calls(self._groups.List, request, good=self._good(), lane=lane, proves=False)
+        about, good = group.application_id, self._good()
+        page = await self._calls(self._groups.List, request, about=about, good=good, lane=lane, proves=False)
         return Page([(item.id, item.name) for item in page.result], page.total_count)
 
     async def _glance(self, application_id: str) -> None:
@@ -63,55 +64,60 @@ class ApplicationServer(ChirpStack):
             f_cnt=group.f_cnt,
         )
         request = pb.CreateMulticastGroupRequest(multicast_group=message)
-        return (await self._of_group(self._groups.Create, request)).id
+        return (await self._of_group(group, self._groups.Create, request)).id
 
     async def _see_to_ping_slots(self, group_id: str, group: Group) -> None:
         """They are those that the group was made with."""
 
-    async def _add_gateway(self, group_id: str, gateway: str) -> None:
+    async def _add_gateway(self, group: KnownGroup, gateway: str) -> None:
         """The Application Server chooses the gateways."""
 
     async def _join(self, group: KnownGroup, dev_eui: EUI64) -> None:
         request = pb.AddDeviceToMulticastGroupRequest(multicast_group_id=group.id, dev_eui=str(dev_eui))
-        good = self._good(group.application_id)
-        await self._calls(self._groups.AddDevice, request, fine=(Status.ALREADY_EXISTS,), good=good)
+        about, fine = group.application_id, (Status.ALREADY_EXISTS,)
+        await self._calls(self._groups.AddDevice, request, about=about, fine=fine, good=self._good(about))
 
     async def _pending(
         self, dev_eui: EUI64, application_id: str, lane: Lane
     ) -> Mapping[tuple[int, bytes], str]:
         request = queue.ListDeviceQueueItemsRequest(dev_eui=str(dev_eui))
-        good = self._good(application_id)
-        pending = await self._calls(self._queues.List, request, good=good, lane=lane, proves=False)
+        about, good = application_id, self._good(application_id)
+        pending = await self._calls(
+            self._queues.List, request, about=about, good=good, lane=lane, proves=False
+        )
         return {(item.f_port, item.data): str(item.f_cnt) for item in pending.device_queue_items}
 
     async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, application_id: str, lane: Lane) -> str:
         item = queue.DeviceQueueItem(dev_eui=str(dev_eui), f_port=f_port, data=data)
         request = queue.EnqueueDeviceQueueItemRequest(device_queue_item=item)
-        good = self._good(application_id)
-        queued = await self._calls(self._queues.Enqueue, request, good=good, lane=lane, inactive=INACTIVE)
+        about, good = application_id, self._good(application_id)
+        queued = await self._calls(
+            self._queues.Enqueue, request, about=about, good=good, lane=lane, inactive=INACTIVE
+        )
         return str(queued.f_cnt)
 
     async def _empty(self, dev_eui: EUI64, application_id: str) -> None:
         request = queue.FlushDeviceQueueRequest(dev_eui=str(dev_eui))
-        await self._calls(self._queues.Flush, request, good=self._good(application_id))
+        good = self._good(application_id)
+        await self._calls(self._queues.Flush, request, about=application_id, good=good)
 
-    async def _send(self, group_id: str, f_port: int, data: bytes) -> None:
-        item = pb.MulticastQueueItem(multicast_group_id=group_id, f_port=f_port, data=data)
+    async def _send(self, group: KnownGroup, f_port: int, data: bytes) -> None:
+        item = pb.MulticastQueueItem(multicast_group_id=group.id, f_port=f_port, data=data)
         request = pb.EnqueueMulticastQueueItemRequest(multicast_queue_item=item)
-        await self._of_group(self._groups.Enqueue, request)
+        await self._of_group(group, self._groups.Enqueue, request)
 
-    async def _queued(self, group_id: str) -> Collection[tuple[int, bytes]]:
-        request = pb.ListMulticastGroupQueueItemsRequest(multicast_group_id=group_id)
-        waiting = await self._of_group(self._groups.ListQueue, request, proves=False)
+    async def _queued(self, group: KnownGroup) -> Collection[tuple[int, bytes]]:
+        request = pb.ListMulticastGroupQueueItemsRequest(multicast_group_id=group.id)
+        waiting = await self._of_group(group, self._groups.ListQueue, request, proves=False)
         return [(item.f_cnt, item.data) for item in waiting.multicast_queue_items]
 
-    async def _flush(self, group_id: str) -> None:
-        request = pb.FlushMulticastGroupQueueItemsRequest(multicast_group_id=group_id)
-        await self._of_group(self._groups.FlushQueue, request, fine=(Status.NOT_FOUND,))
+    async def _flush(self, group: KnownGroup) -> None:
+        request = pb.FlushMulticastGroupQueueItemsRequest(multicast_group_id=group.id)
+        await self._of_group(group, self._groups.FlushQueue, request, fine=(Status.NOT_FOUND,))
 
-    async def _delete(self, group_id: str) -> None:
-        request = pb.DeleteMulticastGroupRequest(id=group_id)
-        await self._of_group(self._groups.Delete, request, fine=(Status.NOT_FOUND,))
+    async def _delete(self, group: KnownGroup) -> None:
+        request = pb.DeleteMulticastGroupRequest(id=group.id)
+        await self._of_group(group, self._groups.Delete, request, fine=(Status.NOT_FOUND,))
 
 
 @asynccontextmanager

@@ -80,18 +80,20 @@ class Calls:
         method: UnaryUnaryMethod[Req, Res],
         request: Req,
         *,
+        about: str,
         fine: tuple[Status, ...] = (),
         good: Callable[[], Awaitable[bool]],
         lane: Lane = Lane.DEVICES,
         proves: bool = True,
         inactive: re.Pattern[str] | None = None,
     ) -> Res:
-        """`fine`: statuses that say that what is asked for is so already. `good` finds out whether a token
+        """`about`, `lane`, `proves`: see `Gate.passage`; what only reads a database proves nothing.
+
+        `fine`: statuses that say that what is asked for is so already. `good` finds out whether a token
         that is refused is known to be good for something else; it may raise `RpcError`, or `TokenRefused` if
-        it knows why. `lane`, `proves`: see `Gate.passage`; what only reads a database proves
-        nothing. `inactive`: what INTERNAL says where it means `NotActivated`. Raises `NetworkError`.
+        it knows why. `inactive`: what INTERNAL says where it means `NotActivated`. Raises `NetworkError`.
         """
-        async with self._gate.passage(self._permit, lane, proves=proves):
+        async with self._gate.passage(self._permit, lane, about=about, proves=proves):
             try:
                 return await self._if_permitted(method, request)
             except RpcError as said:

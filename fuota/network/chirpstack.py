@@ -47,7 +47,7 @@ class ChirpStack:
         group_id = found[0] if found else await self._create(group)
         await self._see_to_ping_slots(group_id, group)
         for gateway in group.gateways:
-            await self._add_gateway(group_id, gateway)
+            await self._add_gateway(known(group, group_id), gateway)
         return group_id
 
     async def has_group(self, group: KnownGroup) -> bool:
@@ -85,21 +85,22 @@ class ChirpStack:
 
     async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
         async with self._about(group):
-            await self._send(group.id, f_port, data)
+            await self._send(group, f_port, data)
 
     async def waiting(self, group: KnownGroup) -> frozenset[tuple[int, bytes]]:
         async with self._about(group, reads=True):
-            return frozenset(await self._queued(group.id))
+            return frozenset(await self._queued(group))
 
     async def flush(self, group: KnownGroup) -> None:
         with suppress(GroupGone):
             async with self._about(group):
-                await self._flush(group.id)
+                await self._flush(group)
 
     async def delete_group(self, group: Group) -> None:
         for group_id in await self._ids(group):
-            await self._flush(group_id)
-            await self._delete(group_id)
+            each = known(group, group_id)
+            await self._flush(each)
+            await self._delete(each)
 
     @asynccontextmanager
     async def _about(
@@ -138,6 +139,7 @@ class ChirpStack:
 
     async def _of_group(
         self,
+        group: Group | KnownGroup,
         method: UnaryUnaryMethod[Req, Res],
         request: Req,
         *,
@@ -146,8 +148,10 @@ class ChirpStack:
         proves: bool = True,
     ) -> Res:
         """A call about the group alone, and no device; see `Calls`."""
-        good = good or self._good()
-        return await self._calls(method, request, fine=fine, good=good, lane=Lane.GROUPS, proves=proves)
+        about, good = group.application_id, good or self._good()
+        return await self._calls(
+            method, request, about=about, fine=fine, good=good, lane=Lane.GROUPS, proves=proves
+        )
 
     def _good(self, application_id: str = "") -> Good:
         return partial(self._is_good, application_id)
@@ -172,7 +176,7 @@ class ChirpStack:
         """Have a class B group sent to in the ping slots in which its members listen."""
         raise NotImplementedError
 
-    async def _add_gateway(self, group_id: str, gateway: str) -> None:
+    async def _add_gateway(self, group: KnownGroup, gateway: str) -> None:
         """Have the gateway send to the group; that it does so already is fine."""
         raise NotImplementedError
 
@@ -194,19 +198,23 @@ class ChirpStack:
         """Take everything out of the device's queue."""
         raise NotImplementedError
 
-    async def _send(self, group_id: str, f_port: int, data: bytes) -> None:
+    async def _send(self, group: KnownGroup, f_port: int, data: bytes) -> None:
         """Put a downlink into the group's queue."""
         raise NotImplementedError
 
-    async def _queued(self, group_id: str) -> Collection[tuple[int, bytes]]:
+    async def _queued(self, group: KnownGroup) -> Collection[tuple[int, bytes]]:
         """Frame counters and payloads of what waits in the group's queue; with several gateways, each several
         times."""
         raise NotImplementedError
 
-    async def _flush(self, group_id: str) -> None:
+    async def _flush(self, group: KnownGroup) -> None:
         """Take everything out of the group's queue; that the group is gone already is fine."""
         raise NotImplementedError
 
-    async def _delete(self, group_id: str) -> None:
+    async def _delete(self, group: KnownGroup) -> None:
         """Delete the group; that it is gone already is fine."""
         raise NotImplementedError
+
+
+def known(group: Group, group_id: str) -> KnownGroup:
+    return KnownGroup(group_id, group.name, group.application_id)

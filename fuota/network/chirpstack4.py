@@ -22,7 +22,7 @@ from fuota.health import Health
 from fuota.lorawan.eui import EUI64
 from fuota.lorawan.region import Region
 from fuota.network.calls import Calls
-from fuota.network.chirpstack import PAGE, ChirpStack, Good, Page
+from fuota.network.chirpstack import PAGE, ChirpStack, Good, Page, known
 from fuota.network.gate import Gate, Lane
 from fuota.network.port import Group, KnownGroup, Refused, TokenRefused
 from fuota.rpc.client import connect
@@ -52,7 +52,8 @@ class ChirpStack4(ChirpStack):
             limit=PAGE, offset=offset, search=group.name, application_id=group.application_id
         )
         lane = Lane.GROUPS if of_group else Lane.DEVICES
-        page = await self._calls(self._groups.List, request, good=self._good(), lane=lane, proves=False)
+        about, good = group.application_id, self._good()
+        page = await self._calls(self._groups.List, request, about=about, good=good, lane=lane, proves=False)
         return Page([(item.id, item.name) for item in page.result], page.total_count)
 
     async def _is_good(self, application_id: str) -> bool:
@@ -87,14 +88,15 @@ class ChirpStack4(ChirpStack):
 
     async def _change(
         self,
-        group_id: str,
+        group: KnownGroup,
         method: UnaryUnaryMethod[Req, Res],
         request: Req,
         *,
         fine: tuple[Status, ...] = (),
     ) -> None:
         """A call that changes the group, or its queue."""
-        await self._of_group(method, request, fine=fine, good=self._writing(self._at_group(group_id)))
+        good = self._writing(self._at_group(group.id))
+        await self._of_group(group, method, request, fine=fine, good=good)
 
     def _at_device(self, dev_eui: EUI64) -> Look:
         request = queue.GetDeviceQueueItemsRequest(dev_eui=str(dev_eui), count_only=True)
@@ -103,7 +105,7 @@ class ChirpStack4(ChirpStack):
     async def _create(self, group: Group) -> str:
         request = pb.CreateMulticastGroupRequest(multicast_group=_message(group, group.periodicity))
         look = partial(self._calls.allowed, self._groups.List, _one_of(group.application_id))
-        return (await self._of_group(self._groups.Create, request, good=self._writing(look))).id
+        return (await self._of_group(group, self._groups.Create, request, good=self._writing(look))).id
 
     async def _see_to_ping_slots(self, group_id: str, group: Group) -> None:
         """From 4.8 to 4.12 ChirpStack takes the periodicity for the exponent of the number of ping slots.
@@ -113,58 +115,62 @@ class ChirpStack4(ChirpStack):
         if group.mc_class is not MulticastClass.B:
             return
         get = pb.GetMulticastGroupRequest(id=group_id)
-        answer = await self._of_group(self._groups.Get, get, fine=(Status.UNIMPLEMENTED,))
+        answer = await self._of_group(group, self._groups.Get, get, fine=(Status.UNIMPLEMENTED,))
         made, exponent = answer.multicast_group, 7 - group.periodicity
         if made.class_b_ping_slot_period and made.class_b_ping_slot_periodicity != exponent:
             update = pb.UpdateMulticastGroupRequest(multicast_group=_message(group, exponent, group_id))
-            await self._change(group_id, self._groups.Update, update)
+            await self._change(known(group, group_id), self._groups.Update, update)
 
-    async def _add_gateway(self, group_id: str, gateway: str) -> None:
-        request = pb.AddGatewayToMulticastGroupRequest(multicast_group_id=group_id, gateway_id=gateway)
-        await self._change(group_id, self._groups.AddGateway, request, fine=(Status.ALREADY_EXISTS,))
+    async def _add_gateway(self, group: KnownGroup, gateway: str) -> None:
+        request = pb.AddGatewayToMulticastGroupRequest(multicast_group_id=group.id, gateway_id=gateway)
+        await self._change(group, self._groups.AddGateway, request, fine=(Status.ALREADY_EXISTS,))
 
     async def _join(self, group: KnownGroup, dev_eui: EUI64) -> None:
         request = pb.AddDeviceToMulticastGroupRequest(multicast_group_id=group.id, dev_eui=str(dev_eui))
         looks = self._at_device(dev_eui), self._at_group(group.id)
-        good = self._writing(*looks, application_id=group.application_id)
-        await self._calls(self._groups.AddDevice, request, fine=(Status.ALREADY_EXISTS,), good=good)
+        about, fine = group.application_id, (Status.ALREADY_EXISTS,)
+        good = self._writing(*looks, application_id=about)
+        await self._calls(self._groups.AddDevice, request, about=about, fine=fine, good=good)
 
     async def _pending(
         self, dev_eui: EUI64, application_id: str, lane: Lane
     ) -> Mapping[tuple[int, bytes], str]:
         request = queue.GetDeviceQueueItemsRequest(dev_eui=str(dev_eui))
-        good = self._good(application_id)
-        pending = await self._calls(self._devices.GetQueue, request, good=good, lane=lane, proves=False)
+        about, good = application_id, self._good(application_id)
+        pending = await self._calls(
+            self._devices.GetQueue, request, about=about, good=good, lane=lane, proves=False
+        )
         return {(item.f_port, item.data): item.id for item in pending.result}
 
     async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, application_id: str, lane: Lane) -> str:
         item = queue.DeviceQueueItem(dev_eui=str(dev_eui), f_port=f_port, data=data)
         request = queue.EnqueueDeviceQueueItemRequest(queue_item=item)
         good = self._writing(self._at_device(dev_eui), application_id=application_id)
-        return (await self._calls(self._devices.Enqueue, request, good=good, lane=lane)).id
+        queued = await self._calls(self._devices.Enqueue, request, about=application_id, good=good, lane=lane)
+        return queued.id
 
     async def _empty(self, dev_eui: EUI64, application_id: str) -> None:
         request = queue.FlushDeviceQueueRequest(dev_eui=str(dev_eui))
         good = self._writing(self._at_device(dev_eui), application_id=application_id)
-        await self._calls(self._devices.FlushQueue, request, good=good)
+        await self._calls(self._devices.FlushQueue, request, about=application_id, good=good)
 
-    async def _send(self, group_id: str, f_port: int, data: bytes) -> None:
-        item = pb.MulticastGroupQueueItem(multicast_group_id=group_id, f_port=f_port, data=data)
+    async def _send(self, group: KnownGroup, f_port: int, data: bytes) -> None:
+        item = pb.MulticastGroupQueueItem(multicast_group_id=group.id, f_port=f_port, data=data)
         request = pb.EnqueueMulticastGroupQueueItemRequest(queue_item=item)
-        await self._change(group_id, self._groups.Enqueue, request)
+        await self._change(group, self._groups.Enqueue, request)
 
-    async def _queued(self, group_id: str) -> Collection[tuple[int, bytes]]:
-        request = pb.ListMulticastGroupQueueRequest(multicast_group_id=group_id)
-        waiting = await self._of_group(self._groups.ListQueue, request, proves=False)
+    async def _queued(self, group: KnownGroup) -> Collection[tuple[int, bytes]]:
+        request = pb.ListMulticastGroupQueueRequest(multicast_group_id=group.id)
+        waiting = await self._of_group(group, self._groups.ListQueue, request, proves=False)
         return [(item.f_cnt, item.data) for item in waiting.items]
 
-    async def _flush(self, group_id: str) -> None:
-        request = pb.FlushMulticastGroupQueueRequest(multicast_group_id=group_id)
-        await self._change(group_id, self._groups.FlushQueue, request, fine=(Status.NOT_FOUND,))
+    async def _flush(self, group: KnownGroup) -> None:
+        request = pb.FlushMulticastGroupQueueRequest(multicast_group_id=group.id)
+        await self._change(group, self._groups.FlushQueue, request, fine=(Status.NOT_FOUND,))
 
-    async def _delete(self, group_id: str) -> None:
-        request = pb.DeleteMulticastGroupRequest(id=group_id)
-        await self._change(group_id, self._groups.Delete, request, fine=(Status.NOT_FOUND,))
+    async def _delete(self, group: KnownGroup) -> None:
+        request = pb.DeleteMulticastGroupRequest(id=group.id)
+        await self._change(group, self._groups.Delete, request, fine=(Status.NOT_FOUND,))
 
 
 @asynccontextmanager

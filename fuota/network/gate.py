@@ -1,7 +1,8 @@
 """Who may call the network, how many at a time, and how seldom while it ails; whichever network it is."""
 
+import math
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from enum import Enum, auto
 from typing import Protocol
 
@@ -30,10 +31,10 @@ PLACES = {Lane.DEVICES: 32, Lane.GROUPS: 8, Lane.URGENT: 32}
 """Calls under way at the same time."""
 
 AILING = 3
-"""Failures in a row after which the network is said to ail."""
+"""Failures in a row after which the network is said to ail, or an application."""
 
 PROBE = 0.5
-"""Seconds between two calls to a network that ails."""
+"""Seconds between two calls to a network that ails, or about an application that does."""
 
 LASTS = 30.0
 """Seconds for which a failure says that the network ails. Whoever waits for it fails again within 28: two
@@ -64,22 +65,50 @@ class Always:
         pass
 
 
+def _limiters() -> Mapping[Lane, trio.CapacityLimiter]:
+    return {lane: trio.CapacityLimiter(places) for lane, places in PLACES.items()}
+
+
+@attrs.define
+class Row:
+    """Failures in a row: of all calls, or of those about one application."""
+
+    turns: Mapping[Lane, trio.Lock] = attrs.field(factory=lambda: {lane: trio.Lock() for lane in Lane})
+    """Of those who wait for an application that ails."""
+    failures: int = 0
+    """Of calls whose answers prove that the network works; others that are answered end no row."""
+    glances: int = 0
+    """Of those whose answers prove nothing."""
+    last: float = -math.inf
+    """When one failed last, by Trio's clock."""
+
+    @property
+    def ails(self) -> bool:
+        return self.failures + self.glances >= AILING
+
+    def failed(self, proves: bool) -> None:
+        self.failures += proves
+        self.glances += not proves
+        self.last = trio.current_time()
+
+
 @attrs.define
 class Gate:
-    """Lets so many calls through; after `AILING` failures in a row one at a time, and that seldom.
+    """Lets so many calls through; those about an application that ails one at a time, and that seldom.
 
-    A hundred thousand actors may want to know whether the network is back: one of them finds out for all, in
-    each lane, which has its own turns.
+    A hundred thousand actors may want to know whether the network is back: one of them finds out for all of
+    its application, in each lane, and while nobody is answered one for all applications. All devices of an
+    application have one Network Server, which may be away while that of others works: whoever can be answered
+    does not wait behind those who can not.
     """
 
     _health: Health
-    _lanes: Mapping[Lane, trio.CapacityLimiter] = attrs.field(
-        factory=lambda: {lane: trio.CapacityLimiter(places) for lane, places in PLACES.items()}
-    )
-    _failures: int = 0
-    """In a row, of calls whose answers prove that the network works; others that are answered end no row."""
-    _glances: int = 0
-    """In a row, of those whose answers prove nothing."""
+    _lanes: Mapping[Lane, trio.CapacityLimiter] = attrs.field(factory=_limiters)
+    _probes: Mapping[Lane, trio.CapacityLimiter] = attrs.field(factory=_limiters)
+    """Where calls about applications that ail have their places."""
+    _all: Row = attrs.field(factory=Row)
+    _rows: dict[str, Row] = attrs.field(factory=dict)
+    """By application, from a call that fails until one is answered and proves that it works."""
     _alone: bool = True
     """Whether an answer that proves was the last thing before a failure; see `Trouble`."""
     _refused: bool = False
@@ -87,53 +116,75 @@ class Gate:
 
     @asynccontextmanager
     async def passage(
-        self, permit: Permit, lane: Lane = Lane.DEVICES, *, proves: bool = True
+        self, permit: Permit, lane: Lane = Lane.DEVICES, *, about: str = "", proves: bool = True
     ) -> AsyncIterator[None]:
         """Around one call, which may raise `NetworkError`; it waits until `permit` says so.
 
-        `proves`: that it is answered means that the network works, and not only a part of it.
+        `about`: the application, where it is known. `proves`: that it is answered means that the network
+        works for that, and not only a part of it.
         """
-        async with self._place(permit, self._lanes[lane]):
+        async with self._place(permit, lane, about):
             try:
                 yield
             except NetworkError as error:
                 if answered(error):
-                    self._answered(proves)
+                    self._answered(about, proves)
                 else:
-                    await self._failed(error, proves)
+                    await self._failed(error, about, proves)
                 raise
             else:
-                self._answered(proves)
+                self._answered(about, proves)
 
     @asynccontextmanager
-    async def _place(self, permit: Permit, lane: trio.CapacityLimiter) -> AsyncIterator[None]:
-        """Among those that may call at a time, if the permit still says so when one is free."""
+    async def _place(self, permit: Permit, lane: Lane, about: str) -> AsyncIterator[None]:
+        """Among those that may call at a time, if the permit still says so when one is free.
+
+        Whether the application ails may be another matter then: who waits with the others of it goes with
+        them.
+        """
         while True:
             await permit.assured()
-            async with lane:
-                if permit.certain:
-                    yield
-                    return
+            row = self._ailing(about)
+            ways = [self._lanes[lane]] if row is None else [row.turns[lane], self._probes[lane]]
+            async with AsyncExitStack() as passed:
+                for way in ways:
+                    await passed.enter_async_context(way)
+                    if self._ailing(about) is not row:
+                        break
+                else:
+                    if permit.certain:
+                        yield
+                        return
 
-    def _answered(self, proves: bool) -> None:
+    def _ailing(self, about: str) -> Row | None:
+        row = self._rows.get(about)
+        return row if row is not None and row.ails else None
+
+    def _answered(self, about: str, proves: bool) -> None:
         if proves:
-            self._failures, self._alone = 0, True
-        elif PART in self._health.ailments():
-            return  # somebody's calls fail, and what fails may be beyond what this one needs
-        self._glances = 0
-        if not self._failures:
+            self._rows.pop(about, None)
+            self._all.failures, self._alone = 0, True
+        else:
+            if about in self._rows and self._ailing(about) is None:
+                self._rows[about].glances = 0
+            if PART in self._health.ailments():
+                return  # somebody's calls fail, and what fails may be beyond what this one needs
+        self._all.glances = 0
+        if not self._all.failures:
             self._refused = False
             for lane, places in PLACES.items():
-                self._lanes[lane].total_tokens = places
-            self._health.well(PART)
+                self._probes[lane].total_tokens = places
+            since = trio.current_time() - LASTS
+            if not any(row.ails and row.last > since for row in self._rows.values()):
+                self._health.well(PART)
 
-    async def _failed(self, error: NetworkError, proves: bool) -> None:
+    async def _failed(self, error: NetworkError, about: str, proves: bool) -> None:
         if isinstance(error, Trouble):
             error.alone = self._alone
         self._alone = False
-        self._failures += proves
-        self._glances += not proves
-        ailing = self._failures + self._glances >= AILING
+        row = self._rows.setdefault(about, Row())
+        for each in (row, self._all):
+            each.failed(proves)
         if isinstance(error, TokenRefused):
             if not self._refused:
                 log.error(
@@ -141,9 +192,10 @@ class Gate:
                 )
             self._refused = True
             self._health.ill(PART, f"the token was refused: {error.detail}", lasts=LASTS)
-        elif ailing:
+        elif self._all.ails or row.ails:
             self._health.ill(PART, str(error), lasts=LASTS)
-        if ailing:  # one at a time from now on, each of which keeps its place for a while
-            for limiter in self._lanes.values():
+        if self._all.ails:
+            for limiter in self._probes.values():
                 limiter.total_tokens = 1
+        if self._all.ails or row.ails:  # its place is kept for a while
             await trio.sleep(PROBE)

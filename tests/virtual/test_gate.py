@@ -1,5 +1,6 @@
 """How many calls an ailing network gets, and how soon its recovery is noticed."""
 
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -250,6 +251,109 @@ async def test_one_call_of_each_kind_finds_out_whether_the_network_is_back(
         for lane in (Lane.GROUPS, Lane.URGENT):
             assert 120 / (1 + PROBE) - 2 <= calls[lane] <= 120 / PROBE
         away = False
+
+
+async def test_who_is_answered_does_not_wait_behind_those_who_are_not(autojump_clock: MockClock) -> None:
+    """A thousand calls about each of two applications, and one about a third; those fail after 5 s."""
+    gate, gone, calls = Gate(Health()), {"1": True, "2": True}, dict.fromkeys("12", 0)
+
+    async def insist(lane: Lane, about: str) -> None:
+        while True:
+            with suppress(Unreachable):
+                async with gate.passage(Always(), lane, about=about):
+                    if not gone[about]:
+                        return
+                    calls[about] += 1
+                    await trio.sleep(CALL_TIMEOUT)
+                    raise away()
+            await trio.sleep(1)
+
+    async def pass_through() -> None:
+        before = trio.current_time()
+        for lane in Lane:
+            async with gate.passage(Always(), lane, about="3"):
+                pass
+        assert trio.current_time() == before
+
+    async with trio.open_nursery() as nursery:
+        for lane in Lane:
+            for number in range(2000):
+                nursery.start_soon(insist, lane, str(1 + number % 2))
+        await trio.sleep(60)
+        calls = dict.fromkeys("12", 0)
+        for _ in range(600):
+            await pass_through()
+            await trio.sleep(1)
+        assert max(calls.values()) <= len(Lane) * (600 / (CALL_TIMEOUT + PROBE) + 1)
+        gone["1"] = False
+        await trio.sleep(CALL_TIMEOUT + PROBE)
+        calls = dict.fromkeys("12", 0)
+        await trio.sleep(60)
+        assert 0 < calls["2"] <= len(Lane) * (60 / (CALL_TIMEOUT + PROBE) + 1)
+        assert len(nursery.child_tasks) == 1000 * len(Lane), "the other application is back"
+        gone["2"] = False
+
+
+async def test_a_network_ails_while_it_fails_one_application_however_often_it_answers_another(
+    autojump_clock: MockClock,
+) -> None:
+    """Or its deployments would take what keeps their devices from being heard for a fault of these."""
+    health = Health()
+    gate = Gate(health)
+
+    async def fail() -> None:
+        for _ in range(60):
+            with pytest.raises(Unreachable):
+                async with gate.passage(Always(), about="1"):
+                    raise away()
+        async with gate.passage(Always(), about="1"):
+            pass
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(fail)
+        await trio.sleep(2 * PROBE)
+        while nursery.child_tasks:
+            assert health.ailments()
+            for _ in range(AILING):
+                async with gate.passage(Always(), about="2"):
+                    await trio.sleep(PROBE / 10)
+    assert trio.current_time() > 50 * PROBE
+    async with gate.passage(Always(), about="2"):
+        pass
+    assert not health.ailments()
+
+
+async def test_a_network_that_answers_nobody_is_asked_seldom_however_many_applications_it_has(
+    autojump_clock: MockClock,
+) -> None:
+    gate, calls, gone, under_way, most = Gate(Health()), 0, True, 0, 0
+
+    async def insist(about: str) -> None:
+        nonlocal calls, under_way, most
+        while True:
+            with suppress(Unreachable):
+                async with gate.passage(Always(), about=about):
+                    calls += 1
+                    under_way += 1
+                    most = max(most, under_way)
+                    await trio.sleep(0.1)
+                    under_way -= 1
+                    if not gone:
+                        return
+                    raise away()
+            await trio.sleep(1)
+
+    async with trio.open_nursery() as nursery:
+        for number in range(1000):
+            nursery.start_soon(insist, str(number % 100))
+        await trio.sleep(60)
+        assert calls <= 100 * AILING + PLACES[Lane.DEVICES] + 60 / PROBE
+        calls = most = 0
+        await trio.sleep(60)
+        assert calls <= 60 / PROBE + 1
+        assert most == 1
+        gone, began = False, trio.current_time()
+    assert trio.current_time() - began < 6
 
 
 async def test_who_has_waited_for_a_place_asks_again_whether_it_may(autojump_clock: MockClock) -> None:

@@ -1,6 +1,7 @@
 """Multicast groups in every implementation of the network port: made, joined and deleted."""
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from functools import partial
 
 import attrs
@@ -9,11 +10,15 @@ import trio
 
 from fuota.deployment.plan import ClassCScheduling, MulticastClass
 from fuota.lorawan.region import Region
-from fuota.network.gate import PLACES, Lane
+from fuota.network import gate
+from fuota.network.gate import AILING, PLACES, Lane
 from fuota.network.port import (
+    Group,
     GroupGone,
+    KnownGroup,
     NotFound,
     Refused,
+    Unreachable,
 )
 from tests.contract.network.opened import UNKNOWN_DEVICE, Opened, chirpstack_v4, open_one
 
@@ -200,4 +205,52 @@ async def test_what_is_about_groups_or_urgent_goes_past_what_is_about_devices(op
             for number, each in enumerate(past_them, start=1):
                 nursery.start_soon(each)
                 await under_way(PLACES[Lane.DEVICES] + number)
+            nursery.cancel_scope.cancel()
+
+
+async def test_what_is_about_an_application_goes_past_what_is_about_another_that_ails(
+    opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ChirpStack 3 has several Network Servers. Of the other application one call of each kind is made."""
+    monkeypatch.setattr(gate, "PROBE", 0)
+    ailing = attrs.evolve(opened.group, application_id=opened.other)
+    opened.conditions.outage(timedelta(hours=1))
+    for _ in range(AILING):
+        with pytest.raises(Unreachable):
+            await opened.network.ensure_group(ailing)
+    opened.conditions.outages.clear()
+    group = await opened.make()
+    opened.conditions.latency = 3600
+    before = opened.conditions.calls
+
+    async def under_way(calls: int) -> None:
+        while opened.conditions.calls < before + calls:
+            await trio.lowlevel.checkpoint()
+        assert opened.conditions.calls == before + calls
+
+    def calls(to: Group, known: KnownGroup) -> list[Call]:
+        network, device, application_id = opened.network, opened.device, to.application_id
+        downlink = partial(network.downlink, device, 200, b"\x01", application_id=application_id)
+        return [
+            partial(downlink, unless_pending=False),
+            partial(downlink, unless_pending=True),
+            partial(downlink, unless_pending=False, urgent=True),
+            partial(network.withdraw, device, lambda f_port, data: True, application_id=application_id),
+            partial(network.add_device, known, device),
+            partial(network.ensure_group, to),
+            partial(network.has_group, known),
+            partial(network.multicast, known, 201, b"\x02"),
+            partial(network.waiting, known),
+            partial(network.flush, known),
+            partial(network.delete_group, to),
+        ]
+
+    with trio.fail_after(4):
+        async with trio.open_nursery() as nursery:
+            for each in calls(ailing, attrs.evolve(group, application_id=opened.other)):
+                nursery.start_soon(each)
+            await under_way(len(Lane))
+            for number, each in enumerate(calls(opened.group, group), start=1):
+                nursery.start_soon(each)
+                await under_way(len(Lane) + number)
             nursery.cancel_scope.cancel()
