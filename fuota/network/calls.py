@@ -129,9 +129,9 @@ class Calls:
         try:
             return await call(method, request, timeout=CALL_TIMEOUT, metadata=metadata)
         except RpcError as error:  # what is said of it goes into the log and onto pages
-            if self._token and self._token in error.detail:
-                raise RpcError(error.status, error.detail.replace(self._token, "(the token)")) from None
-            raise
+            if not self._token:
+                raise
+            raise RpcError(error.status, error.detail.replace(self._token, "(the token)")) from None
 
 
 async def _found_good(good: Callable[[], Awaitable[bool]], refusal: RpcError) -> bool:
