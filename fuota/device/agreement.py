@@ -22,6 +22,8 @@ from fuota.lorawan.multicast import McClassBSessionAns, McClassCSessionAns
 CLOCK_TOLERANCE = timedelta(seconds=5)
 """How far a device's idea of the start may be from ours: the "few seconds" of TS005 section 3.5."""
 
+NOT_TOLD = Failed(Reason.START_MISSED, "the session began before the device was told of it")
+
 CLOCK_UNKNOWN = 0xFFFFFF
 """The TimeToStart of a device that knows its clock to be off (TS005-2.0.0 section 3.5)."""
 
@@ -81,6 +83,26 @@ def heard_late(
     if off is None or abs(off) > CLOCK_TOLERANCE or _refused(answer):
         return state
     return Listening(state.session, state.told)
+
+
+def unheard(state: SettingUpSession) -> Failed:
+    """Why it has not agreed, when its attempts are used up."""
+    if state.dropped and state.otherwise.reason is Reason.NO_ANSWER:
+        return unanswered("the session request", state.dropped)
+    return state.otherwise
+
+
+def cut_off(state: SettingUpSession, now: datetime) -> Failed:
+    """The same, when the session begins before that. If the deadline has passed, and nobody has said so, the
+    request still waits for the network to take it: it is not the device that is silent."""
+    waits = now > state.deadline and state.otherwise.reason is Reason.NO_ANSWER
+    return NOT_TOLD if waits else unheard(state)
+
+
+def unanswered(request: str, dropped: str) -> Failed:
+    if dropped:
+        return Failed(Reason.NOT_SENT, f"{request}, the last time: {dropped}")
+    return Failed(Reason.NO_ANSWER, f"to {request}")
 
 
 def _refused(answer: McClassBSessionAns | McClassCSessionAns) -> bool:

@@ -16,7 +16,16 @@ import attrs
 
 from fuota.deployment.plan import Plan
 from fuota.deployment.states import Session
-from fuota.device.agreement import CLOCK_TOLERANCE, heard_late, named, session_answered
+from fuota.device.agreement import (
+    CLOCK_TOLERANCE,
+    NOT_TOLD,
+    cut_off,
+    heard_late,
+    named,
+    session_answered,
+    unanswered,
+    unheard,
+)
 from fuota.device.messages import (
     Abandon,
     Answered,
@@ -73,8 +82,6 @@ SPARED = 10
 """How often an attempt is made again because something was away, and once for a look at the network that has
 failed at first: where connections are cut while they are idle, every look does."""
 
-NOT_TOLD = Failed(Reason.START_MISSED, "the session began before the device was told of it")
-
 
 def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
     """The state after `message`; the same one if it does not matter."""
@@ -106,14 +113,14 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case SettingUpGroup(attempt, _, group_id), Expired() | Dropped() if attempt < plan.unicast_attempts:
             return SettingUpGroup(attempt + 1, patience(plan, now), group_id)
         case SettingUpGroup(), Dropped(reason=why): return attrs.evolve(state, dropped=why)
-        case SettingUpGroup(dropped=why), Expired(): return _unanswered("McGroupSetupReq", why)
+        case SettingUpGroup(dropped=why), Expired(): return unanswered("McGroupSetupReq", why)
 
         case SettingUpFragments(), Answered(FragSessionSetupAns() as answer) if answer.frag_index == plan.frag_index:
             return _fragments_answered(answer)
         case SettingUpFragments(attempt), Expired() | Dropped() if attempt < plan.unicast_attempts:
             return SettingUpFragments(attempt + 1, patience(plan, now))
         case SettingUpFragments(), Dropped(reason=why): return attrs.evolve(state, dropped=why)
-        case SettingUpFragments(dropped=why), Expired(): return _unanswered("FragSessionSetupReq", why)
+        case SettingUpFragments(dropped=why), Expired(): return unanswered("FragSessionSetupReq", why)
 
         case Prepared(), Arrange(session) if now < session.start: return _arranged(plan, session, now, None)
         case (SettingUpSession() | CorrectingClock() | Listening() | Unheard() | AskingStatus() | StillListening()), Arrange(session) \
@@ -135,10 +142,8 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
                 Expired() | Dropped() if attempt < plan.unicast_attempts:
             return _asked_again(plan, state, now, put_right=right)
         case SettingUpSession(), Dropped(reason=why): return attrs.evolve(state, dropped=why)
-        case SettingUpSession(session, _, _, otherwise, why), Expired() | Close() | Verify() | Release() \
-                if otherwise.reason is Reason.NO_ANSWER:
-            return Unheard(session, _unanswered("the session request", why) if why else otherwise, state.told)
-        case SettingUpSession(session, otherwise=otherwise), Expired() | Close() | Verify() | Release(): return Unheard(session, otherwise, state.told)
+        case SettingUpSession(session), Expired(): return Unheard(session, unheard(state), state.told)
+        case SettingUpSession(session), Close() | Verify() | Release(): return Unheard(session, cut_off(state, now), state.told)
         case CorrectingClock(session, put_right=False), Expired() if now < session.start:
             return attrs.evolve(state, deadline=patience(plan, now))
         case CorrectingClock(session, otherwise=otherwise), Expired() | Close() | Verify() | Release(): return Unheard(session, otherwise, state.told)
@@ -186,12 +191,6 @@ def _once_more(
     return attrs.evolve(state, deadline=patience(plan, now), dropped="", spared=spared)
 
 
-def _unanswered(request: str, dropped: str) -> Failed:
-    if dropped:
-        return Failed(Reason.NOT_SENT, f"{request}, the last time: {dropped}")
-    return Failed(Reason.NO_ANSWER, f"to {request}")
-
-
 def _asked(
     plan: Plan, session: Session, before: Told | None, otherwise: Failed | None, now: datetime
 ) -> AskingStatus:
@@ -221,7 +220,7 @@ def _unasked(state: Unheard) -> State:
 
 def _silent(state: AskingStatus) -> State:
     if state.otherwise is None:
-        return _unanswered("FragSessionStatusReq", state.dropped)
+        return unanswered("FragSessionStatusReq", state.dropped)
     if isinstance(state.otherwise, Failed) and not may_be_gone(state.otherwise):
         return Incomplete(state.otherwise, state.counts_anew)
     return state.otherwise

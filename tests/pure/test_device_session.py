@@ -7,6 +7,7 @@ import pytest
 
 from fuota.deployment.plan import Plan
 from fuota.deployment.states import Session
+from fuota.device.agreement import NOT_TOLD
 from fuota.device.effects import Ask, Assignment, effects
 from fuota.device.machine import step
 from fuota.device.messages import (
@@ -205,7 +206,9 @@ def test_a_start_that_has_passed_is_missed_by_a_clock_that_is_right(
     assert standing(only, told) == standing(only, state), (
         "the start is put off for it as for one not yet asked"
     )
-    assert step(plan, told, Close(session), late) == Unheard(
+    assert step(plan, told, Close(session), late) == Unheard(session, NOT_TOLD)
+    in_time = attrs.evolve(told, deadline=late)
+    assert step(plan, in_time, Close(session), late) == Unheard(
         session, Failed(Reason.NO_ANSWER, "to the session request before the start")
     )
 
@@ -275,13 +278,16 @@ def test_whoever_has_not_agreed_when_the_session_begins_is_not_part_of_it(
     assert late.otherwise.reason is Reason.START_MISSED
     assert step(plan, Prepared(), Verify(session), session.start) == late
     assert step(plan, Prepared(), Release(), session.start) == Incomplete(late.otherwise)
-    silent = asked(session, 1, now)
+    silent = asked(session, 1, session.start)
     off = Failed(Reason.CLOCK_OFF, "")
     not_put_right = CorrectingClock(session, 1, silent.deadline, off)
     assert step(plan, not_put_right, Close(session), session.start) == Unheard(session, off)
     put_right = attrs.evolve(silent, otherwise=off)
     assert step(plan, put_right, Close(session), session.start) == Unheard(session, off)
     assert step(plan, silent, Close(session), session.start) == Unheard(session, silent.otherwise)
+    for said in (Close(session), Verify(session), Release()):
+        waits = step(plan, silent, said, session.start + SECOND)
+        assert waits == Unheard(session, NOT_TOLD), "the request still waits for the network to take it"
     assert step(plan, silent, Expired(), now) != Unheard(session, silent.otherwise), "it has attempts left"
     last = attrs.evolve(silent, attempt=3)
     assert step(plan, last, Expired(), now) == Unheard(session, silent.otherwise)
