@@ -71,7 +71,7 @@ from fuota.device.verdict import (
     may_be_gone,
     status_answered,
     status_patience,
-    told,
+    told_before,
     told_late,
 )
 from fuota.fate import Dropped
@@ -125,7 +125,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case Prepared(), Arrange(session) if now < session.start: return _arranged(plan, session, now, None)
         case (SettingUpSession() | CorrectingClock() | Listening() | Unheard() | AskingStatus() | StillListening()), Arrange(session) \
                 if state.session.number < session.number and now < session.start:
-            return _arranged(plan, session, now, told(state))
+            return _arranged(plan, session, now, told_before(state))
         case (SettingUpSession() | CorrectingClock() | Listening() | Unheard()), Answered(FragSessionStatusAns() as answer, at, _, before) \
                 if state.told is not None and answer.frag_index == plan.frag_index and at >= state.told.since:
             return told_late(plan, state, state.told, answer, before)

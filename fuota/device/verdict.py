@@ -87,7 +87,7 @@ class Account:
         return self.enough and self.missing == 0 and self.memory and self.heard
 
 
-def told(state: State) -> Told | None:
+def told_before(state: State) -> Told | None:
     """What is known by what it was asked, if there is to be another window of the round."""
     match state:
         case AskingStatus() | StillListening() if not state.session.empty:
@@ -133,8 +133,8 @@ def status_answered(
     if account.complete:
         return Complete(received)
     known = state.otherwise if isinstance(state.otherwise, Unconfirmed) else None
-    told = Unconfirmed(received, missing) if enough and account.heard else known
-    later = told or (None if may_be_gone(state.otherwise) else state.otherwise)
+    said = Unconfirmed(received, missing) if enough and account.heard else known
+    later = said or (None if may_be_gone(state.otherwise) else state.otherwise)
     if isinstance(state, StillListening):
         return StillListening(state.session, state.deadline, later, anew)
     if now < state.session.end or not last:
@@ -142,7 +142,7 @@ def status_answered(
     if received_at < state.session.end:  # it was on its way for long, and says nothing about the end
         if state.attempt < plan.unicast_attempts:
             return attrs.evolve(state, counts_anew=anew)
-        deadline, otherwise = now + status_patience(plan, state.attempt), told or state.otherwise
+        deadline, otherwise = now + status_patience(plan, state.attempt), said or state.otherwise
         return AskingStatus(state.session, state.attempt, deadline, otherwise=otherwise, counts_anew=anew)
     if not account.memory and not (enough and missing == 0):
         return Failed(Reason.NOT_ENOUGH_MEMORY, "to rebuild what was lost")

@@ -175,14 +175,17 @@ async def test_a_group_made_twice_by_a_lost_answer_is_deleted_twice(opened: Open
     assert opened.group_ids == []
 
 
+async def under_way(opened: Opened, calls: int) -> None:
+    """Return when so many calls have been made, and no more."""
+    while opened.conditions.calls < calls:
+        await trio.lowlevel.checkpoint()
+    assert opened.conditions.calls == calls
+
+
 async def test_what_is_about_groups_or_urgent_goes_past_what_is_about_devices(opened: Opened) -> None:
     group = await opened.make()
     opened.conditions.latency = 3600
     before = opened.conditions.calls
-
-    async def under_way(calls: int) -> None:
-        while opened.conditions.calls < before + calls:
-            await trio.lowlevel.checkpoint()
 
     about_devices: list[Call] = [
         partial(opened.network.downlink, opened.device, 200, b"\x01", unless_pending=False),
@@ -201,10 +204,10 @@ async def test_what_is_about_groups_or_urgent_goes_past_what_is_about_devices(op
         async with trio.open_nursery() as nursery:
             for call in about_devices * PLACES[Lane.DEVICES]:
                 nursery.start_soon(call)
-            await under_way(PLACES[Lane.DEVICES])
+            await under_way(opened, before + PLACES[Lane.DEVICES])
             for number, each in enumerate(past_them, start=1):
                 nursery.start_soon(each)
-                await under_way(PLACES[Lane.DEVICES] + number)
+                await under_way(opened, before + PLACES[Lane.DEVICES] + number)
             nursery.cancel_scope.cancel()
 
 
@@ -222,11 +225,6 @@ async def test_what_is_about_an_application_goes_past_what_is_about_another_that
     group = await opened.make()
     opened.conditions.latency = 3600
     before = opened.conditions.calls
-
-    async def under_way(calls: int) -> None:
-        while opened.conditions.calls < before + calls:
-            await trio.lowlevel.checkpoint()
-        assert opened.conditions.calls == before + calls
 
     def calls(to: Group, known: KnownGroup) -> list[Call]:
         network, device, application_id = opened.network, opened.device, to.application_id
@@ -249,8 +247,8 @@ async def test_what_is_about_an_application_goes_past_what_is_about_another_that
         async with trio.open_nursery() as nursery:
             for each in calls(ailing, attrs.evolve(group, application_id=opened.other)):
                 nursery.start_soon(each)
-            await under_way(len(Lane))
+            await under_way(opened, before + len(Lane))
             for number, each in enumerate(calls(opened.group, group), start=1):
                 nursery.start_soon(each)
-                await under_way(len(Lane) + number)
+                await under_way(opened, before + len(Lane) + number)
             nursery.cancel_scope.cancel()
