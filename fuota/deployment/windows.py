@@ -20,6 +20,10 @@ EACH = timedelta(seconds=5 / 32)
 """How much longer it takes to ask one more device, where the network needs the 5 s that it is given for an
 answer, and 32 devices are asked at a time."""
 
+GROWTH = 1.6
+"""How many times as much it is given when the start is put off again: devices of other deployments wait for
+the same 32 places, nobody knows how many, and those of this one wait behind them once more."""
+
 BEACON_ACQUISITION = timedelta(seconds=135)
 """How long before a class B session a device stack begins to look for beacons (SWL2001)."""
 
@@ -34,7 +38,7 @@ def session(
     It starts on a whole GPS second; class B at the start of a beacon period, which begins no sooner than a
     device that agrees last can have found the beacon (TS005 section 3.4).
     """
-    slack = timedelta(seconds=(1 + put_off) * (2 + devices / 1000)) + slow * EACH
+    slack = timedelta(seconds=(1 + put_off) * (2 + devices / 1000)) + _asking(slow, put_off)
     often = OFTEN if plan.unicast_attempts == 1 else PATIENT
     lead = plan.unicast_attempts * plan.unicast_timeout * (1 + min(put_off / often, 1)) + slack
     if plan.mc_class is MulticastClass.B:
@@ -42,6 +46,11 @@ def session(
     else:
         start = (now + lead).replace(microsecond=0) + timedelta(seconds=1)
     return Session(number, start, start + plan.window, put_off)
+
+
+def _asking(devices: int, put_off: int) -> timedelta:
+    """The time for those who were not asked in time: a day at most, after which calls are given up anyway."""
+    return min(devices * EACH * GROWTH ** min(max(put_off - 1, 0), PATIENT), timedelta(days=1))
 
 
 def following(

@@ -1,6 +1,7 @@
 """When sessions of a deployment start, and when one follows another."""
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import attrs
 import pytest
@@ -53,6 +54,19 @@ def test_more_time_is_left_for_those_who_were_not_asked_in_time(plan: Plan, now:
     due, left = ArrangingSession("g", before, 0), tally(prepared=640, ready=360)
     put_off = step(plan, due, Expired(left, slow=640), before.start)
     assert put_off == due.to(ArrangingSession, session=session(plan, 1000, before.start, 3, 2, slow=640))
+
+
+def test_they_get_much_more_of_it_when_that_was_not_enough(plan: Plan, now: datetime) -> None:
+    """For a hundred seconds at first, up to three hours."""
+    leads = [session(plan, 1000, now, 2, times, slow=640).start - now for times in range(1, MOST_PATIENT)]
+    without = [session(plan, 1000, now, 2, times).start - now for times in range(1, MOST_PATIENT)]
+    more = [lead - other for lead, other in zip(leads, without, strict=True)]
+    assert more[0] == 640 * EACH == timedelta(seconds=100)
+    assert all(1.5 < later / sooner < 1.7 for sooner, later in pairwise(more[: PATIENT + 1]))
+    assert timedelta(hours=3) < more[PATIENT] < timedelta(hours=3.1)
+    assert more[PATIENT:] == [more[PATIENT]] * (MOST_PATIENT - PATIENT - 1)
+    fleet = session(plan, 100_000, now, 2, PATIENT, slow=100_000).start
+    assert fleet - session(plan, 100_000, now, 2, PATIENT).start == timedelta(days=1)
 
 
 @pytest.mark.parametrize(("attempts", "often"), [(1, OFTEN), (2, PATIENT), (3, PATIENT)])

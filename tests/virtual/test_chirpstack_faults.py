@@ -94,6 +94,21 @@ async def test_nor_does_one_that_is_slower_than_the_attempts_leave_time_for(
     assert {device.image for device in devices} == {IMAGE}
 
 
+async def test_nor_one_that_several_deployments_wait_for(autojump_clock: MockClock) -> None:
+    """Each puts its start off for those whose turn has not come, and they wait behind all others again."""
+    devices = simulated(1000)
+    fleets = [devices[first : first + 100] for first in range(0, 1000, 100)]
+    async with server(devices) as running:
+        running.network.conditions.latency = 4.8
+        orders = [
+            order(fleet, unicast_timeout=timedelta(seconds=16), unicast_attempt_count=2, multicast_timeout=8)
+            for fleet in fleets
+        ]
+        deployments = [await running.orders.take(each) for each in orders]
+        results = [await running.end_of(each) for each in deployments]
+    assert [result.states() for result in results] == [{Complete}] * len(fleets)
+
+
 async def test_a_refused_token_is_waited_for_however_long_it_takes(autojump_clock: MockClock) -> None:
     """Longer than the day after which a device is given up about which nothing is answered."""
     devices, away = simulated(2), timedelta(hours=30)
