@@ -119,7 +119,7 @@ def endpoint(
             told.warning("uplink kept, but not safe yet")
             return said(503, "kept, but not safe yet")
         except (Crashed, Stopped) as error:
-            told.warning("uplink lost", reason=repr(error))
+            told.warning("uplink lost", reason=str(error))
             return said(503, "not taken")
         if outcome is Outcome.BUSY:
             told.warning("uplink lost", reason="too many wait already")
