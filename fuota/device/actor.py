@@ -63,6 +63,8 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
             deployment_id, assignment, services.network, services.health, reach, self.alone
         )
         self.request = Request()
+        self.told: Standing | None = self.standing()
+        """What the deployment knows of it; None: nobody can say."""
         self.hearing = Hearing(assignment)
         self.last = False
         """Whether no fragments follow in another session, as far as the deployment has said."""
@@ -71,6 +73,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         self.services.devices.register(self.assignment.dev_eui, me.ref)
         await super().started(me)
         if me.incarnation > 1:  # when the first began, the deployment had read it too
+            self.told = None
             await self.announce()
 
     def superseded(self) -> None:
@@ -110,13 +113,9 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         said = self.hearing.read(uplink, self.clock.now())
         for command in said.commands:
             asked, row = self.rows_of_requests(), self.row(said.package, command)
+            before, request = self.assignment.nb_frag_before, self.request
             answered = Answered(
-                command,
-                uplink.received_at,
-                self.last,
-                self.assignment.nb_frag_before,
-                self.request.under_way,
-                self.request.overtaken,
+                command, uplink.received_at, self.last, before, request.under_way, request.overtaken
             )
             advanced = await self.advance(answered, *asked, row)
             if not advanced and not said.repeated:
@@ -133,6 +132,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         rows = self.rows_of_requests() if message.anew else []
         fate = self.request.taken(message, trio.current_time())
         self.wake_at(self.clock.now() + message.ask.patience, Expired())
+        await self.announce()
         if rows:
             await self.services.journal.record(rows)
         if fate is not None:
@@ -179,17 +179,17 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
 
     async def advance(self, fact: Fact, *rows: LogRow) -> bool:
         """Take the fact, and tell the deployment if that changed what it needs to know."""
-        before = self.standing()
         advanced = await self.take(fact, *rows)
-        if self.standing() != before:
-            await self.announce()
+        await self.announce()
         return advanced
 
     def standing(self) -> Standing:
-        return standing(self.assignment.plan, self.position.state)
+        return standing(self.assignment.plan, self.position.state, waits=self.request.under_way)
 
     async def announce(self) -> None:
-        await self.tell(Announced(self.assignment.dev_eui, self.standing(), self.position.version))
+        if (now := self.standing()) != self.told:
+            self.told = now
+            await self.tell(Announced(self.assignment.dev_eui, now, self.position.version))
 
     def alone(self) -> bool:
         return len(self.services.devices[self.assignment.dev_eui]) == 1

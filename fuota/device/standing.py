@@ -28,7 +28,7 @@ from fuota.device.states import (
 )
 
 OFTEN = 3
-"""How often the start is put off for a device that has no attempts left and may not have been asked."""
+"""How often the start is put off for a device that has no attempts left and may have been asked too late."""
 
 COMPLETE = "complete"
 RELEASED = "released"
@@ -37,12 +37,13 @@ UNCONFIRMED = "unconfirmed"
 
 class Stage(IntEnum):
     """Each stage is the wait for the next. ASKED is the last attempt with the session request, or any but the
-    first of one that has answered, and whose clock was asked to be put right: it has had its time to
-    agree, whereas one that is PREPARED has attempts left. (An only attempt may not have been made yet, or
-    leave no time to put a clock right, and one whose clock was put right may not have been asked again: for
-    that the start is put off `OFTEN` times.) For one that is UNHEARD nobody waits or sends, but it is asked
-    with the others what it has. One that is INCOMPLETE has not enough, as far as it says, and is set up anew
-    if all is sent once more. Only the end of the deployment waits for one that is LEAVING."""
+    first of one that has answered, and whose clock was asked to be put right: it has had its time to agree,
+    whereas one that is PREPARED has attempts left, or the network has yet to take the last one. (An only
+    attempt may have been made late, or leave no time to put a clock right, and one whose clock was put right
+    may not have been asked again: for that the start is put off `OFTEN` times.) For one that is UNHEARD
+    nobody waits or sends, but it is asked with the others what it has. One that is INCOMPLETE has not enough,
+    as far as it says, and is set up anew if all is sent once more. Only the end of the deployment waits for
+    one that is LEAVING."""
 
     GROUP = 0
     FRAGMENTS = 1
@@ -67,8 +68,8 @@ class Standing:
     outcome: str = ""
 
 
-def standing(plan: Plan, state: State) -> Standing:
-    """What a device in `state` announces."""
+def standing(plan: Plan, state: State, *, waits: bool = False) -> Standing:
+    """What a device in `state` announces; `waits`: the network has yet to take its request."""
     match state:
         case Waiting() | JoiningGroup() | SettingUpGroup():
             return Standing(Stage.GROUP)
@@ -79,9 +80,12 @@ def standing(plan: Plan, state: State) -> Standing:
         case SettingUpSession(session, attempt, _, otherwise, put_right=put_right) | CorrectingClock(
             session, attempt, _, otherwise, put_right=put_right
         ):
-            if put_right or plan.unicast_attempts == 1:
+            silent = otherwise.reason is Reason.NO_ANSWER
+            if waits and silent and not put_right:
+                asked = False
+            elif put_right or plan.unicast_attempts == 1:
                 asked = session.put_off >= OFTEN
-            elif otherwise.reason is Reason.NO_ANSWER:
+            elif silent:
                 asked = attempt == plan.unicast_attempts
             else:
                 asked = attempt > 1

@@ -9,6 +9,7 @@ from fuota.deployment.messages import Tally
 from fuota.deployment.plan import Plan
 from fuota.deployment.roster import Roster
 from fuota.deployment.states import Session
+from fuota.deployment.windows import PATIENT
 from fuota.device.standing import OFTEN, Stage, Standing, standing
 from fuota.device.states import (
     Complete,
@@ -132,3 +133,19 @@ def test_one_that_is_asked_only_once_may_not_have_been_asked_yet(plan: Plan) -> 
     silent = Failed(Reason.NO_ANSWER, "")
     stages = [standing(only, SettingUpSession(each, 1, START, silent)).stage for each in sessions]
     assert stages == [Stage.PREPARED] * OFTEN + [Stage.ASKED]
+
+
+@pytest.mark.parametrize("attempts", [1, 3])
+def test_one_whose_request_the_network_has_yet_to_take_has_not_been_asked(attempts: int, plan: Plan) -> None:
+    """At its last attempt, however often the start was put off; but one whose clock is wrong has answered."""
+    ordered = attrs.evolve(plan, unicast_attempts=attempts)
+    session, silent = Session(9, START, START, PATIENT), Failed(Reason.NO_ANSWER, "")
+    last = SettingUpSession(session, attempts, START, silent)
+    assert standing(ordered, last, waits=True).stage is Stage.PREPARED
+    assert standing(ordered, last).stage is Stage.ASKED
+    off, right = (
+        attrs.evolve(last, otherwise=Failed(Reason.CLOCK_OFF, "")),
+        attrs.evolve(last, put_right=True),
+    )
+    for told in (attrs.evolve(off, attempt=2), right):
+        assert standing(ordered, told, waits=True).stage is Stage.ASKED
