@@ -161,9 +161,9 @@ def instruction(plan: Plan, state: State) -> device.Instruction | None:
             return device.Arrange(session)
         case Transmitting(session=session) | AwaitingEnd(session=session):
             return device.Close(session)
-        case Settling(session=session, looked=looked):
+        case Settling(session=session, sent=sent, looked=looked):
             ask = plan.status_request is not StatusRequest.NO_REQUEST
-            return device.Verify(session, looked) if ask else device.Release()
+            return device.Verify(session, looked) if ask else device.Release(sent == plan.fragments)
         case Concluding():
             return device.Conclude()
         case CreatingGroupInVain():  # the answer may be long in coming, and says nothing that they wait for

@@ -42,8 +42,9 @@ log = structlog.get_logger(__name__)
 DRAINING = 2.0
 """Seconds between two looks at what is left in the queue for devices that have settled."""
 
-SLOW = 10.0
-"""Seconds after which what the network has taken of a batch counts, though there is more of it."""
+SLOW = timedelta(seconds=10)
+"""After which what the network has taken of a batch counts, though there is more of it; or after a sixth of a
+short window: what is not known to be sent when it closes was not."""
 
 UNSHOWN = timedelta(hours=1)
 """How long a queue that was not shown in the window is looked for, if no device tells what it has heard."""
@@ -137,13 +138,14 @@ class Outside(Caller):
         Where it is slow, as far as it has come: a batch that outlasts the window would count for nothing.
         """
         group, port = self._known(batch.group_id), fragmentation.package.port
+        slow = min(SLOW, self._plan.window / 6).total_seconds()
         upto, began = batch.after, trio.current_time()
         try:
             for payload in await self.air.payloads(batch.after, batch.upto):
                 enqueue = partial(self._network.multicast, group, port, payload)
                 await self.persistently(enqueue)
                 upto += 1
-                if trio.current_time() - began >= SLOW:
+                if trio.current_time() - began >= slow:
                     break
         except GroupGone as error:
             return GroupLost(batch.group_id, str(error))

@@ -24,6 +24,8 @@ CLOCK_TOLERANCE = timedelta(seconds=5)
 
 NOT_TOLD = Failed(Reason.START_MISSED, "the session began before the device was told of it")
 
+NOT_ALL_SENT = Failed(Reason.INCOMPLETE, "not all fragments could be sent while it listened")
+
 CLOCK_UNKNOWN = 0xFFFFFF
 """The TimeToStart of a device that knows its clock to be off (TS005-2.0.0 section 3.5)."""
 

@@ -6,8 +6,7 @@
 
 Every request is repeated until it is answered or `unicast_attempts` are used up (the session request once more
 for a clock that was put right, which may take until the start), at once where the network has dropped it; an
-attempt during which something was away is made again. Whatever is late, early or repeated changes nothing. Each
-`case` is one transition; what takes more than a line to decide has a name below.
+attempt during which something was away is made again. Whatever is late, early or repeated changes nothing.
 """
 
 from datetime import datetime
@@ -18,6 +17,7 @@ from fuota.deployment.plan import Plan
 from fuota.deployment.states import Session
 from fuota.device.agreement import (
     CLOCK_TOLERANCE,
+    NOT_ALL_SENT,
     NOT_TOLD,
     cut_off,
     heard_late,
@@ -155,7 +155,8 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case Prepared(), Release(): return Incomplete(NOT_TOLD)
 
         case Listening(), Verify(session): return _asked(plan, session, state.told, None, now)
-        case (Listening() | AskingStatus() | StillListening()), Release(): return Released()
+        case (Listening() | AskingStatus() | StillListening()), Release(whole=True): return Released()
+        case (Listening() | AskingStatus() | StillListening()), Release(): return Incomplete(NOT_ALL_SENT)
 
         case (AskingStatus() | StillListening()), Answered(FragSessionStatusAns() as answer, at, last, before) \
                 if answer.frag_index == plan.frag_index and at >= state.session.start:

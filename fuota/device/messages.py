@@ -43,7 +43,10 @@ class Verify:
 
 @attrs.frozen
 class Release:
-    """The fragments are sent, and nobody asks."""
+    """No more fragments are sent in this round, and nobody asks."""
+
+    whole: bool = True
+    """Whether all of them were sent."""
 
 
 @attrs.frozen

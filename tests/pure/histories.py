@@ -109,7 +109,7 @@ def _device_facts(plan: Plan, state: object, now: datetime) -> list[device.Fact]
         *map(device.Arrange, (session, following)),
         *map(device.Close, (session, following)),
         *map(device.Verify, (session, following)),
-        device.Release(),
+        *map(device.Release, (True, False)),
         device.Conclude(),
         device.Abandon("over"),
         *(device.Refused(unknown, "no") for unknown in (True, False)),

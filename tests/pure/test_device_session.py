@@ -16,6 +16,7 @@ from fuota.device.messages import (
     Arrange,
     ClockAnswered,
     Close,
+    Conclude,
     Expired,
     Release,
     Verify,
@@ -30,6 +31,7 @@ from fuota.device.states import (
     Listening,
     Prepared,
     Reason,
+    Released,
     SettingUpSession,
     State,
     StillListening,
@@ -256,6 +258,14 @@ def test_a_retry_never_moves_the_start(plan: Plan, session: Session, now: dateti
         state = step(plan, state, Expired(), now + timedelta(seconds=later))
         assert isinstance(state, SettingUpSession)
         assert state.session is session
+
+
+def test_who_listened_to_a_part_of_the_fragments_is_not_released(plan: Plan, session: Session) -> None:
+    assert step(plan, Listening(session), Release(), session.end) == Released()
+    after = step(plan, Listening(session), Release(whole=False), session.end)
+    assert isinstance(after, Incomplete)
+    assert after.otherwise.reason is Reason.INCOMPLETE
+    assert step(plan, after, Conclude(), session.end) == after.otherwise
 
 
 def test_another_session_is_arranged_with_every_device_that_is_left(

@@ -164,7 +164,7 @@ def test_when_nobody_agrees_to_a_session_those_that_may_have_heard_enough_are_as
     here = kind("g", session, 40, used=2, before=40, round=SECOND_ROUND)
     alone, begun = tally(incomplete=3, unheard=2, settled=1), session.start + timedelta(seconds=1)
     asking = here.to(Settling, looked=True, session=attrs.evolve(session, end=begun))
-    told = device.Release() if order is StatusRequest.NO_REQUEST else device.Verify(asking.session)
+    told = device.Release(whole=False) if order is StatusRequest.NO_REQUEST else device.Verify(asking.session)
     assert instruction(plan, asking) == told
     if kind is Transmitting:
         assert step(plan, here, Counted(alone), begun) == asking

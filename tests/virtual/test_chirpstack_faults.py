@@ -7,9 +7,9 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from fuota.deployment.plan import REPEATS
+from fuota.deployment.plan import REPEATS, StatusRequest
 from fuota.deployment.states import Transmitting, Why
-from fuota.device.states import Complete, Failed, Reason
+from fuota.device.states import Complete, Failed, Reason, Released, Unconfirmed
 from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import Milestone
 from fuota.lorawan import multicast
@@ -73,6 +73,28 @@ async def test_a_chirpstack_that_is_slow_throughout_costs_time_and_nothing_else(
     states: list[Any] = [each.state for each in journal.history]
     assert {(state.attempt, state.spared) for state in states if hasattr(state, "attempt")} == {(1, 0)}
     assert len({state.session for state in states if isinstance(state, Transmitting)}) == windows
+
+
+@pytest.mark.parametrize("asked", [StatusRequest.AFTER_SESSION_TIMEOUT, StatusRequest.NO_REQUEST])
+@pytest.mark.parametrize(("latency", "time_out", "served"), [(1, 3, True), (2, 4, True), (2, 3, False)])
+async def test_a_window_of_a_few_calls_brings_what_was_sent_in_it(
+    latency: float, time_out: int, served: bool, asked: StatusRequest, autojump_clock: MockClock
+) -> None:
+    """And who was not sent all is not released as if it had been."""
+    devices = simulated(2)
+    async with server(devices) as running:
+        running.network.conditions.latency = latency
+        short = order(
+            devices,
+            payload=IMAGE[:500],
+            multicast_timeout=time_out,
+            unicast_timeout=timedelta(seconds=60),
+            request_fragmentation_session_status=asked,
+        )
+        result = await running.carry_out(short)
+    assert [device.image == IMAGE[:500] for device in devices] == [served] * 2
+    good = {Released} if asked is StatusRequest.NO_REQUEST else {Complete}
+    assert result.states() == good if served else result.states() <= {Failed, Unconfirmed}
 
 
 @pytest.mark.parametrize(
