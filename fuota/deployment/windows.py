@@ -39,8 +39,7 @@ def session(
     device that agrees last can have found the beacon (TS005 section 3.4).
     """
     slack = timedelta(seconds=(1 + put_off) * (2 + devices / 1000)) + _asking(slow, put_off)
-    often = OFTEN if plan.unicast_attempts == 1 else PATIENT
-    lead = plan.unicast_attempts * plan.unicast_timeout * (1 + min(put_off / often, 1)) + slack
+    lead = plan.unicast_attempts * plan.unicast_timeout * (1 + min(put_off / OFTEN, 1)) + slack
     if plan.mc_class is MulticastClass.B:
         start = next_beacon(now + lead + BEACON_ACQUISITION)
     else:

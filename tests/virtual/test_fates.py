@@ -9,6 +9,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from fuota.deployment.states import ArrangingSession, Transmitting
 from fuota.device.effects import Ask
 from fuota.device.messages import HandedOver
 from fuota.device.request import REMEMBERED, Request
@@ -23,6 +24,7 @@ from fuota.device.states import (
     State,
 )
 from fuota.fate import Dropped, Fate, OnAir
+from fuota.journal.memory import MemoryJournal
 from fuota.lorawan import multicast
 from fuota.lorawan.eui import EUI64
 from fuota.lorawan.fragmentation import FragSessionSetupReq, FragSessionStatusReq
@@ -67,6 +69,25 @@ async def test_a_device_of_which_every_request_is_dropped_has_not_failed_to_answ
     assert {device.state for device in result.status.devices} == {
         Failed(Reason.NOT_SENT, "McGroupSetupReq, the last time: too large")
     }
+
+
+@pytest.mark.parametrize(("interval", "patience", "attempts"), [(60, 140, 3), (600, 1500, 5)])
+async def test_one_that_does_not_agree_is_given_up_in_the_end_where_attempts_begin_on_air(
+    interval: int, patience: int, attempts: int, autojump_clock: MockClock
+) -> None:
+    """In the second round it is alone. An attempt lasts longer than ordered: for that the start is put off
+    once, and there is more time for each then."""
+    silent = Behaviour(ignores=frozenset({McClassCSessionReq}))
+    devices = simulated(10, lambda number: silent if number == 0 else Behaviour())
+    journal, radio = MemoryJournal(), Radio(uplink_interval=timedelta(seconds=interval))
+    async with server(devices, radio=radio, journal=journal, told=True) as running:
+        result = await running.carry_out(
+            order(devices, unicast_timeout=timedelta(seconds=patience), unicast_attempt_count=attempts)
+        )
+    states = [transition.state for transition in journal.history]
+    assert {state.session.number for state in states if isinstance(state, Transmitting)} == {1}
+    assert {state.session.number for state in states if isinstance(state, ArrangingSession)} == {1, 2, 3}
+    assert Counter(type(device.state) for device in result.status.devices) == {Complete: 9, Failed: 1}
 
 
 async def test_patience_begins_when_the_request_is_on_air(autojump_clock: MockClock) -> None:
