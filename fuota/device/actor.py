@@ -4,6 +4,7 @@ from contextlib import suppress
 from datetime import datetime
 from uuid import UUID
 
+import attrs
 import structlog
 import trio
 
@@ -17,6 +18,7 @@ from fuota.device.hearing import Hearing
 from fuota.device.machine import step
 from fuota.device.messages import (
     Answered,
+    Arrange,
     ClockAnswered,
     Expired,
     Fact,
@@ -28,7 +30,7 @@ from fuota.device.messages import (
     Verify,
 )
 from fuota.device.outside import Outside
-from fuota.device.record import answers, log_row, transition
+from fuota.device.record import answers, log_line, log_row, transition
 from fuota.device.request import Request
 from fuota.device.standing import Standing, standing
 from fuota.device.states import Failed, Incomplete, State, Unconfirmed, Unheard
@@ -102,6 +104,8 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
             case ClockAnswered(correction):
                 self.request.overtaken |= abs(correction) > CLOCK_TOLERANCE.seconds
                 await self.advance(message, *self.rows_of_requests())
+            case Arrange():
+                await self.advance(attrs.evolve(message, asked=not self.request.under_way))
             case _:
                 await self.advance(message)
 
@@ -211,13 +215,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         if getattr(after, "counts_anew", False):  # what was told before matters no more, in any round
             self.assignment.nb_frag_before = None
         if isinstance(after, Failed):
-            log.info(
-                "device failed",
-                dev_eui=str(self.id.dev_eui),
-                deployment=str(self.id.deployment_id),
-                reason=after.reason.value,
-                detail=after.detail,
-            )
+            log.info("device failed", **log_line(self.id, after))
 
     def enter(self, *, resumed: bool) -> None:
         self.outside.trouble = ""

@@ -7,7 +7,7 @@ import attrs
 from fuota.deployment.pace import leeway
 from fuota.deployment.plan import Plan
 from fuota.deployment.states import Session
-from fuota.device.messages import Answered
+from fuota.device.messages import Answered, Arrange
 from fuota.device.states import (
     CorrectingClock,
     Failed,
@@ -17,6 +17,7 @@ from fuota.device.states import (
     State,
     Unheard,
 )
+from fuota.device.verdict import told_before
 from fuota.lorawan.multicast import McClassBSessionAns, McClassCSessionAns
 
 CLOCK_TOLERANCE = timedelta(seconds=5)
@@ -28,6 +29,30 @@ NOT_ALL_SENT = Failed(Reason.INCOMPLETE, "not all fragments could be sent while 
 
 CLOCK_UNKNOWN = 0xFFFFFF
 """The TimeToStart of a device that knows its clock to be off (TS005-2.0.0 section 3.5)."""
+
+
+def arranged(plan: Plan, state: State, said: Arrange, now: datetime) -> SettingUpSession:
+    """It is asked for the session, from its first attempt on."""
+    silent, missed = Failed(Reason.NO_ANSWER, "to the session request"), 0
+    if isinstance(state, SettingUpSession | CorrectingClock):
+        missed = state.missed + (said.asked and said.session.put_off > state.session.put_off)
+    deadline, told = now + plan.unicast_timeout, told_before(state)
+    return SettingUpSession(said.session, 1, deadline, silent, told=told, missed=missed)
+
+
+def asked_again(
+    plan: Plan, state: SettingUpSession | CorrectingClock, now: datetime, *, put_right: bool
+) -> SettingUpSession:
+    """It is asked for the same session."""
+    return SettingUpSession(
+        state.session,
+        state.attempt + 1,
+        now + plan.unicast_timeout,
+        state.otherwise,
+        put_right=put_right,
+        told=state.told,
+        missed=state.missed,
+    )
 
 
 def session_answered(
@@ -66,6 +91,7 @@ def session_answered(
         late and not said.overtaken,  # or its timer may run by the clock that it had when it was asked
         put_right=state.put_right,
         told=state.told,
+        missed=state.missed,
     )
 
 

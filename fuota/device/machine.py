@@ -19,6 +19,8 @@ from fuota.device.agreement import (
     CLOCK_TOLERANCE,
     NOT_ALL_SENT,
     NOT_TOLD,
+    arranged,
+    asked_again,
     cut_off,
     heard_late,
     named,
@@ -71,7 +73,6 @@ from fuota.device.verdict import (
     may_be_gone,
     status_answered,
     status_patience,
-    told_before,
     told_late,
 )
 from fuota.fate import Dropped
@@ -122,10 +123,10 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case SettingUpFragments(), Dropped(reason=why): return attrs.evolve(state, dropped=why)
         case SettingUpFragments(dropped=why), Expired(): return unanswered("FragSessionSetupReq", why)
 
-        case Prepared(), Arrange(session) if now < session.start: return _arranged(plan, session, now, None)
-        case (SettingUpSession() | CorrectingClock() | Listening() | Unheard() | AskingStatus() | StillListening()), Arrange(session) \
+        case Prepared(), Arrange(session) as said if now < session.start: return arranged(plan, state, said, now)
+        case (SettingUpSession() | CorrectingClock() | Listening() | Unheard() | AskingStatus() | StillListening()), Arrange(session) as said \
                 if state.session.number < session.number and now < session.start:
-            return _arranged(plan, session, now, told_before(state))
+            return arranged(plan, state, said, now)
         case (SettingUpSession() | CorrectingClock() | Listening() | Unheard()), Answered(FragSessionStatusAns() as answer, at, _, before) \
                 if state.told is not None and answer.frag_index == plan.frag_index and at >= state.told.since:
             return told_late(plan, state, state.told, answer, before)
@@ -136,11 +137,11 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case CorrectingClock(session, agreed=True), ClockAnswered(correction) if abs(correction) <= CLOCK_TOLERANCE.seconds:
             return Listening(session, state.told)
         case CorrectingClock(session, attempt, _, otherwise), ClockAnswered() if attempt <= plan.unicast_attempts:
-            return _asked_again(plan, state, now, put_right=True)
+            return asked_again(plan, state, now, put_right=True)
         case CorrectingClock(session, otherwise=otherwise), ClockAnswered(): return Unheard(session, otherwise, state.told)
         case (SettingUpSession(attempt=attempt, put_right=right) | CorrectingClock(attempt=attempt, put_right=right)), \
                 Expired() | Dropped() if attempt < plan.unicast_attempts:
-            return _asked_again(plan, state, now, put_right=right)
+            return asked_again(plan, state, now, put_right=right)
         case SettingUpSession(), Dropped(reason=why): return attrs.evolve(state, dropped=why)
         case SettingUpSession(session), Expired(): return Unheard(session, unheard(state), state.told)
         case SettingUpSession(session), Close() | Verify() | Release(): return Unheard(session, cut_off(state, now), state.told)
@@ -202,16 +203,6 @@ def _asked(
     return AskingStatus(session, attempt, deadline, otherwise=enough or otherwise, counts_anew=anew)
 
 
-def _asked_again(
-    plan: Plan, state: SettingUpSession | CorrectingClock, now: datetime, *, put_right: bool
-) -> SettingUpSession:
-    """For the session."""
-    deadline, attempt = patience(plan, now), state.attempt + 1
-    return SettingUpSession(
-        state.session, attempt, deadline, state.otherwise, put_right=put_right, told=state.told
-    )
-
-
 def _unasked(state: Unheard) -> State:
     """One that has said why it would hear nothing is there, and can be set up anew."""
     if may_be_gone(state.otherwise):
@@ -243,8 +234,3 @@ def _fragments_answered(answer: FragSessionSetupAns) -> State:
     if any(refusals.values()):
         return Failed(Reason.FRAGMENTATION_REFUSED, named(refusals))
     return Prepared()
-
-
-def _arranged(plan: Plan, session: Session, now: datetime, before: Told | None) -> State:
-    silent = Failed(Reason.NO_ANSWER, "to the session request")
-    return SettingUpSession(session, 1, patience(plan, now), silent, told=before)

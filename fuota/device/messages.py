@@ -24,6 +24,8 @@ class Arrange:
     """This is the session."""
 
     session: Session
+    asked: bool = True
+    """Whether the network had taken the request for the one before."""
 
 
 @attrs.frozen

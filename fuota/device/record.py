@@ -79,6 +79,12 @@ def ended(state: State) -> bool:
     return isinstance(state, Complete | Unconfirmed | Released | Failed)
 
 
+def log_line(actor: ActorId, failed: Failed) -> dict[str, str]:
+    """What the log says of a device that has failed."""
+    of = {"dev_eui": str(actor.dev_eui), "deployment": str(actor.deployment_id)}
+    return {**of, "reason": failed.reason.value, "detail": failed.detail}
+
+
 def log_row(deployment_id: UUID, dev_eui: EUI64, at: datetime, package: Package, command: Command) -> LogRow:
     """The row of one command, sent or received."""
     given = package.fields(command, VERSION).items()

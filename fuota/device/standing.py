@@ -77,14 +77,14 @@ def standing(plan: Plan, state: State, *, waits: bool = False) -> Standing:
             return Standing(Stage.FRAGMENTS)
         case Prepared():
             return Standing(Stage.PREPARED)
-        case SettingUpSession(session, attempt, _, otherwise, put_right=put_right) | CorrectingClock(
-            session, attempt, _, otherwise, put_right=put_right
+        case SettingUpSession(_, attempt, _, otherwise, put_right=put_right, missed=missed) | CorrectingClock(
+            _, attempt, _, otherwise, put_right=put_right, missed=missed
         ):
             silent = otherwise.reason is Reason.NO_ANSWER
             if waits and silent and not put_right:
                 asked = False
             elif put_right or plan.unicast_attempts == 1:
-                asked = session.put_off >= OFTEN
+                asked = missed >= OFTEN
             elif silent:
                 asked = attempt == plan.unicast_attempts
             else:

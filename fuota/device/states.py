@@ -96,6 +96,9 @@ class SettingUpSession:
     put_right: bool = False
     """Its clock was, since it was asked for this session first."""
     told: Told | None = None
+    missed: int = 0
+    """How many starts were put off since the network took its request: it may have been asked too late for
+    one, or for its clock to be put right by then."""
 
 
 @attrs.frozen
@@ -114,6 +117,7 @@ class CorrectingClock:
     put_right: bool = False
     """It was before, since the device was asked for this session first."""
     told: Told | None = None
+    missed: int = 0
 
 
 @attrs.frozen

@@ -280,6 +280,28 @@ def test_another_session_is_arranged_with_every_device_that_is_left(
     assert step(plan, Listening(following), Arrange(session), now) == Listening(following)
 
 
+@pytest.mark.parametrize("kind", [SettingUpSession, CorrectingClock])
+def test_a_start_counts_as_missed_that_was_put_off_when_the_network_had_taken_the_request(
+    kind: type[SettingUpSession | CorrectingClock], plan: Plan, session: Session, now: datetime
+) -> None:
+    before = kind(session, 1, now, Failed(Reason.CLOCK_OFF, ""), missed=1)
+    put_off = attrs.evolve(session, number=2, put_off=session.put_off + 1)
+    for said, missed in [
+        (Arrange(put_off), 2),
+        (Arrange(put_off, asked=False), 1),
+        (Arrange(attrs.evolve(session, number=2)), 1),
+    ]:
+        after = step(plan, before, said, now)
+        assert isinstance(after, SettingUpSession)
+        assert after.missed == missed
+        again = step(plan, after, Expired(), now)
+        assert isinstance(again, SettingUpSession)
+        assert (again.attempt, again.missed) == (2, missed)
+    another = step(plan, Listening(session), Arrange(put_off), now)
+    assert isinstance(another, SettingUpSession)
+    assert another.missed == 0
+
+
 def test_whoever_has_not_agreed_when_the_session_begins_is_not_part_of_it(
     plan: Plan, session: Session, now: datetime
 ) -> None:

@@ -104,6 +104,9 @@ PUT_OFF = deployment.ArrangingSession(GROUP, attrs.evolve(SESSION, put_off=1), 0
 PUT_RIGHT = device.SettingUpSession(
     SESSION, 2, DEADLINE, device.Failed(device.Reason.CLOCK_OFF, "17 s behind"), put_right=True
 )
+MISSED = device.CorrectingClock(
+    SESSION, 1, DEADLINE, device.Failed(device.Reason.CLOCK_OFF, "17 s behind"), missed=2
+)
 RESTORING_ANOTHER = deployment.RestoringGroup(SESSION, 1, used=1, before=40)
 ANOTHER = deployment.ArrangingSession(GROUP, SESSION, 40, used=1, before=40)
 ANOTHER_ROUND = deployment.ArrangingSession(GROUP, SESSION, 0, used=1, round=ROUND)
@@ -147,6 +150,7 @@ TEXTS: dict[str, str] = {
     "deployment-arranging-session-another-round": dump_state(ANOTHER_ROUND),
     "deployment-restoring-group-another-round": dump_state(RESTORING_ROUND),
     "device-setting-up-session-put-right": dump_state(PUT_RIGHT),
+    "device-correcting-clock-missed": dump_state(MISSED),
     "plan": dump_plan(PLAN),
     "plan-chirpstack4": dump_plan(PLAN_4),
 }
@@ -183,6 +187,7 @@ def test_what_is_stored_of_other_cases_loads() -> None:
     assert load_deployment_state(golden("deployment-arranging-session-another-round")) == ANOTHER_ROUND
     assert load_deployment_state(golden("deployment-restoring-group-another-round")) == RESTORING_ROUND
     assert load_device_state(golden("device-setting-up-session-put-right")) == PUT_RIGHT
+    assert load_device_state(golden("device-correcting-clock-missed")) == MISSED
     told = attrs.evolve(ASKING_UNHEARD, otherwise=ENOUGH.otherwise)
     assert load_device_state(dump_state(told)) == told
 

@@ -109,8 +109,8 @@ def test_one_whose_clock_stays_wrong_is_asked_whatever_attempts_it_has_left(plan
         stages = [standing(plan, state(session, attempt, START, wrong)).stage for attempt in (1, 2, 3)]
         assert stages == [Stage.PREPARED, Stage.ASKED, Stage.ASKED]
         only = attrs.evolve(plan, unicast_attempts=1)
-        sessions = [attrs.evolve(session, put_off=put_off) for put_off in range(OFTEN + 1)]
-        stages = [standing(only, state(each, 1, START, wrong)).stage for each in sessions]
+        states = [state(session, 1, START, wrong, missed=missed) for missed in range(OFTEN + 1)]
+        stages = [standing(only, each).stage for each in states]
         assert stages == [Stage.PREPARED] * OFTEN + [Stage.ASKED]
 
 
@@ -120,18 +120,19 @@ def test_one_whose_clock_was_put_right_may_not_have_been_asked_again_yet(
     reason: Reason, attempt: int, attempts: int, plan: Plan
 ) -> None:
     ordered = attrs.evolve(plan, unicast_attempts=attempts)
-    sessions = [Session(9, START, START, put_off) for put_off in range(OFTEN + 1)]
+    session, failed = Session(9, START, START, PATIENT), Failed(reason, "")
     for kind in (SettingUpSession, CorrectingClock):
-        states = [kind(each, attempt, START, Failed(reason, ""), put_right=True) for each in sessions]
+        right = kind(session, attempt, START, failed, put_right=True)
+        states = [attrs.evolve(right, missed=missed) for missed in range(OFTEN + 1)]
         stages = [standing(ordered, state).stage for state in states]
         assert stages == [Stage.PREPARED] * OFTEN + [Stage.ASKED]
 
 
 def test_one_that_is_asked_only_once_may_not_have_been_asked_yet(plan: Plan) -> None:
     only = attrs.evolve(plan, unicast_attempts=1)
-    sessions = [Session(9, START, START, put_off) for put_off in range(OFTEN + 1)]
-    silent = Failed(Reason.NO_ANSWER, "")
-    stages = [standing(only, SettingUpSession(each, 1, START, silent)).stage for each in sessions]
+    asked = SettingUpSession(Session(9, START, START, PATIENT), 1, START, Failed(Reason.NO_ANSWER, ""))
+    states = [attrs.evolve(asked, missed=missed) for missed in range(OFTEN + 1)]
+    stages = [standing(only, state).stage for state in states]
     assert stages == [Stage.PREPARED] * OFTEN + [Stage.ASKED]
 
 
@@ -140,7 +141,7 @@ def test_one_whose_request_the_network_has_yet_to_take_has_not_been_asked(attemp
     """At its last attempt, however often the start was put off; but one whose clock is wrong has answered."""
     ordered = attrs.evolve(plan, unicast_attempts=attempts)
     session, silent = Session(9, START, START, PATIENT), Failed(Reason.NO_ANSWER, "")
-    last = SettingUpSession(session, attempts, START, silent)
+    last = SettingUpSession(session, attempts, START, silent, missed=OFTEN)
     assert standing(ordered, last, waits=True).stage is Stage.PREPARED
     assert standing(ordered, last).stage is Stage.ASKED
     off, right = (
