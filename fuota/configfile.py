@@ -11,7 +11,7 @@ import json
 import os
 import textwrap
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +19,10 @@ from typing import Any, Literal
 import attrs
 
 from fuota.config import Settings
+from fuota.configmistake import ConfigError, Given
 from fuota.configvalue import MasterKey
+
+__all__ = ["ConfigError", "dump", "load"]
 
 NAME = "chirpstack-fuota-server"
 HEAD = (
@@ -28,32 +31,8 @@ HEAD = (
 )
 TABLES: Mapping[int, str] = {3: "application_server", 4: "chirpstack"}
 """Of which one counts."""
-SHOWN = 200
-"""Characters of a value that is wrong."""
 DEEP = "no key has anything that is nested so deep"
 SEARCHED = (Path(), Path("~/.config", NAME), Path("/etc", NAME))
-
-
-class ConfigError(Exception):
-    """One line that names the place, the key, its value, and what would be right."""
-
-
-@attrs.frozen
-class Given:
-    """A value that someone has set: by which name, and where."""
-
-    place: str
-    name: str
-    value: object = attrs.field(repr=False)
-
-    def wrong(self, why: str, *, secret: bool) -> ConfigError:
-        try:
-            shown = "(a secret)" if secret else json.dumps(self.value, default=str, ensure_ascii=False)
-        except RecursionError:
-            return ConfigError(f"{self.place}: {self.name}: {DEEP}")
-        if len(shown) > SHOWN:
-            shown = f"{shown[:SHOWN]}…"
-        return ConfigError(f"{self.place}: {self.name} = {shown}: {why}")
 
 
 Keys = dict[str, "attrs.Attribute[Any]"]
@@ -130,11 +109,11 @@ def _of_file(path: Path, keys: Keys) -> dict[str, Given]:
             if name in keys:
                 given[name] = entry
             elif name not in tables:
-                raise _unknown(entry, keys, {known: known for known in keys})
+                raise _unknown(entry, keys)
             elif isinstance(value, dict):
                 walk(value, f"{name}.")
             else:
-                raise entry.wrong(f"must be a table: [{name}]", secret=False)
+                raise entry.misplaced(f"must be a table: [{name}]")
 
     walk(content, "")
     return given
@@ -149,18 +128,17 @@ def _of_environment(environ: Mapping[str, str], keys: Keys) -> dict[str, Given]:
             continue
         entry = Given("environment", variable, value)
         if variable not in variables:
-            raise _unknown(entry, keys, variables)
+            raise _unknown(entry, variables)
         given[variables[variable]] = entry
     return given
 
 
-def _unknown(entry: Given, keys: Keys, names: Mapping[str, str]) -> ConfigError:
-    """`names` are those that would be right, each with the dotted name of its key."""
-    near = next(iter(difflib.get_close_matches(entry.name, names, 1)), None)
-    why = "there is no such key" + (f"; did you mean {near}?" if near else "")
+def _unknown(entry: Given, names: Iterable[str]) -> ConfigError:
+    """`names` are those that would be right."""
     if isinstance(entry.value, dict):
         return ConfigError(f"{entry.place}: [{entry.name}]: there is no such table")
-    return entry.wrong(why, secret=near is not None and not keys[names[near]].repr)
+    near = next(iter(difflib.get_close_matches(entry.name, names, 1)), None)
+    return entry.misplaced("there is no such key" + (f"; did you mean {near}?" if near else ""))
 
 
 def _build(section: type, prefix: str, given: Mapping[str, Given]) -> Any:

@@ -32,7 +32,7 @@ class Bind:
     @classmethod
     def parse(cls, text: str) -> "Bind":
         """Raises ValueError with what would be right."""
-        found = re.fullmatch(r"(?:\[([^\[\]]+)\]|([^\[\]:/\s]*)):([0-9]{1,5})", text)
+        found = re.fullmatch(r"(?:\[([^\[\]]+)\]|([^\[\]:/@\s]*)):([0-9]{1,5})", text)
         if found is None or int(found[3]) > 65535:
             raise ValueError("must be HOST:PORT, such as 0.0.0.0:8070, [::]:8070 or :8070")
         host = found[1] or found[2] or ""
@@ -143,10 +143,10 @@ def connections(raw: object) -> int:
 
 def boolean(raw: object) -> bool:
     """true or false, and what Go reads as them: 1, t, 0, f."""
-    match str(raw).lower():
-        case "true" | "t" | "1":
+    match raw.lower() if isinstance(raw, str) else raw:
+        case "true" | "t" | "1" | int(1):
             return True
-        case "false" | "f" | "0":
+        case "false" | "f" | "0" | int(0):
             return False
     raise ValueError("must be true or false")
 

@@ -20,7 +20,7 @@ def test_a_bind_is_read_and_written(written: str, bind: Bind) -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["", "8070", "::1:8070", "[]:1", "a:65536", "a:-1", "a b:1", "http://a:1"]
+    "written", ["", "8070", "::1:8070", "[]:1", "a:65536", "a:-1", "a b:1", "http://a:1", "user@a:1"]
 )
 def test_what_is_no_bind_is_refused(written: str) -> None:
     with pytest.raises(ValueError, match="must be HOST:PORT"):

@@ -19,11 +19,20 @@ from fuota.configfile import ConfigError, load
         ("[general]\nlog_to_syslog = 'ja'", 'general.log_to_syslog = "ja": must be true or false'),
         (
             "[general]\nlog_levle = 4",
-            "general.log_levle = 4: there is no such key; did you mean general.log_level?",
+            "general.log_levle: there is no such key; did you mean general.log_level?",
         ),
-        ("[general]\nxyz = 4", "general.xyz = 4: there is no such key"),
+        ("[general]\nxyz = 4", "general.xyz: there is no such key"),
         ("[chirpsatck]\nxyz = 4", "[chirpsatck]: there is no such table"),
-        ("general = 4", "general = 4: must be a table: [general]"),
+        ("general = 4", "general: must be a table: [general]"),
+        ("[[general]]\nlog_level = 4", "general: must be a table: [general]"),
+        (
+            "[general]\nlog_level = [4]",
+            "general.log_level = (an array): must be a whole number from 0 to 5",
+        ),
+        (
+            "[general.log_to_syslog]\nlog_level = 4",
+            "general.log_to_syslog = (a table): must be true or false",
+        ),
         (
             "[postgresql]\nmax_open_connections = 1",
             "postgresql.max_open_connections = 1: "
@@ -32,12 +41,16 @@ from fuota.configfile import ConfigError, load
         ("[postgresql]\ndsn = 5", "postgresql.dsn = (a secret): must be text in quotes"),
         (
             "[application_server.api]\ntokne = 'hush'",
-            "application_server.api.tokne = (a secret): there is no such key; "
-            "did you mean application_server.api.token?",
+            "application_server.api.tokne: there is no such key; did you mean application_server.api.token?",
         ),
         (
             "[application_server.api]\nserver = 'http://localhost:8080'",
             'application_server.api.server = "http://localhost:8080": '
+            "must be HOST:PORT without a scheme, such as localhost:8080",
+        ),
+        (
+            "[application_server.api]\nserver = 'http://user:h@sh@localhost:8080'",
+            'application_server.api.server = "…@localhost:8080": '
             "must be HOST:PORT without a scheme, such as localhost:8080",
         ),
         (
@@ -92,7 +105,7 @@ def test_a_mistake_in_the_file_is_named_in_one_line(file: Path, content: str, me
         (
             "POSTGRESQL__AUTOMIGRAET",
             "true",
-            'POSTGRESQL__AUTOMIGRAET = "true": there is no such key; did you mean POSTGRESQL__AUTOMIGRATE?',
+            "POSTGRESQL__AUTOMIGRAET: there is no such key; did you mean POSTGRESQL__AUTOMIGRATE?",
         ),
         (
             "DEBUG__BIND",
@@ -126,11 +139,48 @@ def test_a_mistake_in_the_environment_is_named_in_one_line(variable: str, value:
 
 
 @pytest.mark.parametrize(
+    "content",
+    [
+        "[secrets]\nkey = 'hush'",
+        "[secrets]\nkeyring = ['hush']",
+        "[[secrets]]\nmaster_key = 'hush'",
+        "[secrets.key_file]\nmaster_key = 'hush'",
+        "secrets = 'hush'",
+        "[application_server.api]\nsecret = 'hush'",
+        "[application_server.api.server]\ntoken = 'hush'",
+        "[application_server.api]\nserver = 'https://user:hush@localhost:8080'",
+        "[application_server.api]\nserver = 'hush@localhost:8080'",
+        "[chirpstack]\napi = [{token = 'hush'}]",
+        "[debug]\nbearer = 'hush'",
+        "[debug]\nbind = ['hush']",
+        "[[debug]]\ntoken = 'hush'",
+        "[chirpstack.event_handler.http]\nbearer = 'hush'",
+        "dsn = 'postgres://u:hush@h/d'",
+        "postgresql = 'postgres://u:hush@h/d'",
+        "[postgres]\ndsn = 'hush'",
+    ],
+)
+def test_what_may_be_a_secret_is_not_shown(file: Path, content: str) -> None:
+    """Under a name that is no key, in the place of a table, or with what it does not belong to."""
+    file.write_text(content)
+    with pytest.raises(ConfigError) as raised:
+        load(file, {})
+    assert "hush" not in str(raised.value)
+
+
+@pytest.mark.parametrize("variable", ["SECRETS__KEY", "DEBUG__BEARER", "POSTGRESQL__DNS", "POSTGRESQL__XYZ"])
+def test_nor_is_it_of_the_environment(variable: str) -> None:
+    with pytest.raises(ConfigError, match=f"^environment: {variable}: there is no such key") as raised:
+        load(environ={variable: "postgres://u:hush@h/d"})
+    assert "hush" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
     "value",
     [f" = {'[' * 3000}", f" = {'{a=' * 3000}", f"{'.a' * 3000} = 1", f" = [{{a{'.a' * 3000} = 1}}]"],
     ids=["arrays", "tables", "names", "names in an array"],
 )
-@pytest.mark.parametrize("key", ["log_level", "xyz"])
+@pytest.mark.parametrize("key", ["log_level", "log_to_syslog", "xyz"])
 def test_what_is_nested_deep_is_one_short_line(file: Path, key: str, value: str) -> None:
     """Which mistake it is found to be hangs on how deep Python goes."""
     file.write_text(f"[general]\n{key}{value}\n")
