@@ -53,9 +53,9 @@ def load(path: Path | None = None, environ: Mapping[str, str] = os.environ) -> S
 
 
 def _generation(given: Mapping[str, Given]) -> Literal[3, 4]:
-    """Of ChirpStack, by the table of which there is something."""
+    """Of ChirpStack, by the table that is there, if only its heading is."""
     three, four = (
-        next((each for name, each in given.items() if name.startswith(f"{table}.")), None)
+        next((each for name, each in given.items() if name.partition(".")[0] == table), None)
         for table in TABLES.values()
     )
     if three and four:
@@ -89,6 +89,7 @@ def _found() -> Path | None:
 
 
 def _of_file(path: Path, keys: Keys) -> dict[str, Given]:
+    """The keys, and the tables."""
     try:
         content = tomllib.loads(path.read_text("utf-8-sig"))  # Windows may put a mark before it
     except OSError as error:
@@ -112,6 +113,7 @@ def _of_file(path: Path, keys: Keys) -> dict[str, Given]:
                 raise _unknown(entry, keys)
             elif isinstance(value, dict):
                 walk(value, f"{name}.")
+                given[name] = Given(str(path), f"[{name}]", value)  # behind what it has
             else:
                 raise entry.misplaced(f"must be a table: [{name}]")
 

@@ -51,6 +51,50 @@ def test_the_generation_is_that_of_the_table_that_is_used(tmp_path: Path) -> Non
     assert (four.generation, four.clock_sync) == (4, False)
 
 
+@pytest.mark.parametrize(
+    "content",
+    ["[chirpstack]", "[ChirpStack.api]\n# token = 'a'", "[chirpstack.event_handler.http]", "chirpstack = {}"],
+)
+def test_a_table_without_values_says_it_too(content: str, file: Path) -> None:
+    file.write_text(content)
+    assert load(file, {}).generation == 4
+    assert load(file, {"CHIRPSTACK__API__TOKEN": "a"}).generation == 4
+    file.write_text(content.lower().replace("chirpstack", "application_server"))
+    assert load(file, {}).generation == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "environ", "told"),
+    [
+        (
+            "[application_server.api]\nserver = 'a:1'\n[chirpstack]",
+            {},
+            "[chirpstack]: [application_server] is for ChirpStack 3 and [chirpstack] for 4, "
+            "and {file} has application_server.api.server",
+        ),
+        (
+            "[chirpstack.api]\nserver = 'a:1'\n[application_server]",
+            {},
+            "chirpstack.api.server: [application_server] is for ChirpStack 3 and [chirpstack] for 4, "
+            "and {file} has [application_server]",
+        ),
+        (
+            "[chirpstack.api]",
+            {"APPLICATION_SERVER__API__TOKEN": "a"},
+            "[chirpstack.api]: [application_server] is for ChirpStack 3 and [chirpstack] for 4, "
+            "and environment has APPLICATION_SERVER__API__TOKEN",
+        ),
+    ],
+)
+def test_nor_may_one_without_values_stand_beside_the_other(
+    content: str, environ: dict[str, str], told: str, file: Path
+) -> None:
+    file.write_text(content)
+    with pytest.raises(ConfigError) as raised:
+        load(file, environ)
+    assert str(raised.value) == f"{file}: {told.format(file=file)}: use one of them"
+
+
 def test_both_tables_are_refused_and_both_are_named(tmp_path: Path) -> None:
     path = tmp_path / "both.toml"
     path.write_text(FOUR)
