@@ -20,6 +20,7 @@ from fuota.postgresql.errors import DataDirectoryInUseError, EmbeddedPostgresqlE
 
 SOCKET = ".s.PGSQL.5432"
 LONGEST_SOCKET_PATH = 100  # sun_path holds 104 octets on the BSDs, 108 on Linux
+PROCESSES = Path("/proc")
 
 
 @attrs.frozen
@@ -123,8 +124,23 @@ def address(cluster: Path) -> Iterator[str]:
         host = cluster
         # libpq takes a comma for the next host; a socket address has little room: both get a short way round.
         if "," in str(cluster) or len(os.fsencode(cluster / SOCKET)) > LONGEST_SOCKET_PATH:
-            short = stack.enter_context(tempfile.TemporaryDirectory(prefix="fuota-", dir="/tmp"))
-            host = Path(short, "db")
-            host.symlink_to(cluster)
+            host = stack.enter_context(_short_way(cluster.parent)) / cluster.name
         quoted = str(host).replace("\\", r"\\").replace("'", r"\'")
         yield f"host='{quoted}' port=5432 user=fuota dbname=postgres"
+
+
+@contextlib.contextmanager
+def _short_way(directory: Path) -> Iterator[Path]:
+    """Linux has one by an open directory, which nobody can take away. What is in /tmp, others clean up."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        way = PROCESSES / f"{os.getpid()}/fd/{descriptor}"
+        if way.exists():
+            yield way
+        else:
+            with tempfile.TemporaryDirectory(prefix="fuota-", dir="/tmp") as short:
+                link = Path(short, "data")
+                link.symlink_to(directory)
+                yield link
+    finally:
+        os.close(descriptor)

@@ -8,6 +8,7 @@ import trio
 from structlog.testing import capture_logs
 
 from fuota.postgresql import EmbeddedPostgresqlError, PostgresqlStoppedError, binaries, child, open_postgresql
+from fuota.postgresql import cluster as directory
 from tests.postgres.clusters import cluster, execute, mode, value
 
 
@@ -68,6 +69,12 @@ async def test_a_cluster_that_its_group_may_read_stays_so(tmp_path: Path) -> Non
 @pytest.mark.parametrize("name", ["with space", "with, comma", r"it's a \ slash", "l" * 120])
 async def test_any_path_will_do(tmp_path: Path, name: str) -> None:
     async with open_postgresql(tmp_path / name, durable=False) as dsn:
+        assert value(dsn, "SELECT 1") == 1
+
+
+async def test_a_long_path_needs_no_proc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(directory, "PROCESSES", tmp_path / "absent")
+    async with open_postgresql(tmp_path / ("l" * 120), durable=False) as dsn:
         assert value(dsn, "SELECT 1") == 1
 
 

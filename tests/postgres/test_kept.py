@@ -1,6 +1,7 @@
 """An embedded PostgreSQL that ends by itself is started again."""
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -34,6 +35,26 @@ async def test_one_that_is_kept_is_started_again(
         for _ in range(3):
             os.kill(postmaster(data_dir), signal.SIGKILL)
             assert await until_it_answers(dsn, "SELECT one FROM kept") == 1
+
+
+def clean_up(data_dir: Path) -> None:
+    """Remove what leads to it from /tmp, as systemd-tmpfiles does after ten days."""
+    for link in Path("/tmp").glob("fuota-*/*"):
+        if link.resolve().is_relative_to(data_dir):
+            shutil.rmtree(link.parent)
+
+
+@pytest.mark.parametrize("name", ["with, comma", "l" * 120])
+async def test_what_cleans_up_in_tmp_does_not_cut_it_off(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE", 0.01)
+    data_dir = tmp_path / name
+    async with keep_postgresql(data_dir) as dsn:
+        clean_up(data_dir)
+        execute(dsn, "CREATE TABLE kept AS SELECT 1 AS one")
+        os.kill(postmaster(data_dir), signal.SIGKILL)
+        assert await until_it_answers(dsn, "SELECT one FROM kept") == 1
 
 
 async def test_one_that_is_kept_and_can_not_start_is_tried_until_it_can(
