@@ -100,6 +100,8 @@ def _of_file(path: Path, keys: Keys) -> dict[str, Given]:
         raise ConfigError(f"{path}: must be TOML: {error}") from error
     except RecursionError:
         raise ConfigError(f"{path}: {DEEP}") from None
+    except ValueError:  # Python does not read more than some 4000 digits
+        raise ConfigError(f"{path}: has a number that is too long") from None
     tables = {name[:dot] for name in keys for dot, letter in enumerate(name) if letter == "."}
     given = {}
 
@@ -107,6 +109,8 @@ def _of_file(path: Path, keys: Keys) -> dict[str, Given]:
         for written, value in table.items():
             name = f"{prefix}{written.lower()}"  # as the reference server: upper and lower case are the same
             entry = Given(str(path), name, value)
+            if name in given:
+                raise entry.misplaced("is there twice, for upper and lower case are the same")
             if name in keys:
                 given[name] = entry
             elif name not in tables:

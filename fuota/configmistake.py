@@ -39,5 +39,8 @@ def _shown(value: object) -> str:
             return "(an array)"
         case str() if "@" in value:  # before it there may be a password
             value = f"…@{value.rpartition('@')[2]}"
-    shown = json.dumps(value, default=str, ensure_ascii=False)
+    try:
+        shown = json.dumps(value, default=str, ensure_ascii=False)
+    except ValueError:
+        return "(a number that is too long)"
     return f"{shown[:SHOWN]}…" if len(shown) > SHOWN else shown

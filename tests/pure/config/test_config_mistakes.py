@@ -24,6 +24,23 @@ from fuota.configfile import ConfigError, load
         ("[general]\nxyz = 4", "general.xyz: there is no such key"),
         ("[chirpsatck]\nxyz = 4", "[chirpsatck]: there is no such table"),
         ("general = 4", "general: must be a table: [general]"),
+        (f"[general]\nlog_level = {'9' * 5000}", "has a number that is too long"),
+        (
+            f"[general]\nlog_level = 0x{'f' * 5000}",
+            "general.log_level = (a number that is too long): must be a whole number from 0 to 5",
+        ),
+        (
+            f"[general]\nlog_to_syslog = 0x{'f' * 5000}",
+            "general.log_to_syslog = (a number that is too long): must be true or false",
+        ),
+        (
+            "[debug]\ntoken = 'hush'\nTOKEN = ''",
+            "debug.token: is there twice, for upper and lower case are the same",
+        ),
+        (
+            "[general]\nlog_level = 4\n[General]\nlog_to_syslog = true",
+            "general: is there twice, for upper and lower case are the same",
+        ),
         ("[[general]]\nlog_level = 4", "general: must be a table: [general]"),
         (
             "[general]\nlog_level = [4]",
