@@ -33,7 +33,7 @@ def load_or_create(path: Path) -> dict[int, bytes]:
     if mode & 0o077:
         raise BadMasterKey(f"master key: others may use {path} (mode {mode:04o}); run chmod 600 {path}")
     try:
-        return dict(map(_key, text.strip().split("\n")))
+        return _keys(text)
     except BadMasterKey as error:
         raise BadMasterKey(f"{error}, in {path}") from None
 
@@ -61,6 +61,14 @@ def with_another(keys: Mapping[int, bytes]) -> dict[int, bytes]:
 
 def keyring(keys: Mapping[int, bytes]) -> Keyring:
     return Keyring(keys, current=next(iter(keys)))
+
+
+def _keys(text: str) -> dict[int, bytes]:
+    keys: dict[int, bytes] = {}
+    for number, key in map(_key, text.strip().split("\n")):
+        if keys.setdefault(number, key) != key:
+            raise BadMasterKey(f"master key: there are two keys with the number {number}")
+    return keys
 
 
 def _key(line: str) -> tuple[int, bytes]:

@@ -118,6 +118,18 @@ def test_a_file_of_one_key_may_be_of_an_older_version(tmp_path: Path) -> None:
     assert load_or_create(path) == {1: bytes.fromhex("a5" * 32)}
 
 
+@pytest.mark.parametrize(
+    ("text", "number"), [(f"2 {'a5' * 32}\n2 {'b6' * 32}", 2), (f"{'a5' * 32}\n01 {'b6' * 32}", 1)]
+)
+def test_two_keys_with_one_number_are_refused(tmp_path: Path, text: str, number: int) -> None:
+    path = tmp_path / "master.key"
+    path.touch(mode=0o600)
+    path.write_text(text)
+    with pytest.raises(BadMasterKey) as caught:
+        load_or_create(path)
+    assert str(caught.value) == f"master key: there are two keys with the number {number}, in {path}"
+
+
 def test_the_first_key_of_a_file_seals_and_all_of_them_open(tmp_path: Path) -> None:
     path = tmp_path / "master.key"
     old = load_or_create(path)
