@@ -7,6 +7,7 @@ import sys
 
 def main() -> None:
     """Run it. Signals are seen to before anything else is imported, for that takes a second or two."""
+    _open_what_is_closed()
     for command, end in (("serve", _end_server), ("demo", _end_demo)):
         if sys.argv[1:2] == [command]:
             for number in (signal.SIGTERM, signal.SIGINT):
@@ -19,6 +20,17 @@ def main() -> None:
         bare = error.filename is None and error.strerror
         print(f"fuota: {bare or error}", file=sys.stderr)
         os._exit(1)  # or Python tries once more, and tells it once more
+
+
+def _open_what_is_closed() -> None:
+    """A standard stream that is closed leads nowhere: else the next file or socket would take its place."""
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # becomes the first that is closed, which is this one
+            os.set_inheritable(descriptor, True)
+            setattr(sys, name, os.fdopen(descriptor, "w" if descriptor else "r"))
 
 
 def _end_server(number: int, frame: object) -> None:

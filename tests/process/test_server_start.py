@@ -1,5 +1,6 @@
 """How the server starts, or says in one line why it does not."""
 
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -137,6 +138,31 @@ async def test_a_database_that_is_not_there_is_waited_for(tmp_path: Path) -> Non
     assert "Connection refused" in made.stderr
     assert "secret" not in made.stderr
     assert "Traceback" not in made.stderr
+
+
+def leads_to(process: int, descriptor: int) -> str:
+    return str(Path(f"/proc/{process}/fd/{descriptor}").readlink())
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "<&- 2>&-"])
+async def test_a_standard_stream_that_is_closed_leads_nowhere(closed: str, tmp_path: Path, dsn: str) -> None:
+    """And no socket takes its place, to which the next error would be written."""
+    command, environ = Installation.make(tmp_path, {"postgresql": {"dsn": dsn}}).command()
+    process = await trio.lowlevel.open_process(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", *command], env=environ, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    printed = b""
+    with trio.fail_after(30):
+        async with process.stdout as stdout:
+            while b"debug endpoint listening" not in printed:
+                received = await stdout.receive_some()
+                assert received, "the server has ended"
+                printed += received
+            descriptors = [0, 2] if "<" in closed else [2]
+            assert all(leads_to(process.pid, each) == "/dev/null" for each in descriptors)
+            process.terminate()
+            assert await process.wait() == 0
 
 
 @contextmanager
