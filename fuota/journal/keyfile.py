@@ -10,6 +10,7 @@ import fcntl
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,12 +27,18 @@ def load_or_create(path: Path) -> dict[int, bytes]:
     try:
         if not path.exists():
             _write(path, {1: new_key()}, over=False)
-        mode = path.stat().st_mode & 0o777
+        mode = path.stat().st_mode
+        if not (
+            stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+        ):  # a folder says so itself, a pipe would be waited for
+            raise BadMasterKey(f"master key: {path} must be a regular file")
         text = path.read_text("ascii", errors="replace")
     except OSError as error:
         raise BadMasterKey(f"master key: {error}") from error
     if mode & 0o077:
-        raise BadMasterKey(f"master key: others may use {path} (mode {mode:04o}); run chmod 600 {path}")
+        raise BadMasterKey(
+            f"master key: others may use {path} (mode {mode & 0o777:04o}); run chmod 600 {path}"
+        )
     try:
         return _keys(text)
     except BadMasterKey as error:

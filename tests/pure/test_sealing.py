@@ -1,5 +1,6 @@
 """Keys at rest, and the file of the master key."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -109,6 +110,12 @@ def test_a_file_with_something_else_is_refused(tmp_path: Path, text: str, told: 
 def test_a_folder_is_no_master_key(tmp_path: Path) -> None:
     with pytest.raises(BadMasterKey, match="Is a directory"):
         load_or_create(tmp_path)
+
+
+def test_nor_is_a_pipe_which_would_be_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with pytest.raises(BadMasterKey, match="/pipe must be a regular file"):
+        load_or_create(tmp_path / "pipe")
 
 
 def test_a_file_of_one_key_may_be_of_an_older_version(tmp_path: Path) -> None:
