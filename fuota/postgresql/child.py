@@ -122,7 +122,7 @@ def spawn(program: Path, arguments: list[str], cluster: Path, family: int) -> Ch
         process = subprocess.Popen(
             [sys.executable, "-I", "-S", launch.__file__, *map(str, identity), *map(str, command)],
             stdin=subprocess.DEVNULL,
-            stdout=write,
+            stdout=subprocess.DEVNULL,  # how initdb gets on; what goes wrong, both tell on the other
             stderr=write,
             pass_fds=(directory, family),
             cwd="/",

@@ -50,17 +50,22 @@ def claim(data_dir: Path) -> Iterator[Path]:
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = lock_file(data_dir / "server.lock")
     except OSError as error:
-        raise EmbeddedPostgresqlError(
-            f"can not keep a database in {data_dir} ([postgresql] data_dir): {error}"
-        ) from error
+        raise _unusable(data_dir, error) from error
     if lock is None:
         raise DataDirectoryInUseError(data_dir, f"process {(data_dir / 'server.lock').read_text().strip()}")
     try:
-        os.ftruncate(lock, 0)
-        os.write(lock, b"%d\n" % os.getpid())
+        try:
+            os.ftruncate(lock, 0)
+            os.write(lock, b"%d\n" % os.getpid())
+        except OSError as error:
+            raise _unusable(data_dir, error) from error
         yield data_dir
     finally:
         os.close(lock)
+
+
+def _unusable(data_dir: Path, error: OSError) -> EmbeddedPostgresqlError:
+    return EmbeddedPostgresqlError(f"can not keep a database in {data_dir} ([postgresql] data_dir): {error}")
 
 
 def lock_file(path: Path) -> int | None:

@@ -18,9 +18,10 @@ class DataDirectoryInUseError(EmbeddedPostgresqlError):
 
 
 class PostgresqlStoppedError(EmbeddedPostgresqlError):
-    """PostgreSQL ended although nobody here asked it to."""
+    """PostgreSQL ended although nobody here asked it to; the message is one line."""
 
     def __init__(self, returncode: int, last_lines: Iterable[str]) -> None:
         how = f"by signal {-returncode}" if returncode < 0 else f"with exit status {returncode}"
         self.ending = f"PostgreSQL ended {how}"
-        super().__init__("\n  ".join([f"{self.ending}; its last words:", *last_lines]))
+        words = "; ".join(last_lines)
+        super().__init__(f"{self.ending}; its last words: {words}" if words else self.ending)

@@ -1,5 +1,6 @@
 """The embedded PostgreSQL as its users meet it: first start, next start, and starts that fail."""
 
+import resource
 from pathlib import Path
 
 import psycopg
@@ -7,7 +8,14 @@ import pytest
 import trio
 from structlog.testing import capture_logs
 
-from fuota.postgresql import EmbeddedPostgresqlError, PostgresqlStoppedError, binaries, child, open_postgresql
+from fuota.postgresql import (
+    EmbeddedPostgresqlError,
+    PostgresqlStoppedError,
+    binaries,
+    child,
+    open_postgresql,
+    supervisor,
+)
 from fuota.postgresql import cluster as directory
 from tests.postgres.clusters import cluster, execute, mode, value
 
@@ -91,9 +99,23 @@ async def test_a_postgresql_that_does_not_start_tells_its_last_words(tmp_path: P
     async with open_postgresql(tmp_path, durable=False):
         pass
     (cluster(tmp_path) / "postgresql.auto.conf").write_text("wal_level = nonsense\n")
-    with pytest.raises(PostgresqlStoppedError, match=r'exit status 1.*\n.*wal_level.*"nonsense"'):
+    with pytest.raises(PostgresqlStoppedError, match=r'exit status 1; .*wal_level.*"nonsense"') as raised:
         async with open_postgresql(tmp_path, durable=False):
             pass
+    assert "\n" not in str(raised.value)
+
+
+async def test_an_initdb_that_fails_tells_why_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        supervisor, "INITDB_OPTIONS", [*supervisor.INITDB_OPTIONS, "--set=wal_level=nonsense"]
+    )
+    with pytest.raises(PostgresqlStoppedError, match=r'exit status 1; .*wal_level.*"nonsense"') as raised:
+        async with open_postgresql(tmp_path, durable=False):
+            pass
+    assert "\n" not in str(raised.value)
+    assert "creating subdirectories" not in str(raised.value)
 
 
 async def test_an_error_of_the_block_comes_out_as_it_is(tmp_path: Path) -> None:
@@ -133,6 +155,18 @@ async def test_a_directory_that_can_not_be_is_named(tmp_path: Path) -> None:
     with pytest.raises(EmbeddedPostgresqlError, match=r"can not keep a database in .*/file/data"):
         async with open_postgresql(tmp_path / "file/data"):
             pass
+
+
+def test_a_directory_that_nothing_can_be_written_to_is_named(tmp_path: Path) -> None:
+    """As on a full disk, where files can be made as long as they are empty."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        told = rf"can not keep a database in {tmp_path} \(\[postgresql\] data_dir\): .*File too large"
+        with pytest.raises(EmbeddedPostgresqlError, match=told), directory.claim(tmp_path):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 async def test_pg_bin_names_other_binaries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
