@@ -1,5 +1,6 @@
 """The command line: `fuota serve | configfile | rotate-master-key | demo | version`."""
 
+import math
 import sys
 from pathlib import Path
 from typing import IO, Any
@@ -32,6 +33,13 @@ class Failure(Mistake):
     """What keeps a command from its work though the user has made no mistake in it."""
 
     exit_code = 1
+
+
+def _number(context: click.Context, option: click.Parameter, value: float) -> float:
+    """Not a number is in no range, but click finds it outside of none either."""
+    if math.isnan(value):
+        raise click.BadParameter("nan is not a number")
+    return value
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -91,6 +99,7 @@ def configfile(path: Path | None, chirpstack: str | None) -> None:
 @click.option(
     "--loss",
     type=click.FloatRange(0, 1, max_open=True),
+    callback=_number,
     default=0.1,
     show_default=True,
     help="Fraction of frames lost over the air.",

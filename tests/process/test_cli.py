@@ -95,7 +95,14 @@ def test_a_file_that_is_not_there_is_exit_code_2(tmp_path: Path, command: str) -
 
 
 @pytest.mark.parametrize(
-    "arguments", [("demo", "--devices", "0"), ("demo", "--class", "A"), ("demo", "--loss", "1"), ("sevre",)]
+    "arguments",
+    [
+        ("demo", "--devices", "0"),
+        ("demo", "--class", "A"),
+        ("demo", "--loss", "1"),
+        ("demo", "--loss", "nan"),
+        ("sevre",),
+    ],
 )
 def test_wrong_arguments_are_exit_code_2(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     answer = fuota(*arguments, cwd=tmp_path)
