@@ -1,5 +1,9 @@
 -- Every statement of the journal, by name. Many rows go in as one array for each column.
 
+-- name: configure_patience
+-- Before all else, in the shortest of statements: the next one may take longer than a role is allowed.
+set statement_timeout = 0
+
 -- name: configure
 -- Of a new connection, whatever the role, the database, its server or the dsn has set. A name that this version of
 -- PostgreSQL does not know is passed over. What is not here is the operator's, as search_path is, and whether

@@ -207,6 +207,7 @@ def configure(connection: Connection) -> None:
     """What other settings would spoil is set, of a connection that was just made."""
     before = connection.autocommit
     connection.autocommit = True  # so that what is refused undoes nothing else
+    connection.execute(queries()["configure_patience"])
     connection.execute(queries()["configure"])
     with suppress(psycopg.DataError):
         connection.execute(queries()["configure_client_check"])

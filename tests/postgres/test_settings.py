@@ -8,6 +8,7 @@ import psycopg
 import pytest
 import trio
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 from structlog.testing import capture_logs
 
 from fuota.deployment import states as deployment
@@ -135,6 +136,22 @@ async def test_the_patience_of_others_is_not_ours(name: str, dsn: str) -> None:
 
                     await until(waited)
         assert worried(said) == []
+
+
+async def test_a_statement_that_others_may_not_wait_for_sets_what_is_ours(dsn: str) -> None:
+    """As where a role has so little patience that the look at the settings takes longer."""
+    slow = f"select settings.* from pg_catalog.pg_settings as settings, pg_sleep({2 * PATIENCE})"
+    execute(dsn, f"create view public.pg_settings as {slow}")
+    dsn = make_conninfo(dsn, options="-c search_path=public,pg_catalog")
+    configured(dsn, "statement_timeout", f"{PATIENCE:g}s")
+    new = ordered()
+    with capture_logs() as said, trio.fail_after(30):
+        async with opened(dsn) as journal:
+            await journal.create(new)
+            assert await journal.unfinished() == [new.id]
+    assert worried(said) == []
+    another = Keyring({1: b"\xa5" * 32, 2: b"\x5a" * 32}, current=2)
+    assert await trio.to_thread.run_sync(reseal, dsn, another, lambda keys: None) == 1 + len(DEVICES)
 
 
 @pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
