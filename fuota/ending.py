@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Thread, Timer
 from typing import NoReturn
 
@@ -26,7 +26,8 @@ def cut_off_in_time() -> Iterator[None]:
     """
     timer = Timer(AT_MOST, _cut_off)
     timer.daemon = True
-    timer.start()
+    with suppress(RuntimeError):  # no more threads are to be had: then it stops as fast as it can
+        timer.start()
     try:
         yield
     finally:
@@ -41,6 +42,7 @@ def leave(code: int) -> NoReturn:
 
 def _cut_off() -> None:
     saying = Thread(target=log.warning, args=["stopping is cut off"], kwargs={"after": AT_MOST}, daemon=True)
-    saying.start()
-    saying.join(SAYING)
+    with suppress(RuntimeError):
+        saying.start()
+        saying.join(SAYING)
     os._exit(0)

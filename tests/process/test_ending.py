@@ -51,6 +51,29 @@ def test_one_that_has_stopped_is_not_cut_off() -> None:
     assert "cut off" not in ended.stderr
 
 
+NO_MORE = """
+import threading
+
+def no_more(*arguments):
+    raise RuntimeError("can't start new thread")
+
+"""
+
+
+def test_one_that_can_have_no_more_threads_stops() -> None:
+    """As where a limit to a user's processes (ulimit -u) is reached."""
+    refusing = "threading._start_new_thread = no_more\ntrio.run(main)"
+    ended = run(NO_MORE + SERVER.replace("BUSY", "False").replace("trio.run(main)", refusing))
+    assert (ended.returncode, ended.stdout) == (0, "told to stop\nover\n")
+    assert "Traceback" not in ended.stderr
+
+
+def test_one_that_can_say_no_more_is_cut_off() -> None:
+    refusing = "threading._start_new_thread = no_more\n                while BUSY: pass"
+    ended = run(NO_MORE + SERVER.replace("while BUSY: pass", refusing).replace("BUSY", "True"))
+    assert (ended.returncode, ended.stdout) == (0, "told to stop\n")
+
+
 def test_one_whose_log_nobody_reads_is_cut_off() -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
