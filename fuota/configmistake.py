@@ -11,6 +11,9 @@ SHOWN = 200
 class ConfigError(Exception):
     """One line that names the place, the key, its value, and what would be right."""
 
+    def __init__(self, line: str) -> None:
+        super().__init__("".join(map(_printable, line)))
+
 
 @attrs.frozen
 class Given:
@@ -28,6 +31,11 @@ class Given:
     def misplaced(self, why: str) -> ConfigError:
         """Of what is no key: nobody knows whether its value, or what is in it, is secret."""
         return ConfigError(f"{self.place}: {self.name}: {why}")
+
+
+def _printable(character: str) -> str:
+    """A terminal would obey some of the others."""
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
 
 
 def _shown(value: object) -> str:

@@ -54,23 +54,23 @@ def test_one_that_has_stopped_is_not_cut_off() -> None:
 NO_MORE = """
 import threading
 
-def no_more(*arguments):
+def no_more(*arguments, **named):
     raise RuntimeError("can't start new thread")
 
 """
+REFUSING = "threading._start_new_thread = threading._start_joinable_thread = no_more"
+"""By the names of Python 3.11 and 3.13."""
 
 
 def test_one_that_can_have_no_more_threads_stops() -> None:
     """As where a limit to a user's processes (ulimit -u) is reached."""
-    refusing = "threading._start_new_thread = no_more\ntrio.run(main)"
-    ended = run(NO_MORE + SERVER.replace("BUSY", "False").replace("trio.run(main)", refusing))
+    ended = run(NO_MORE + SERVER.replace("BUSY", "False").replace("trio.run", f"{REFUSING}; trio.run"))
     assert (ended.returncode, ended.stdout) == (0, "told to stop\nover\n")
     assert "Traceback" not in ended.stderr
 
 
 def test_one_that_can_say_no_more_is_cut_off() -> None:
-    refusing = "threading._start_new_thread = no_more\n                while BUSY: pass"
-    ended = run(NO_MORE + SERVER.replace("while BUSY: pass", refusing).replace("BUSY", "True"))
+    ended = run(NO_MORE + SERVER.replace("while BUSY: pass", f"{REFUSING}\n                while True: pass"))
     assert (ended.returncode, ended.stdout) == (0, "told to stop\n")
 
 

@@ -24,6 +24,12 @@ from fuota.configfile import ConfigError, load
         ("[general]\nxyz = 4", "general.xyz: there is no such key"),
         ("[chirpsatck]\nxyz = 4", "[chirpsatck]: there is no such table"),
         ("general = 4", "general: must be a table: [general]"),
+        ('[debug]\n"a\\nb\\u001b[31m" = 1', "debug.a\\nb\\x1b[31m: there is no such key"),
+        ('["a\\u009b31m"]', "[a\\x9b31m]: there is no such table"),
+        (
+            '[general]\nlog_level = "\\u001b\\u009b\\u007f\\u202e"',
+            'general.log_level = "\\u001b\\x9b\\x7f\\u202e": must be a whole number from 0 to 5',
+        ),
         (f"[general]\nlog_level = {'9' * 5000}", "has a number that is too long"),
         (
             f"[general]\nlog_level = 0x{'f' * 5000}",
