@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from fuota.api.answers import PIECE, duration, fill, rows_of
+from fuota.api.answers import PIECE, duration, fill, rows_of, timeout_problems
 from fuota.deployment.order import Order, OrderedDevice, Problem
 from fuota.deployment.plan import MulticastClass, StatusRequest
 from fuota.generated.chirpstack3 import fuota_pb2 as pb
@@ -23,7 +23,11 @@ PERIODICITIES = {32 << periodicity: periodicity for periodicity in range(8)}
 def order(deployment: pb.Deployment) -> tuple[Order, Sequence[Problem]]:
     """What is asked for, and what is wrong with it already in the client's own terms."""
     mc_class = CLASSES.get(deployment.multicast_group_type)
-    problems = [*_application_problems(deployment), *_period_problems(deployment, mc_class)]
+    problems = [
+        *_application_problems(deployment),
+        *_period_problems(deployment, mc_class),
+        *timeout_problems(deployment.unicast_timeout),
+    ]
     made = Order(
         application_id=str(deployment.application_id),
         devices=[OrderedDevice(device.dev_eui, device.mc_root_key) for device in deployment.devices],

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from fuota.api.answers import PIECE, duration, fill, rows_of
+from fuota.api.answers import PIECE, duration, fill, rows_of, timeout_problems
 from fuota.api.spelling import either, eui_problems, key_problems, octets, uuid, uuid_problems
 from fuota.deployment.order import Order, OrderedDevice, Problem
 from fuota.deployment.plan import MulticastClass, StatusRequest
@@ -49,7 +49,7 @@ def order(deployment: pb.Deployment) -> tuple[Order, Sequence[Problem]]:
         ),
         multicast_region=REGIONS.get(deployment.multicast_region),
     )
-    return made, [*_problems(deployment, made)]
+    return made, [*_problems(deployment, made), *timeout_problems(deployment.unicast_timeout)]
 
 
 def _problems(deployment: pb.Deployment, made: Order) -> Iterable[Problem]:

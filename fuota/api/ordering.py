@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import attrs
 
-from fuota.api.answers import duration
+from fuota.api.answers import duration, timeout_problems
 from fuota.api.spelling import either, eui_problems, octets
 from fuota.deployment.order import Order, OrderedDevice, Problem
 from fuota.deployment.plan import ClassCScheduling, MulticastClass, StatusRequest
@@ -95,6 +95,7 @@ def order(request: pb.CreateDeploymentRequest, terms: Terms) -> tuple[Order, Seq
         *_problems(request, made, terms),
         *_multicast_problems(multicast),
         *_choice_problems(multicast, terms),
+        *timeout_problems(plan.unicast.timeout),
     ]
 
 

@@ -107,6 +107,14 @@ def test_a_duration_of_any_size_can_be_read(seconds: int) -> None:
         plan(dialect.order(asked)[0], mc_addr=0)
 
 
+def test_a_duration_that_is_none_is_refused() -> None:
+    asked = deployment()
+    asked.unicast_timeout.nanos = 2 * 10**9
+    order, problems = dialect.order(asked)
+    with pytest.raises(InvalidOrder, match="unicast_timeout: is 60 s and 2000000000 ns; "):
+        plan(order, mc_addr=0, more=problems)
+
+
 def test_a_status_has_the_instants_of_what_has_happened_and_no_others() -> None:
     status = DeploymentStatus(
         id=uuid4(),

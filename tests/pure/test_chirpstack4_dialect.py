@@ -158,6 +158,12 @@ def test_the_ping_slot_period_is_a_periodicity(periodicity: int) -> None:
         assert dialect.order(asked)[0].multicast_periodicity == periodicity
 
 
+def test_a_duration_that_is_none_is_refused() -> None:
+    asked = deployment()
+    asked.unicast_timeout.nanos = 2 * 10**9
+    assert refused(asked) == {"unicast_timeout"}
+
+
 def test_nothing_at_all_is_refused_with_every_field_that_is_needed() -> None:
     assert refused(pb.Deployment()) >= {"application_id", "devices", "payload", "unicast_timeout"}
 
