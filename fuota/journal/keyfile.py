@@ -28,9 +28,8 @@ def load_or_create(path: Path) -> dict[int, bytes]:
         if not path.exists():
             _write(path, {1: new_key()}, over=False)
         mode = path.stat().st_mode
-        if not (
-            stat.S_ISREG(mode) or stat.S_ISDIR(mode)
-        ):  # a folder says so itself, a pipe would be waited for
+        # a pipe would be waited for; a directory says itself what it is
+        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             raise BadMasterKey(f"master key: {path} must be a regular file")
         text = path.read_text("ascii", errors="replace")
     except OSError as error:
