@@ -82,6 +82,7 @@ class Outside(Caller):
                 ask.payload,
                 unless_pending=unless_pending,
                 application_id=self._assignment.plan.application_id,
+                urgent=ask.package is clocksync.package,
             )
 
         try:

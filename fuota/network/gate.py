@@ -24,7 +24,7 @@ class Lane(Enum):
     GROUPS = auto()
     """A deployment makes one after the other; its fragments come too late for their window if they wait."""
     URGENT = auto()
-    """What a device is told is wrong soon: the time."""
+    """What a device is told is wrong soon, or is to be right when a session starts: the time."""
 
 
 PLACES = {Lane.DEVICES: 32, Lane.GROUPS: 8, Lane.URGENT: 32}

@@ -162,6 +162,24 @@ async def test_clocks_are_put_right_while_silent_devices_are_asked_again_and_aga
     assert dispatcher.description.clock_failures == 0
 
 
+async def test_that_a_clock_is_to_be_put_right_does_not_wait_behind_requests_to_others(
+    autojump_clock: MockClock,
+) -> None:
+    """Those wait for most of a minute, and the start would be put off meanwhile."""
+    kinds = [Behaviour(clock_offset=timedelta(hours=1))] * 5 + [Behaviour(silent=True)] * 350
+    devices, soon = simulated(len(kinds), kinds.__getitem__), timedelta(seconds=20)
+    async with server(devices, radio=Radio(uplink_interval=timedelta(seconds=5))) as running:
+        running.network.conditions.latency = 4
+        await running.orders.take(order(devices[5:], unicast_attempt_count=30, unicast_timeout=soon))
+        result = await running.carry_out(order(devices[:5], unicast_attempt_count=1, unicast_timeout=soon))
+        rows = await running.journal.logs(result.status.id, devices[0].dev_eui)
+    assert result.states() == {Complete}
+    assert rows is not None
+    asked = next(row.created_at for row in rows if row.command == "ForceDeviceResyncReq")
+    told = [row.created_at for row in rows if row.command == "McClassCSessionAns" and row.created_at < asked]
+    assert timedelta(seconds=3) < asked - max(told) < timedelta(seconds=10)
+
+
 async def test_the_window_of_class_b_is_counted_in_beacon_periods(autojump_clock: MockClock) -> None:
     devices = simulated(2)
     async with server(devices) as running:
