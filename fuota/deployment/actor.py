@@ -141,9 +141,9 @@ class DeploymentActor(Durable[Message, State, Fact, Effect]):
             case Expired() | Looked():
                 away = isinstance(message, Looked) and message.away
                 tally = self.tally().unasked() if self.joining else self.tally()
-                slow = tally.prepared
+                slow = 0 if away else tally.prepared
                 if away or self.services.health.ailed(self.since):
-                    tally, slow = tally.undisturbed(), 0
+                    tally = tally.undisturbed()
                 await self.advance(Expired(tally, away, slow))
             case Counted():
                 self.joining = False

@@ -131,7 +131,7 @@ class Expired:
     away: bool = False
     """Whether the network does not work at present."""
     slow: int = 0
-    """How many devices it has not asked in time, though it has worked throughout."""
+    """How many devices it has not asked in time, though it works."""
 
 
 @attrs.frozen

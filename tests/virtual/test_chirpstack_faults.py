@@ -9,6 +9,7 @@ from trio.testing import MockClock
 
 from fuota.deployment.plan import REPEATS, StatusRequest
 from fuota.deployment.states import Transmitting, Why
+from fuota.deployment.windows import PATIENT
 from fuota.device.states import Complete, Failed, Reason, Released, Unconfirmed
 from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import Milestone
@@ -129,6 +130,28 @@ async def test_nor_one_that_several_deployments_wait_for(autojump_clock: MockClo
         deployments = [await running.orders.take(each) for each in orders]
         results = [await running.end_of(each) for each in deployments]
     assert [result.states() for result in results] == [{Complete}] * len(fleets)
+
+
+async def test_nor_one_that_is_away_for_moments_besides(autojump_clock: MockClock) -> None:
+    """Whom it has not asked by then is given time, too, and not put off as often as may be."""
+    devices, journal = simulated(300), MemoryJournal()
+    async with server(devices, journal=journal) as running, trio.open_nursery() as nursery:
+        running.network.conditions.latency = 4.4
+
+        async def now_and_then() -> None:
+            while True:
+                await trio.sleep(12)
+                running.network.conditions.outage(timedelta(seconds=1), "UNAVAILABLE")
+
+        nursery.start_soon(now_and_then)
+        asked = order(
+            devices, unicast_timeout=timedelta(seconds=16), unicast_attempt_count=1, multicast_timeout=7
+        )
+        result = await running.carry_out(asked)
+        nursery.cancel_scope.cancel()
+    assert result.states() == {Complete}
+    sessions = [each.state.session for each in journal.history if isinstance(each.state, Transmitting)]
+    assert max(session.put_off for session in sessions) < PATIENT / 2
 
 
 async def test_a_refused_token_is_waited_for_however_long_it_takes(autojump_clock: MockClock) -> None:
