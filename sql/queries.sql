@@ -95,14 +95,18 @@ deployments as (
     where old.id = fresh.deployment_id and fresh.dev_eui = ''
 ),
 devices as (
-    -- the same, for pages what the device has ended as, and what it told before until it has counted anew
+    -- the same, for pages what the device has ended as, and what it may go on to tell of before (verdict.nb_frag_before)
     update deployment_device as old set
         updated_at = fresh.at,
         state = fresh.state,
         version = fresh.version,
         live = fresh.live,
         ended = case when not fresh.live then fresh.state->>'state' end,
-        nb_frag_before = case when not coalesce((fresh.state->>'counts_anew')::boolean, false) then old.nb_frag_before end,
+        nb_frag_before = case
+            when fresh.state->>'state' = 'incomplete' and fresh.state->'otherwise' ? 'nb_frag_received'
+                then (fresh.state->'otherwise'->>'nb_frag_received')::integer
+            when not coalesce((fresh.state->>'counts_anew')::boolean, false) then old.nb_frag_before
+        end,
         mc_group_setup_completed_at = coalesce(old.mc_group_setup_completed_at, fresh.mc_group_setup),
         frag_session_setup_completed_at = coalesce(old.frag_session_setup_completed_at, fresh.frag_session_setup),
         mc_session_completed_at = coalesce(old.mc_session_completed_at, fresh.mc_session),

@@ -95,7 +95,10 @@ def one_device(found: DeviceStatus) -> pb.Device:
             shown.detail = detail
         case device.Complete(received):
             shown.fragments_received = received
-        case device.Unconfirmed(received, missing):
+        case (
+            device.Unconfirmed(received, missing)
+            | device.Incomplete(otherwise=device.Unconfirmed(received, missing))
+        ):
             shown.fragments_received, shown.fragments_missing = received, missing
     return shown
 

@@ -34,6 +34,7 @@ from fuota.device.record import answers, log_line, log_row, transition
 from fuota.device.request import Request
 from fuota.device.standing import Standing, standing
 from fuota.device.states import Failed, Incomplete, State, Unconfirmed, Unheard
+from fuota.device.verdict import nb_frag_before
 from fuota.fate import Dropped, Fate, OnAir
 from fuota.journal.port import ActorId, LogRow
 from fuota.lorawan.package import Command, Package
@@ -212,8 +213,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
 
     async def commit(self, version: int, after: State, fact: Fact, at: datetime, *rows: LogRow) -> None:
         await self.services.journal.commit(transition(self.id, version, at, fact, after, rows))
-        if getattr(after, "counts_anew", False):  # what was told before matters no more, in any round
-            self.assignment.nb_frag_before = None
+        self.assignment.nb_frag_before = nb_frag_before(after, self.assignment.nb_frag_before)
         if isinstance(after, Failed):
             log.info("device failed", **log_line(self.id, after))
 

@@ -68,6 +68,7 @@ from fuota.device.states import (
     Withdrawing,
 )
 from fuota.device.verdict import (
+    MISSED,
     ask_again,
     ask_later,
     may_be_gone,
@@ -128,8 +129,8 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
                 if state.session.number < session.number and now < session.start:
             return arranged(plan, state, said, now)
         case (SettingUpSession() | CorrectingClock() | Listening() | Unheard()), Answered(FragSessionStatusAns() as answer, at, _, before) \
-                if state.told is not None and answer.frag_index == plan.frag_index and at >= state.told.since:
-            return told_late(plan, state, state.told, answer, before)
+                if state.told is not None and answer.frag_index == plan.frag_index:
+            return told_late(plan, state, state.told, answer, at, before)
 
         case (SettingUpSession() | CorrectingClock()), Answered(McClassCSessionAns() | McClassBSessionAns() as answer) as said \
                 if answer.mc_group_id == plan.mc_group_id:
@@ -165,8 +166,8 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case AskingStatus(attempt=attempt), Expired() | Dropped() if attempt < plan.unicast_attempts:
             return ask_again(plan, state, attempt + 1, now)
         case AskingStatus(), Dropped(reason=why): return attrs.evolve(state, dropped=why)
-        case AskingStatus(session, otherwise=otherwise), Expired() if now < session.end and not may_be_gone(otherwise):
-            return ask_later(plan, session, now, otherwise, state.counts_anew)
+        case AskingStatus(otherwise=otherwise), Expired() if now < state.session.end and not may_be_gone(otherwise):
+            return ask_later(plan, state, now, otherwise, state.counts_anew)
         case AskingStatus(), Expired(): return _silent(state)
         case StillListening(), Expired(): return ask_again(plan, state, 1, now)
 
@@ -197,10 +198,12 @@ def _asked(
     plan: Plan, session: Session, before: Told | None, otherwise: Failed | None, now: datetime
 ) -> AskingStatus:
     """What it has received: once, if it has not agreed and may not be there at all."""
-    enough, anew = (before.enough, before.counts_anew) if before else (None, False)
-    attempt = plan.unicast_attempts if may_be_gone(enough or otherwise) else 1
-    deadline = now + status_patience(plan, attempt)
-    return AskingStatus(session, attempt, deadline, otherwise=enough or otherwise, counts_anew=anew)
+    told = before or Told(None)
+    known = told.enough or otherwise
+    attempt = plan.unicast_attempts if may_be_gone(known) else 1
+    deadline, anew = now + status_patience(plan, attempt), told.counts_anew
+    absent = told.absent or (otherwise is not None and otherwise.reason in MISSED)
+    return AskingStatus(session, attempt, deadline, otherwise=known, counts_anew=anew, absent=absent)
 
 
 def _unasked(state: Unheard) -> State:

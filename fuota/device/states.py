@@ -73,13 +73,16 @@ class Prepared:
 
 @attrs.frozen
 class Told:
-    """What the device has said of the round in an earlier window, while there is another."""
+    """What is known of the device by earlier windows of the round, while there is another."""
 
-    since: datetime
-    """When that window opened: what was received later may be an answer that was long on its way."""
+    since: datetime | None
+    """When the last one opened after which it was asked: what was received later may be an answer that was
+    long on its way. None: it was not asked."""
     enough: "Unconfirmed | None" = None
     """It has fragments enough, by what it said: it may start its image, and say nothing any more."""
     counts_anew: bool = False
+    absent: bool = False
+    """It has surely missed one of them."""
 
 
 @attrs.frozen
@@ -153,6 +156,8 @@ class AskingStatus:
     spared: int = 0
     counts_anew: bool = False
     """It has told another NbFragReceived than in an earlier deployment."""
+    absent: bool = False
+    """It has surely missed this window, or an earlier one of the round."""
 
 
 @attrs.frozen
@@ -165,15 +170,16 @@ class StillListening:
     """It has enough by what it said before, though not all: it may be reset before it can say so again. Or it
     has said why it would hear nothing, and has heard nothing."""
     counts_anew: bool = False
+    absent: bool = False
 
 
 @attrs.frozen
 class Incomplete:
-    """The device has told that it has not enough, or why it would hear nothing and not what it has: all may
-    be sent once more."""
+    """The device has told that it has not enough, or why it would hear nothing and not what it has; or some
+    of what was sent while it did not listen is missing, by what it told: all may be sent once more."""
 
-    otherwise: "Failed"
-    """How the device has failed if it is not."""
+    otherwise: "Failed | Unconfirmed"
+    """What the device is if it is not."""
     counts_anew: bool = False
     """It has told another NbFragReceived than in an earlier deployment."""
 

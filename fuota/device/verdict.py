@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 import attrs
 
 from fuota.deployment.plan import SESSIONS, Plan
-from fuota.deployment.states import Session
 from fuota.device.states import (
     AskingStatus,
     Complete,
@@ -27,6 +26,11 @@ SAID = (Reason.SESSION_REFUSED, Reason.CLOCK_OFF, Reason.START_MISSED)
 """Why a device that is there may hear nothing of a session: by what it has said, or for it was not told."""
 
 
+MISSED = (Reason.SESSION_REFUSED, Reason.START_MISSED, Reason.NOT_SENT)
+"""Why it has surely heard nothing of it: a clock that is off may be so by less than the window is long, and
+of one that is silent an answer may be all that was lost."""
+
+
 def status_patience(plan: Plan, attempt: int) -> timedelta:
     """How long the status is awaited: nobody has failed before the longest delay the device was allowed.
 
@@ -37,18 +41,24 @@ def status_patience(plan: Plan, attempt: int) -> timedelta:
 
 
 def ask_again(plan: Plan, state: AskingStatus | StillListening, attempt: int, now: datetime) -> AskingStatus:
-    deadline, anew = now + status_patience(plan, attempt), state.counts_anew
-    return AskingStatus(state.session, attempt, deadline, otherwise=state.otherwise, counts_anew=anew)
+    return AskingStatus(
+        state.session,
+        attempt,
+        now + status_patience(plan, attempt),
+        otherwise=state.otherwise,
+        counts_anew=state.counts_anew,
+        absent=state.absent,
+    )
 
 
 def ask_later(
-    plan: Plan, session: Session, now: datetime, otherwise: Failed | Unconfirmed | None, anew: bool
+    plan: Plan, state: AskingStatus, now: datetime, otherwise: Failed | Unconfirmed | None, anew: bool
 ) -> State:
     """Half as long again as the window has been open: a few questions, however long it is."""
-    if now >= session.end:  # there may be another
-        return StillListening(session, now + plan.unicast_timeout, otherwise, anew)
-    pause = max(plan.unicast_timeout, (now - session.start) / 2)
-    return StillListening(session, min(now + pause, session.end), otherwise, anew)
+    session, until = state.session, now + plan.unicast_timeout
+    if now < session.end:  # else there may be another
+        until = min(max(until, now + (now - session.start) / 2), session.end)
+    return StillListening(session, until, otherwise, anew, state.absent)
 
 
 @attrs.frozen
@@ -71,8 +81,9 @@ class Account:
     ) -> "Account":
         # what is absent (TS004-2.0.0: the session does not exist) has not been received
         number, missing = answer.nb_frag_received or 0, answer.missing_frag or 0
-        anew = anew or (before is not None and number != before)
-        received = 0 if empty else nb_frag_received(plan, number)  # nothing was sent, whatever it counts
+        told = nb_frag_received(plan, number)
+        anew = anew or (before is not None and told != nb_frag_received(plan, before))
+        received = 0 if empty else told  # nothing was sent, whatever it counts
         return cls(
             received,
             missing,
@@ -87,12 +98,26 @@ class Account:
         return self.enough and self.missing == 0 and self.memory and self.heard
 
 
+def nb_frag_before(state: object, known: int | None) -> int | None:
+    """What a device in `state` may go on to tell of an earlier set-up: what it counted in a round, if it had
+    not all; until then `known`, if it has told no other number."""
+    match state:
+        case Incomplete(otherwise=Unconfirmed(received)):
+            return received
+        case AskingStatus(counts_anew=True) | StillListening(counts_anew=True) | Incomplete(counts_anew=True):
+            return None
+        case _:
+            return known
+
+
 def told_before(state: State) -> Told | None:
     """What is known by what it was asked, if there is to be another window of the round."""
     match state:
         case AskingStatus() | StillListening() if not state.session.empty:
             enough = state.otherwise if isinstance(state.otherwise, Unconfirmed) else None
-            return Told(state.session.start, enough, state.counts_anew)
+            return Told(state.session.start, enough, state.counts_anew, state.absent)
+        case Unheard(otherwise=Failed(reason)) if reason in MISSED:
+            return attrs.evolve(state.told or Told(None), absent=True)
         case SettingUpSession() | CorrectingClock() | Listening() | Unheard():
             return state.told
         case _:
@@ -104,9 +129,12 @@ def told_late(
     state: SettingUpSession | CorrectingClock | Listening | Unheard,
     told: Told,
     answer: FragSessionStatusAns,
+    received_at: datetime,
     before: int | None,
 ) -> State:
     """An answer that was on its way when another window was arranged: the device may never say so again."""
+    if told.since is None or received_at < told.since:
+        return state
     account = Account.of(plan, answer, before, anew=told.counts_anew, empty=False)
     if account.complete:
         return Complete(account.received)
@@ -136,16 +164,18 @@ def status_answered(
     said = Unconfirmed(received, missing) if enough and account.heard else known
     later = said or (None if may_be_gone(state.otherwise) else state.otherwise)
     if isinstance(state, StillListening):
-        return StillListening(state.session, state.deadline, later, anew)
+        return attrs.evolve(state, otherwise=later, counts_anew=anew)
     if now < state.session.end or not last:
-        return ask_later(plan, state.session, now, later, anew)
+        return ask_later(plan, state, now, later, anew)
     if received_at < state.session.end:  # it was on its way for long, and says nothing about the end
         if state.attempt < plan.unicast_attempts:
             return attrs.evolve(state, counts_anew=anew)
-        deadline, otherwise = now + status_patience(plan, state.attempt), said or state.otherwise
-        return AskingStatus(state.session, state.attempt, deadline, otherwise=otherwise, counts_anew=anew)
+        told = attrs.evolve(state, otherwise=said or state.otherwise, counts_anew=anew)
+        return ask_again(plan, told, state.attempt, now)
     if not account.memory and not (enough and missing == 0):
         return Failed(Reason.NOT_ENOUGH_MEMORY, "to rebuild what was lost")
+    if enough and missing and state.absent:
+        return Incomplete(Unconfirmed(received, missing), anew)
     if enough:
         return Unconfirmed(received, missing)
     if isinstance(state.otherwise, Unconfirmed):

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import attrs
 
+from fuota.device import verdict
 from fuota.journal import encoding
 from fuota.journal.port import DeviceStatus, LogRow, Milestone, State, Summary, Transition
 from fuota.lorawan.eui import EUI64
@@ -50,8 +51,7 @@ class Row:
         self.kind, self.state = kind, encoding.dump_state(transition.state)
         self.version, self.live = transition.version, transition.live
         self.updated_at = transition.at
-        if getattr(transition.state, "counts_anew", False):
-            self.nb_frag_before = None
+        self.nb_frag_before = verdict.nb_frag_before(transition.state, self.nb_frag_before)
         for milestone in transition.milestones:
             self.milestones.setdefault(milestone, transition.at)
 

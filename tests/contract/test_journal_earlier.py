@@ -61,6 +61,32 @@ async def test_it_matters_until_the_device_has_told_another_number(opened: Opene
         assert [one.nb_frag_before for one in await journal.devices(second.id)] == [None, 30]
 
 
+async def test_so_does_what_it_counted_in_a_round_without_having_all(opened: Opened) -> None:
+    """It may go on to tell that when all is sent once more."""
+    new = ordered(devices=DEVICES[:3])
+    ends: list[device.State] = [
+        device.Incomplete(device.Unconfirmed(44, 5)),
+        device.Incomplete(device.Unconfirmed(45, 5), counts_anew=True),
+        device.Incomplete(ENDED, counts_anew=True),
+    ]
+
+    async def known(journal: Journal) -> list[int | None]:
+        found = {one.dev_eui: one.nb_frag_before for one in await journal.devices(new.id)}
+        return [found[dev_eui] for dev_eui in DEVICES[:3]]
+
+    async with opened() as journal:
+        await journal.create(new)
+        for dev_eui, state in zip(DEVICES, ends, strict=False):
+            asked = device.AskingStatus(SESSION, 1, later(9), otherwise=device.Unconfirmed(40, 1))
+            for version, each in enumerate((asked, state, device.JoiningGroup("g")), start=2):
+                await journal.commit(of_device(new.id, version, each, dev_eui=dev_eui))
+    async with opened() as journal:
+        assert await known(journal) == [44, 45, None]
+        anew = device.AskingStatus(SESSION, 1, later(9), counts_anew=True)
+        await journal.commit(of_device(new.id, 5, anew, dev_eui=DEVICES[0]))
+        assert await known(journal) == [None, 45, None]
+
+
 async def test_a_deployment_in_which_a_device_has_told_nothing_is_looked_past(journal: Journal) -> None:
     first, second = ordered(), ordered(other(2, 3))
     await journal.create(first)

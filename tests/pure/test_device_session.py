@@ -264,6 +264,7 @@ def test_who_listened_to_a_part_of_the_fragments_is_not_released(plan: Plan, ses
     assert step(plan, Listening(session), Release(), session.end) == Released()
     after = step(plan, Listening(session), Release(whole=False), session.end)
     assert isinstance(after, Incomplete)
+    assert isinstance(after.otherwise, Failed)
     assert after.otherwise.reason is Reason.INCOMPLETE
     assert step(plan, after, Conclude(), session.end) == after.otherwise
 
@@ -352,7 +353,8 @@ def test_one_that_has_said_why_it_would_hear_nothing_is_asked_like_the_others(
     """It was heard, so it is there: and is set up anew if it does not say what it has."""
     said, early, at = Failed(reason, "it said so"), session.start + SECOND, session.end
     asking = step(plan, Unheard(session, said), Verify(session), early)
-    assert asking == AskingStatus(session, 1, early + plan.unicast_timeout, otherwise=said)
+    absent = reason is not Reason.CLOCK_OFF
+    assert asking == AskingStatus(session, 1, early + plan.unicast_timeout, otherwise=said, absent=absent)
     last = attrs.evolve(asking, attempt=plan.unicast_attempts)
     assert step(plan, last, Expired(), at) == Incomplete(said)
     waiting = step(plan, last, Expired(), early)
@@ -401,6 +403,7 @@ def test_one_that_has_heard_nothing_has_failed_for_what_it_said_before(
     for heard in (1, 40):
         counted = step(plan, asking, Answered(status_answer(heard, 41 - heard), at), at)
         assert isinstance(counted, Incomplete)
+        assert isinstance(counted.otherwise, Failed)
         assert counted.otherwise.reason is Reason.INCOMPLETE
     assert step(plan, asking, Answered(status_answer(41, 0), at), at) == Complete(41)
 

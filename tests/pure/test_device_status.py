@@ -16,6 +16,7 @@ from fuota.device.messages import (
     Close,
     Conclude,
     Expired,
+    Unattended,
     Verify,
 )
 from fuota.device.states import (
@@ -28,7 +29,10 @@ from fuota.device.states import (
     State,
     StillListening,
     Unconfirmed,
+    Unheard,
 )
+from fuota.fate import Dropped
+from fuota.lorawan.eui import EUI64
 from tests.pure.answers import SECOND, status_answer
 
 
@@ -50,6 +54,7 @@ def test_too_few_fragments_are_a_failure_whatever_missing_frag_says(
     at = session.end + SECOND
     after = step(plan, AskingStatus(session, 1, at), Answered(status_answer(received, missing), at), at)
     assert isinstance(after, Incomplete)
+    assert isinstance(after.otherwise, Failed)
     assert after.otherwise.reason is Reason.INCOMPLETE
     assert step(plan, after, Conclude(), at) is after.otherwise
     assert step(plan, after, Abandon("cancelled"), at) is after.otherwise
@@ -112,7 +117,44 @@ def test_one_that_knows_of_no_fragments_may_have_been_reset(plan: Plan, session:
     now = session.end
     after = step(plan, AskingStatus(session, 1, now), Answered(status_answer(0, 0), now), now)
     assert isinstance(after, Incomplete)
+    assert isinstance(after.otherwise, Failed)
     assert "reset" in after.otherwise.detail
+
+
+def test_what_is_missing_is_believed_of_one_that_was_not_heard_to_agree_to_a_window(
+    plan: Plan, session: Session
+) -> None:
+    """LoRaMac-node says so when it has repaired them; that is sent all once more, too."""
+    at, said = session.end, Unconfirmed(44, 5)
+    asking = step(plan, Unheard(session, Failed(Reason.START_MISSED, "")), Verify(session), at)
+    for here, otherwise in [(asking, said), (AskingStatus(session, 1, at, absent=True), said)]:
+        assert step(plan, here, Answered(status_answer(44, 5), at), at) == Incomplete(otherwise)
+        assert step(plan, here, Answered(status_answer(44, 0), at), at) == Complete(44)
+        kept = Answered(status_answer(44, 0), at, nb_frag_before=44)
+        assert step(plan, here, kept, at) == Unconfirmed(44, 0), "nothing is missing, as far as it says"
+    for end in (Conclude(), Abandon("cancelled")):
+        assert step(plan, Incomplete(said), end, at) is said
+    assert step(plan, AskingStatus(session, 1, at), Answered(status_answer(44, 5), at), at) == said
+
+
+def test_who_was_absent_stays_so_however_often_it_is_asked(plan: Plan, session: Session) -> None:
+    at, some = session.end, status_answer(44, 5)
+    state: State = AskingStatus(session, 1, at, absent=True)
+    for fact in (
+        Answered(some, at, last=False),
+        Answered(some, at, last=False),
+        Expired(),
+        Expired(),
+        Dropped(dev_eui=EUI64(bytes(8)), item="7", reason="too large"),
+        Unattended(),
+        Answered(some, at - SECOND),
+    ):
+        state = step(plan, state, fact, at)
+        assert isinstance(state, AskingStatus | StillListening)
+        assert (state.absent, state.otherwise) == (True, Unconfirmed(44, 5))
+    assert step(plan, state, Answered(some, at), at) == Incomplete(Unconfirmed(44, 5))
+    reset = step(plan, state, Answered(status_answer(0, 0), at), at)
+    assert reset == Unconfirmed(44, 5), "it may run its image"
 
 
 def test_a_count_that_was_never_sent_is_read_the_other_way_round(plan: Plan, session: Session) -> None:
@@ -120,6 +162,7 @@ def test_a_count_that_was_never_sent_is_read_the_other_way_round(plan: Plan, ses
     now = session.end
     few = step(plan, AskingStatus(session, 1, now), Answered(status_answer(10 << 8, 0), now), now)
     assert isinstance(few, Incomplete)
+    assert isinstance(few.otherwise, Failed)
     assert few.otherwise.detail.startswith("10 fragments received")
     enough = step(plan, AskingStatus(session, 1, now), Answered(status_answer(45 << 8, 0), now), now)
     assert enough == Complete(45)
@@ -141,6 +184,7 @@ def test_what_it_told_in_an_earlier_deployment_is_not_taken_for_this_one(
     other = Answered(status_answer(20, 0), now, nb_frag_before=before)
     lacking = step(plan, state, other, now)
     assert isinstance(lacking, Incomplete)
+    assert isinstance(lacking.otherwise, Failed)
     assert lacking.otherwise.reason is Reason.INCOMPLETE
     assert lacking.counts_anew
     for answer, end in [((41, 0), Complete(41)), ((45, 3), Unconfirmed(45, 3))]:

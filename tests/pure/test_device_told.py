@@ -88,6 +88,29 @@ def test_who_was_not_asked_in_the_round_has_told_nothing(
         assert step(plan, arranged, Answered(status_answer(41, 0), at), at) is arranged
 
 
+@pytest.mark.parametrize("reason", [Reason.SESSION_REFUSED, Reason.START_MISSED, Reason.NOT_SENT])
+@pytest.mark.parametrize("asked", [False, True])
+def test_who_has_missed_a_window_may_lack_what_was_sent_in_it(
+    reason: Reason, asked: bool, plan: Plan, session: Session, another: Session
+) -> None:
+    """If it was not asked before that, it has told nothing: an answer is of an earlier deployment."""
+    at, third = session.end, attrs.evolve(another, number=another.number + 1)
+    before = Told(session.start, Unconfirmed(45, 3), counts_anew=True) if asked else None
+    arranged = step(plan, Unheard(session, Failed(reason, ""), before), Arrange(another), at)
+    assert isinstance(arranged, SettingUpSession)
+    assert arranged.told == attrs.evolve(before or Told(None), absent=True)
+    for here in meanwhile(another, at, arranged.told):
+        after = step(plan, here, Answered(status_answer(41, 0), at), at)
+        assert after == (Complete(41) if asked else here)
+        asking = step(plan, here, Verify(another), another.end)
+        assert isinstance(asking, AskingStatus | Unheard)
+        assert isinstance(asking, Unheard) or asking.absent
+        once_more = step(plan, asking, Arrange(third), at)
+        assert isinstance(once_more, SettingUpSession)
+        assert once_more.told is not None
+        assert once_more.told.absent
+
+
 def test_what_it_has_told_is_known_however_it_comes_to_be_asked_again(
     plan: Plan, session: Session, another: Session
 ) -> None:

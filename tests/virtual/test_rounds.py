@@ -27,7 +27,7 @@ from fuota.journal.port import Transition
 from fuota.lorawan.clocksync import AppTimeAns, ForceDeviceResyncReq
 from fuota.lorawan.eui import EUI64
 from fuota.lorawan.fragmentation import FragSessionStatusReq
-from fuota.lorawan.multicast import McClassBSessionReq, McClassCSessionReq
+from fuota.lorawan.multicast import McClassBSessionReq, McClassCSessionAns, McClassCSessionReq
 from fuota.network.port import KnownGroup
 from fuota.simulation.behaviour import Behaviour, Stack
 from fuota.simulation.radio import Radio
@@ -107,6 +107,64 @@ async def test_more_than_can_be_repaired_is_lost_on_the_air(autojump_clock: Mock
     left = [round.incomplete for round in journal.rounds()[1:]]
     assert len(left) > 1
     assert left == sorted(set(left), reverse=True), "each round leaves fewer"
+
+
+@pytest.mark.parametrize("absent", [False, True])
+async def test_what_one_says_to_be_missing_is_believed_if_it_has_missed_a_window(
+    absent: bool, autojump_clock: MockClock
+) -> None:
+    """It said that the first of three has begun already, and has received 46 of 63 fragments, which make up
+    for all but one of the 39 that there are uncoded."""
+    missed = McClassCSessionAns(mc_group_id=0, start_missed=True)
+    behind = Behaviour(refuses={McClassCSessionReq: missed} if absent else {})
+    devices, journal = simulated(2, lambda number: Behaviour() if number else behind), Watched()
+    async with server(devices, radio=SLOW, journal=journal) as running:
+
+        def look(transition: Transition) -> None:
+            if isinstance(transition.state, states.Transmitting):
+                devices[0].behaviour = Behaviour()
+
+        journal.look = look
+        result = await running.carry_out(order(devices, payload=IMAGE[:1950], fragmentation_redundancy=24))
+    assert result.states() == {Complete}
+    assert {device.image for device in devices} == {IMAGE[:1950]}
+    enough = [each.state.otherwise for each in journal.history if isinstance(each.state, Incomplete)]
+    assert enough == [Unconfirmed(46, 1)] * absent
+    assert [round.number for round in journal.rounds()] == [1, 2][: 1 + absent]
+
+
+async def test_what_it_counted_in_a_round_does_not_complete_it_in_the_next(autojump_clock: MockClock) -> None:
+    """LoRaMac-node keeps the count, which was enough, and finds nothing missing until it hears a fragment."""
+    missed = McClassCSessionAns(mc_group_id=0, start_missed=True)
+    node = Behaviour(stack=Stack.LORAMAC_NODE, keeps_count=True)
+    devices, journal = simulated(3, lambda number: node if number == 1 else Behaviour()), Watched()
+    usual = [device.behaviour for device in devices]
+    async with server(devices, radio=SLOW, journal=journal) as running:
+
+        def look(transition: Transition) -> None:
+            if not isinstance(state := transition.state, states.InSession):
+                return
+            late = isinstance(state, states.ArrangingSession) and state.used == 0
+            for device, before in zip(devices[:2], usual, strict=False):
+                device.behaviour = attrs.evolve(before, refuses={McClassCSessionReq: missed} if late else {})
+            if isinstance(state, states.Transmitting | states.AwaitingEnd) and state.round.number == 2:
+                devices[1].behaviour = attrs.evolve(node, downlink_loss=1.0)
+
+        journal.look = look
+        result = await running.carry_out(order(devices, payload=IMAGE[:1950], fragmentation_redundancy=24))
+    enough = {
+        each.actor.dev_eui: each.state.otherwise
+        for each in journal.history
+        if isinstance(each.state, Incomplete)
+    }
+    told = enough[devices[1].dev_eui]
+    assert isinstance(told, Unconfirmed)
+    assert [result.state(device.dev_eui) for device in devices] == [
+        Complete(41),
+        Unconfirmed(told.nb_frag_received, 0),
+        Complete(41),
+    ]
+    assert [round.incomplete for round in journal.rounds()] == [0, 2]
 
 
 @pytest.mark.parametrize("whole", [False, True])
