@@ -98,8 +98,9 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case ArrangingSession() as here, Counted(tally) if tally.ready and not (tally.prepared or tally.asked):
             return here.to(AwaitingStart)
         case (ArrangingSession() | AwaitingStart()) as here, Expired(tally, away, slow) \
-                if away or too_late(plan, here.session, now) or may_be_put_off(here.session, tally):
+                if away or may_be_put_off(plan, here.session, tally, now):
             return here.to(ArrangingSession, session=following(plan, here.session, tally.listening, now, put_off=not away, slow=slow))
+        case (ArrangingSession() | AwaitingStart()) as here, Expired() if too_late(plan, here.session, now): return _settling(here, now)
         case (ArrangingSession() | AwaitingStart()) as here, Expired(): return _transmitting(plan, here, now)
 
         case Transmitting() as here, FragmentsEnqueued(upto) if here.sent < upto <= plan.fragments:
@@ -165,8 +166,8 @@ def _another(plan: Plan, state: AwaitingEnd | Settling, heard: int, devices: int
 
 
 def _settling(state: InSession, now: datetime) -> Settling:
-    """Nobody agrees to the session, which has begun: nothing is sent in it, and those that may listen all the
-    same, or have heard enough in one before, are asked. (What arrives sooner may be from an earlier deployment.)
+    """Nobody agrees to the session, which has begun, or it is too late for it: nothing is sent in it, and those
+    that may listen all the same, or have heard enough in one before, are asked. (What arrives sooner may be from an earlier deployment.)
     """
     window = attrs.evolve(state.session, end=min(now, state.session.end), empty=not _begun(state))
     return state.to(Settling, looked=True, session=window)

@@ -14,7 +14,8 @@ PATIENT = 10
 time."""
 
 MOST_PATIENT = 50
-"""The same while none of the others has agreed: their clocks may all be wrong, and never put right."""
+"""The same while none of the others has agreed: their clocks may all be wrong, and never put right. Or if it
+takes the network longer than the window to say that it works."""
 
 EACH = timedelta(seconds=5 / 32)
 """How much longer it takes to ask one more device, where the network needs the 5 s that it is given for an
@@ -83,10 +84,12 @@ def too_late(plan: Plan, session: Session, now: datetime) -> bool:
     return not room(plan, session, first(plan, session, opening(plan, session), now))
 
 
-def may_be_put_off(session: Session, tally: Tally) -> bool:
-    """For devices that were not asked in time; longer where there is nobody to send to without them."""
-    patience = PATIENT if tally.ready else MOST_PATIENT
-    return session.put_off < patience and (tally.prepared > 0 or not tally.ready)
+def may_be_put_off(plan: Plan, session: Session, tally: Tally, now: datetime) -> bool:
+    """For devices that were not asked in time; longer where there is nobody to send to without them, or it is
+    too late to send anything."""
+    if not tally.ready or too_late(plan, session, now):
+        return session.put_off < MOST_PATIENT
+    return session.put_off < PATIENT and tally.prepared > 0
 
 
 def heard(plan: Plan, state: AwaitingEnd | Settling, seen: Waiting) -> int:

@@ -24,8 +24,11 @@ from fuota.deployment.states import (
     ArrangingSession,
     AwaitingEnd,
     AwaitingStart,
+    Concluding,
+    Repeating,
     Session,
     Settling,
+    State,
     Transmitting,
     Why,
 )
@@ -280,6 +283,25 @@ def test_a_start_is_put_off_for_those_whom_the_network_could_not_ask(
             assert after.session.start > due.start
         else:
             assert transmitting(after, "g", due, 20, lost=1, used=2)
+
+
+def test_a_start_that_comes_too_late_each_time_is_not_put_off_for_ever(plan: Plan, session: Session) -> None:
+    """It takes the network longer than the window to say that it works; so nothing could be sent in any."""
+    here: State = ArrangingSession("g", session, 0)
+    rounds, sessions = [1], 0
+    while isinstance(here, ArrangingSession):
+        sessions += 1
+        here = step(plan, here, Expired(tally(ready=3)), here.session.end)
+        if isinstance(here, Settling):
+            assert here.session.empty
+            repeating = step(plan, here, Counted(tally(incomplete=3)), here.session.end)
+            if isinstance(repeating, Repeating):
+                rounds.append(repeating.round.number)
+                here = step(plan, repeating, Counted(tally(prepared=3)), here.session.end)
+            else:
+                assert isinstance(repeating, Concluding)
+    assert rounds == [1, 2]
+    assert MOST_PATIENT < sessions <= 2 * (MOST_PATIENT + 1)
 
 
 @pytest.mark.parametrize("asked", StatusRequest)
