@@ -92,6 +92,10 @@ def test_an_overview(plan: Plan) -> None:
             pb.Device(state=pb.DEVICE_STATE_UNCONFIRMED, fragments_received=41, fragments_missing=2),
         ),
         (
+            device.Incomplete(device.Unconfirmed(41, 2)),
+            pb.Device(state=pb.DEVICE_STATE_INCOMPLETE, fragments_received=41, fragments_missing=2),
+        ),
+        (
             device.Failed(device.Reason.NO_ANSWER, "3 attempts"),
             pb.Device(state=pb.DEVICE_STATE_FAILED, reason=pb.FAILURE_REASON_NO_ANSWER, detail="3 attempts"),
         ),

@@ -1005,9 +1005,11 @@ class Device(_message.Message):
     attempt: _builtins.int
     """Of the request that is out, from 1."""
     fragments_received: _builtins.int
-    """As the device says: uncoded and coded ones. Of COMPLETE and UNCONFIRMED."""
+    """As the device says: uncoded and coded ones. Of COMPLETE and UNCONFIRMED, and of INCOMPLETE if it has missed a
+    window, and received as many as there are uncoded ones all the same; else detail has both numbers.
+    """
     fragments_missing: _builtins.int
-    """Of UNCONFIRMED."""
+    """Of UNCONFIRMED, and of INCOMPLETE as above."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
