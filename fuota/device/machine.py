@@ -68,12 +68,12 @@ from fuota.device.states import (
     Withdrawing,
 )
 from fuota.device.verdict import (
-    MISSED,
     ask_again,
     ask_later,
     may_be_gone,
     status_answered,
     status_patience,
+    surest,
     told_late,
 )
 from fuota.fate import Dropped
@@ -157,6 +157,7 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case Prepared(), Release(): return Incomplete(NOT_TOLD)
 
         case Listening(), Verify(session): return _asked(plan, session, state.told, None, now)
+        case Listening(_, Told(missed=Failed() as why)), Release(): return Incomplete(why)
         case (Listening() | AskingStatus() | StillListening()), Release(whole=True): return Released()
         case (Listening() | AskingStatus() | StillListening()), Release(): return Incomplete(NOT_ALL_SENT)
 
@@ -202,8 +203,8 @@ def _asked(
     known = told.enough or otherwise
     attempt = plan.unicast_attempts if may_be_gone(known) else 1
     deadline, anew = now + status_patience(plan, attempt), told.counts_anew
-    absent = told.absent or (otherwise is not None and otherwise.reason in MISSED)
-    return AskingStatus(session, attempt, deadline, otherwise=known, counts_anew=anew, absent=absent)
+    missed = surest(told.missed, otherwise)
+    return AskingStatus(session, attempt, deadline, otherwise=known, counts_anew=anew, missed=missed)
 
 
 def _unasked(state: Unheard) -> State:

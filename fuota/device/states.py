@@ -81,8 +81,8 @@ class Told:
     enough: "Unconfirmed | None" = None
     """It has fragments enough, by what it said: it may start its image, and say nothing any more."""
     counts_anew: bool = False
-    absent: bool = False
-    """It has surely missed one of them."""
+    missed: "Failed | None" = None
+    """Why it was not heard to agree to one of them: what leaves the least doubt that it has missed it."""
 
 
 @attrs.frozen
@@ -156,8 +156,8 @@ class AskingStatus:
     spared: int = 0
     counts_anew: bool = False
     """It has told another NbFragReceived than in an earlier deployment."""
-    absent: bool = False
-    """It has surely missed this window, or an earlier one of the round."""
+    missed: "Failed | None" = None
+    """Why it was not heard to agree to this window, or to an earlier one of the round."""
 
 
 @attrs.frozen
@@ -170,13 +170,13 @@ class StillListening:
     """It has enough by what it said before, though not all: it may be reset before it can say so again. Or it
     has said why it would hear nothing, and has heard nothing."""
     counts_anew: bool = False
-    absent: bool = False
+    missed: "Failed | None" = None
 
 
 @attrs.frozen
 class Incomplete:
-    """The device has told that it has not enough, or why it would hear nothing and not what it has; or some
-    of what was sent while it did not listen is missing, by what it told: all may be sent once more."""
+    """The device has told that it has not enough, or why it would hear nothing and not what it has; or it
+    may lack what was sent while it did not listen: all may be sent once more."""
 
     otherwise: "Failed | Unconfirmed"
     """What the device is if it is not."""

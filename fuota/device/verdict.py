@@ -47,7 +47,7 @@ def ask_again(plan: Plan, state: AskingStatus | StillListening, attempt: int, no
         now + status_patience(plan, attempt),
         otherwise=state.otherwise,
         counts_anew=state.counts_anew,
-        absent=state.absent,
+        missed=state.missed,
     )
 
 
@@ -58,7 +58,7 @@ def ask_later(
     session, until = state.session, now + plan.unicast_timeout
     if now < session.end:  # else there may be another
         until = min(max(until, now + (now - session.start) / 2), session.end)
-    return StillListening(session, until, otherwise, anew, state.absent)
+    return StillListening(session, until, otherwise, anew, state.missed)
 
 
 @attrs.frozen
@@ -110,15 +110,22 @@ def nb_frag_before(state: object, known: int | None) -> int | None:
             return known
 
 
+def surest(before: Failed | None, why: Failed | None) -> Failed | None:
+    """Of two reasons for which it may have heard nothing of a window, the one that leaves less doubt."""
+    sure = why is None or (before is not None and before.reason in MISSED)
+    return before if sure else why
+
+
 def told_before(state: State) -> Told | None:
     """What is known by what it was asked, if there is to be another window of the round."""
     match state:
         case AskingStatus() | StillListening() if not state.session.empty:
             enough = state.otherwise if isinstance(state.otherwise, Unconfirmed) else None
-            return Told(state.session.start, enough, state.counts_anew, state.absent)
-        case Unheard(otherwise=Failed(reason)) if reason in MISSED:
-            return attrs.evolve(state.told or Told(None), absent=True)
-        case SettingUpSession() | CorrectingClock() | Listening() | Unheard():
+            return Told(state.session.start, enough, state.counts_anew, state.missed)
+        case Unheard():
+            told = state.told or Told(None)
+            return attrs.evolve(told, missed=surest(told.missed, state.otherwise))
+        case SettingUpSession() | CorrectingClock() | Listening():
             return state.told
         case _:
             return None
@@ -174,7 +181,7 @@ def status_answered(
         return ask_again(plan, told, state.attempt, now)
     if not account.memory and not (enough and missing == 0):
         return Failed(Reason.NOT_ENOUGH_MEMORY, "to rebuild what was lost")
-    if enough and missing and state.absent:
+    if enough and missing and state.missed is not None and state.missed.reason in MISSED:
         return Incomplete(Unconfirmed(received, missing), anew)
     if enough:
         return Unconfirmed(received, missing)

@@ -14,7 +14,7 @@ from fuota.deployment import messages as deployment
 from fuota.deployment.plan import RESTORATIONS, Plan, StatusRequest
 from fuota.deployment.states import ArrangingSession, CreatingGroup, Session, Settling
 from fuota.device import messages as device
-from fuota.device.states import CorrectingClock, Failed, Reason, Waiting
+from fuota.device.states import AskingStatus, CorrectingClock, Failed, Reason, Waiting
 from fuota.fate import Dropped
 from fuota.lorawan.eui import EUI64
 from fuota.lorawan.fragmentation import FragSessionSetupAns, FragSessionStatusAns
@@ -175,9 +175,14 @@ def _deployments(now: datetime) -> list[Any]:
 
 
 def _devices(now: datetime) -> list[Any]:
-    """At the beginning, and with a clock that was put right for the last time, in a later window."""
-    session = Session(3, now + 60 * SECOND, now + 200 * SECOND)
-    return [Waiting(), CorrectingClock(session, 3, now + 10 * SECOND, Failed(Reason.CLOCK_OFF, ""))]
+    """At the beginning, with a clock that was put right for the last time, in a later window, and when one
+    window was missed."""
+    session, soon = Session(3, now + 60 * SECOND, now + 200 * SECOND), now + 10 * SECOND
+    return [
+        Waiting(),
+        CorrectingClock(session, 3, soon, Failed(Reason.CLOCK_OFF, "")),
+        AskingStatus(session, 1, soon, missed=Failed(Reason.START_MISSED, "")),
+    ]
 
 
 BEGINNINGS: dict[str, tuple[Callable[[datetime], list[Any]], Facts]] = {

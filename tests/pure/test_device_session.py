@@ -353,8 +353,7 @@ def test_one_that_has_said_why_it_would_hear_nothing_is_asked_like_the_others(
     """It was heard, so it is there: and is set up anew if it does not say what it has."""
     said, early, at = Failed(reason, "it said so"), session.start + SECOND, session.end
     asking = step(plan, Unheard(session, said), Verify(session), early)
-    absent = reason is not Reason.CLOCK_OFF
-    assert asking == AskingStatus(session, 1, early + plan.unicast_timeout, otherwise=said, absent=absent)
+    assert asking == AskingStatus(session, 1, early + plan.unicast_timeout, otherwise=said, missed=said)
     last = attrs.evolve(asking, attempt=plan.unicast_attempts)
     assert step(plan, last, Expired(), at) == Incomplete(said)
     waiting = step(plan, last, Expired(), early)

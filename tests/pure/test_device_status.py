@@ -29,7 +29,6 @@ from fuota.device.states import (
     State,
     StillListening,
     Unconfirmed,
-    Unheard,
 )
 from fuota.fate import Dropped
 from fuota.lorawan.eui import EUI64
@@ -121,25 +120,28 @@ def test_one_that_knows_of_no_fragments_may_have_been_reset(plan: Plan, session:
     assert "reset" in after.otherwise.detail
 
 
-def test_what_is_missing_is_believed_of_one_that_was_not_heard_to_agree_to_a_window(
+def test_what_is_missing_is_believed_of_one_that_has_surely_missed_a_window(
     plan: Plan, session: Session
 ) -> None:
     """LoRaMac-node says so when it has repaired them; that is sent all once more, too."""
     at, said = session.end, Unconfirmed(44, 5)
-    asking = step(plan, Unheard(session, Failed(Reason.START_MISSED, "")), Verify(session), at)
-    for here, otherwise in [(asking, said), (AskingStatus(session, 1, at, absent=True), said)]:
-        assert step(plan, here, Answered(status_answer(44, 5), at), at) == Incomplete(otherwise)
+    for reason in (Reason.SESSION_REFUSED, Reason.START_MISSED, Reason.NOT_SENT):
+        here = AskingStatus(session, 1, at, missed=Failed(reason, ""))
+        assert step(plan, here, Answered(status_answer(44, 5), at), at) == Incomplete(said)
         assert step(plan, here, Answered(status_answer(44, 0), at), at) == Complete(44)
         kept = Answered(status_answer(44, 0), at, nb_frag_before=44)
         assert step(plan, here, kept, at) == Unconfirmed(44, 0), "nothing is missing, as far as it says"
     for end in (Conclude(), Abandon("cancelled")):
         assert step(plan, Incomplete(said), end, at) is said
-    assert step(plan, AskingStatus(session, 1, at), Answered(status_answer(44, 5), at), at) == said
+    for doubtful in (None, Failed(Reason.NO_ANSWER, ""), Failed(Reason.CLOCK_OFF, "")):
+        here = AskingStatus(session, 1, at, missed=doubtful)
+        assert step(plan, here, Answered(status_answer(44, 5), at), at) == said
 
 
-def test_who_was_absent_stays_so_however_often_it_is_asked(plan: Plan, session: Session) -> None:
+def test_that_it_has_missed_one_is_known_however_often_it_is_asked(plan: Plan, session: Session) -> None:
     at, some = session.end, status_answer(44, 5)
-    state: State = AskingStatus(session, 1, at, absent=True)
+    missed = Failed(Reason.START_MISSED, "not told")
+    state: State = AskingStatus(session, 1, at, missed=missed)
     for fact in (
         Answered(some, at, last=False),
         Answered(some, at, last=False),
@@ -151,7 +153,7 @@ def test_who_was_absent_stays_so_however_often_it_is_asked(plan: Plan, session: 
     ):
         state = step(plan, state, fact, at)
         assert isinstance(state, AskingStatus | StillListening)
-        assert (state.absent, state.otherwise) == (True, Unconfirmed(44, 5))
+        assert (state.missed, state.otherwise) == (missed, Unconfirmed(44, 5))
     assert step(plan, state, Answered(some, at), at) == Incomplete(Unconfirmed(44, 5))
     reset = step(plan, state, Answered(status_answer(0, 0), at), at)
     assert reset == Unconfirmed(44, 5), "it may run its image"

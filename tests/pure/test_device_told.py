@@ -9,12 +9,13 @@ import pytest
 from fuota.deployment.plan import Plan
 from fuota.deployment.states import Session
 from fuota.device.machine import step
-from fuota.device.messages import Answered, Arrange, Expired, Verify
+from fuota.device.messages import Answered, Arrange, Expired, Release, Verify
 from fuota.device.states import (
     AskingStatus,
     Complete,
     CorrectingClock,
     Failed,
+    Incomplete,
     Listening,
     Prepared,
     Reason,
@@ -75,12 +76,7 @@ def test_who_was_not_asked_in_the_round_has_told_nothing(
     plan: Plan, session: Session, another: Session
 ) -> None:
     at, empty = session.end, attrs.evolve(session, empty=True)
-    nothing: tuple[State, ...] = (
-        Prepared(),
-        Listening(session),
-        AskingStatus(empty, 1, at),
-        Unheard(session, SILENT),
-    )
+    nothing: tuple[State, ...] = (Prepared(), Listening(session), AskingStatus(empty, 1, at))
     for here in nothing:
         arranged = step(plan, here, Arrange(another), at)
         assert isinstance(arranged, SettingUpSession)
@@ -88,27 +84,58 @@ def test_who_was_not_asked_in_the_round_has_told_nothing(
         assert step(plan, arranged, Answered(status_answer(41, 0), at), at) is arranged
 
 
-@pytest.mark.parametrize("reason", [Reason.SESSION_REFUSED, Reason.START_MISSED, Reason.NOT_SENT])
 @pytest.mark.parametrize("asked", [False, True])
-def test_who_has_missed_a_window_may_lack_what_was_sent_in_it(
-    reason: Reason, asked: bool, plan: Plan, session: Session, another: Session
+def test_who_was_not_heard_to_agree_to_a_window_may_lack_what_was_sent_in_it(
+    asked: bool, plan: Plan, session: Session, another: Session
 ) -> None:
     """If it was not asked before that, it has told nothing: an answer is of an earlier deployment."""
     at, third = session.end, attrs.evolve(another, number=another.number + 1)
     before = Told(session.start, Unconfirmed(45, 3), counts_anew=True) if asked else None
-    arranged = step(plan, Unheard(session, Failed(reason, ""), before), Arrange(another), at)
+    why = Failed(Reason.START_MISSED, "not told")
+    arranged = step(plan, Unheard(session, why, before), Arrange(another), at)
     assert isinstance(arranged, SettingUpSession)
-    assert arranged.told == attrs.evolve(before or Told(None), absent=True)
+    assert arranged.told == attrs.evolve(before or Told(None), missed=why)
     for here in meanwhile(another, at, arranged.told):
         after = step(plan, here, Answered(status_answer(41, 0), at), at)
         assert after == (Complete(41) if asked else here)
         asking = step(plan, here, Verify(another), another.end)
         assert isinstance(asking, AskingStatus | Unheard)
-        assert isinstance(asking, Unheard) or asking.absent
+        assert isinstance(asking, Unheard) or asking.missed == why
         once_more = step(plan, asking, Arrange(third), at)
         assert isinstance(once_more, SettingUpSession)
         assert once_more.told is not None
-        assert once_more.told.absent
+        assert once_more.told.missed == why
+
+
+def test_what_leaves_least_doubt_that_it_has_missed_a_window_is_kept(
+    plan: Plan, session: Session, another: Session
+) -> None:
+    off, refused, late = (
+        Failed(reason, "") for reason in (Reason.CLOCK_OFF, Reason.SESSION_REFUSED, Reason.START_MISSED)
+    )
+    for first, then, kept in [
+        (SILENT, off, off),
+        (SILENT, refused, refused),
+        (refused, SILENT, refused),
+        (refused, late, refused),
+    ]:
+        unheard = Unheard(session, then, Told(None, missed=first))
+        arranged = step(plan, unheard, Arrange(another), session.end)
+        assert isinstance(arranged, SettingUpSession)
+        assert arranged.told == Told(None, missed=kept)
+        asking = step(plan, unheard, Verify(session), session.end)
+        assert isinstance(asking, AskingStatus)
+        assert asking.missed == kept
+
+
+@pytest.mark.parametrize("reason", [Reason.NO_ANSWER, Reason.CLOCK_OFF, Reason.START_MISSED])
+@pytest.mark.parametrize("whole", [False, True])
+def test_nor_is_it_released_where_nobody_is_asked(
+    whole: bool, reason: Reason, plan: Plan, another: Session
+) -> None:
+    why = Failed(reason, "")
+    listening = Listening(another, Told(None, missed=why))
+    assert step(plan, listening, Release(whole), another.end) == Incomplete(why)
 
 
 def test_what_it_has_told_is_known_however_it_comes_to_be_asked_again(
@@ -121,7 +148,8 @@ def test_what_it_has_told_is_known_however_it_comes_to_be_asked_again(
     assert arranged == SettingUpSession(another, 1, at + plan.unicast_timeout, SILENT, told=told)
     third = attrs.evolve(another, number=another.number + 1)
     for here in meanwhile(another, at, told):
-        assert step(plan, here, Arrange(third), at) == attrs.evolve(arranged, session=third)
+        still = attrs.evolve(told, missed=SILENT if isinstance(here, Unheard) else None)
+        assert step(plan, here, Arrange(third), at) == attrs.evolve(arranged, session=third, told=still)
     seconds = round((another.start - at).total_seconds())
     agreed = McClassCSessionAns(mc_group_id=plan.mc_group_id, time_to_start=seconds)
     for here in meanwhile(another, at, told):

@@ -96,15 +96,16 @@ ENOUGH = device.StillListening(SESSION, DEADLINE, device.Unconfirmed(348, 2))
 ASKING_ANEW = device.AskingStatus(SESSION, 3, DEADLINE, counts_anew=True)
 LISTENING_ANEW = device.StillListening(SESSION, DEADLINE, counts_anew=True)
 TOLD = device.Listening(SESSION, device.Told(DEADLINE, device.Unconfirmed(348, 2), counts_anew=True))
-ABSENT = device.SettingUpSession(
+NOT_TOLD = device.Failed(device.Reason.START_MISSED, "not told")
+ONE_MISSED = device.SettingUpSession(
     SESSION,
     1,
     DEADLINE,
     device.Failed(device.Reason.NO_ANSWER, ""),
-    told=device.Told(None, absent=True),
+    told=device.Told(None, missed=NOT_TOLD),
 )
-ASKING_ABSENT = device.AskingStatus(SESSION, 3, DEADLINE, absent=True)
-LISTENING_ABSENT = device.StillListening(SESSION, DEADLINE, device.Unconfirmed(348, 2), absent=True)
+ASKING_ONE_MISSED = device.AskingStatus(SESSION, 3, DEADLINE, missed=NOT_TOLD)
+LISTENING_ONE_MISSED = device.StillListening(SESSION, DEADLINE, device.Unconfirmed(348, 2), missed=NOT_TOLD)
 LACKING = device.Incomplete(device.Unconfirmed(348, 2), counts_anew=True)
 DROPPED = device.SettingUpGroup(3, DEADLINE, GROUP, dropped="too large")
 
@@ -151,9 +152,9 @@ TEXTS: dict[str, str] = {
     "device-asking-status-anew": dump_state(ASKING_ANEW),
     "device-still-listening-anew": dump_state(LISTENING_ANEW),
     "device-listening-told": dump_state(TOLD),
-    "device-setting-up-session-absent": dump_state(ABSENT),
-    "device-asking-status-absent": dump_state(ASKING_ABSENT),
-    "device-still-listening-absent": dump_state(LISTENING_ABSENT),
+    "device-setting-up-session-one-missed": dump_state(ONE_MISSED),
+    "device-asking-status-one-missed": dump_state(ASKING_ONE_MISSED),
+    "device-still-listening-one-missed": dump_state(LISTENING_ONE_MISSED),
     "device-incomplete-enough": dump_state(LACKING),
     "device-setting-up-fragments-spared": dump_state(SPARED),
     "deployment-transmitting-batch": dump_state(BATCH),
@@ -202,9 +203,9 @@ def test_what_is_stored_of_other_cases_loads() -> None:
     assert load_deployment_state(golden("deployment-restoring-group-another-round")) == RESTORING_ROUND
     assert load_device_state(golden("device-setting-up-session-put-right")) == PUT_RIGHT
     assert load_device_state(golden("device-correcting-clock-missed")) == MISSED
-    assert load_device_state(golden("device-setting-up-session-absent")) == ABSENT
-    assert load_device_state(golden("device-asking-status-absent")) == ASKING_ABSENT
-    assert load_device_state(golden("device-still-listening-absent")) == LISTENING_ABSENT
+    assert load_device_state(golden("device-setting-up-session-one-missed")) == ONE_MISSED
+    assert load_device_state(golden("device-asking-status-one-missed")) == ASKING_ONE_MISSED
+    assert load_device_state(golden("device-still-listening-one-missed")) == LISTENING_ONE_MISSED
     assert load_device_state(golden("device-incomplete-enough")) == LACKING
     told = attrs.evolve(ASKING_UNHEARD, otherwise=ENOUGH.otherwise)
     assert load_device_state(dump_state(told)) == told

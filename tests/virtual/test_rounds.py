@@ -19,6 +19,7 @@ from fuota.device.states import (
     Failed,
     Incomplete,
     Reason,
+    Released,
     Unconfirmed,
     Unheard,
 )
@@ -109,14 +110,15 @@ async def test_more_than_can_be_repaired_is_lost_on_the_air(autojump_clock: Mock
     assert left == sorted(set(left), reverse=True), "each round leaves fewer"
 
 
-@pytest.mark.parametrize("absent", [False, True])
-async def test_what_one_says_to_be_missing_is_believed_if_it_has_missed_a_window(
-    absent: bool, autojump_clock: MockClock
+@pytest.mark.parametrize("asked", [StatusRequest.AFTER_SESSION_TIMEOUT, StatusRequest.NO_REQUEST])
+@pytest.mark.parametrize("late", [False, True])
+async def test_one_that_has_missed_a_window_is_sent_what_it_lacks(
+    late: bool, asked: StatusRequest, autojump_clock: MockClock
 ) -> None:
     """It said that the first of three has begun already, and has received 46 of 63 fragments, which make up
-    for all but one of the 39 that there are uncoded."""
+    for all but one of the 39 that there are uncoded. It tells that, or nobody asks."""
     missed = McClassCSessionAns(mc_group_id=0, start_missed=True)
-    behind = Behaviour(refuses={McClassCSessionReq: missed} if absent else {})
+    behind = Behaviour(refuses={McClassCSessionReq: missed} if late else {})
     devices, journal = simulated(2, lambda number: Behaviour() if number else behind), Watched()
     async with server(devices, radio=SLOW, journal=journal) as running:
 
@@ -125,12 +127,21 @@ async def test_what_one_says_to_be_missing_is_believed_if_it_has_missed_a_window
                 devices[0].behaviour = Behaviour()
 
         journal.look = look
-        result = await running.carry_out(order(devices, payload=IMAGE[:1950], fragmentation_redundancy=24))
-    assert result.states() == {Complete}
+        result = await running.carry_out(
+            order(
+                devices,
+                payload=IMAGE[:1950],
+                fragmentation_redundancy=24,
+                request_fragmentation_session_status=asked,
+            )
+        )
+    told = asked is not StatusRequest.NO_REQUEST
+    assert result.states() == {Complete if told else Released}
     assert {device.image for device in devices} == {IMAGE[:1950]}
-    enough = [each.state.otherwise for each in journal.history if isinstance(each.state, Incomplete)]
-    assert enough == [Unconfirmed(46, 1)] * absent
-    assert [round.number for round in journal.rounds()] == [1, 2][: 1 + absent]
+    why = Unconfirmed(46, 1) if told else Failed(Reason.START_MISSED, "by the device's clock")
+    lacking = [each.state.otherwise for each in journal.history if isinstance(each.state, Incomplete)]
+    assert lacking == [why] * late
+    assert [round.number for round in journal.rounds()] == [1, 2][: 1 + late]
 
 
 async def test_what_it_counted_in_a_round_does_not_complete_it_in_the_next(autojump_clock: MockClock) -> None:
