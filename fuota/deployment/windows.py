@@ -17,9 +17,12 @@ MOST_PATIENT = 50
 """The same while none of the others has agreed: their clocks may all be wrong, and never put right. Or if it
 takes the network longer than the window to say that it works."""
 
-EACH = timedelta(seconds=5 / 32)
+AT_A_TIME = 32
+"""Devices, of all deployments, that are asked at the same time."""
+
+EACH = timedelta(seconds=5) / AT_A_TIME
 """How much longer it takes to ask one more device, where the network needs the 5 s that it is given for an
-answer, and 32 devices are asked at a time."""
+answer."""
 
 GROWTH = 1.6
 """How many times as much it is given when the start is put off again: devices of other deployments wait for
@@ -49,8 +52,12 @@ def session(
 
 
 def _asking(devices: int, put_off: int) -> timedelta:
-    """The time for those who were not asked in time: a day at most, after which calls are given up anyway."""
-    return min(devices * EACH * GROWTH ** min(max(put_off - 1, 0), PATIENT), timedelta(days=1))
+    """The time for those who were not asked in time, who wait for one call at least, however few they are: a
+    day at most, after which calls are given up anyway."""
+    if not devices:
+        return timedelta(0)
+    longer = GROWTH ** min(max(put_off - 1, 0), PATIENT)
+    return min(max(devices, AT_A_TIME) * EACH * longer, timedelta(days=1))
 
 
 def following(

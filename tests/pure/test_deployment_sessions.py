@@ -32,7 +32,15 @@ from fuota.deployment.states import (
     Transmitting,
     Why,
 )
-from fuota.deployment.windows import BEACON_ACQUISITION, EACH, MOST_PATIENT, PATIENT, opening, session
+from fuota.deployment.windows import (
+    AT_A_TIME,
+    BEACON_ACQUISITION,
+    EACH,
+    MOST_PATIENT,
+    PATIENT,
+    opening,
+    session,
+)
 from fuota.device.standing import OFTEN
 from fuota.lorawan.gpstime import gps_seconds
 from fuota.network.calls import CALL_TIMEOUT
@@ -50,13 +58,25 @@ def test_class_c_starts_when_every_attempt_can_have_been_answered(plan: Plan, no
 
 def test_more_time_is_left_for_those_who_were_not_asked_in_time(plan: Plan, now: datetime) -> None:
     """As much as they need at worst, with a network that answers in the time that it is given."""
-    assert EACH.total_seconds() == CALL_TIMEOUT / PLACES[Lane.DEVICES]
+    assert PLACES[Lane.DEVICES] == AT_A_TIME
+    assert EACH.total_seconds() == CALL_TIMEOUT / AT_A_TIME
     before = session(plan, 1000, now, 2, 1)
     after = session(plan, 1000, now, 2, 1, slow=640)
     assert after.start - before.start == timedelta(seconds=640 / PLACES[Lane.DEVICES] * CALL_TIMEOUT)
     due, left = ArrangingSession("g", before, 0), tally(prepared=640, ready=360)
     put_off = step(plan, due, Expired(left, slow=640), before.start)
     assert put_off == due.to(ArrangingSession, session=session(plan, 1000, before.start, 3, 2, slow=640))
+
+
+def test_however_few_they_are_they_wait_for_a_call(plan: Plan, now: datetime) -> None:
+    """And behind those of other deployments, which nobody counts: a round may be for one device of 200."""
+    first, later = (
+        [session(plan, 200, now, 2, times, slow=slow).start - now for slow in (0, 1, 32, 33)]
+        for times in (1, PATIENT)
+    )
+    assert first[1] - first[0] == timedelta(seconds=CALL_TIMEOUT)
+    assert first[1] == first[2] <= first[3]
+    assert later[1] - later[0] > timedelta(minutes=5)
 
 
 def test_they_get_much_more_of_it_when_that_was_not_enough(plan: Plan, now: datetime) -> None:
