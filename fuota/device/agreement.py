@@ -121,10 +121,11 @@ def unheard(state: SettingUpSession) -> Failed:
 
 
 def cut_off(state: SettingUpSession, now: datetime) -> Failed:
-    """The same, when the session begins before that. If the deadline has passed, and nobody has said so, the
-    request still waits for the network to take it: it is not the device that is silent."""
-    waits = now > state.deadline and state.otherwise.reason is Reason.NO_ANSWER
-    return NOT_TOLD if waits else unheard(state)
+    """The same, when the session begins before that. It is not the device that is silent while its first
+    attempt lasts; nor if the deadline has passed, and nobody has said so: the request still waits for the
+    network to take it."""
+    waits = state.attempt == 1 or now > state.deadline
+    return NOT_TOLD if waits and state.otherwise.reason is Reason.NO_ANSWER else unheard(state)
 
 
 def unanswered(request: str, dropped: str) -> Failed:

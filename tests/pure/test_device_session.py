@@ -209,7 +209,7 @@ def test_a_start_that_has_passed_is_missed_by_a_clock_that_is_right(
         "the start is put off for it as for one not yet asked"
     )
     assert step(plan, told, Close(session), late) == Unheard(session, NOT_TOLD)
-    in_time = attrs.evolve(told, deadline=late)
+    in_time = attrs.evolve(told, attempt=2, deadline=late)
     assert step(plan, in_time, Close(session), late) == Unheard(
         session, Failed(Reason.NO_ANSWER, "to the session request before the start")
     )
@@ -317,7 +317,12 @@ def test_whoever_has_not_agreed_when_the_session_begins_is_not_part_of_it(
     assert step(plan, not_put_right, Close(session), session.start) == Unheard(session, off)
     put_right = attrs.evolve(silent, otherwise=off)
     assert step(plan, put_right, Close(session), session.start) == Unheard(session, off)
-    assert step(plan, silent, Close(session), session.start) == Unheard(session, silent.otherwise)
+    twice = attrs.evolve(silent, attempt=2)
+    assert step(plan, twice, Close(session), session.start) == Unheard(session, silent.otherwise)
+    early = session.start - SECOND
+    assert step(plan, silent, Close(session), early) == Unheard(session, NOT_TOLD), (
+        "it has its first attempt yet"
+    )
     for said in (Close(session), Verify(session), Release()):
         waits = step(plan, silent, said, session.start + SECOND)
         assert waits == Unheard(session, NOT_TOLD), "the request still waits for the network to take it"
