@@ -151,7 +151,7 @@ async def test_nor_one_that_is_away_for_moments_besides(autojump_clock: MockCloc
         nursery.cancel_scope.cancel()
     assert result.states() == {Complete}
     sessions = [each.state.session for each in journal.history if isinstance(each.state, Transmitting)]
-    assert max(session.put_off for session in sessions) < PATIENT / 2
+    assert max(session.put_off for session in sessions) < PATIENT
 
 
 async def test_a_refused_token_is_waited_for_however_long_it_takes(autojump_clock: MockClock) -> None:
