@@ -167,7 +167,8 @@ def _another(plan: Plan, state: AwaitingEnd | Settling, heard: int, devices: int
 
 def _settling(state: InSession, now: datetime) -> Settling:
     """Nobody agrees to the session, which has begun, or it is too late for it: nothing is sent in it, and those
-    that may listen all the same, or have heard enough in one before, are asked. (What arrives sooner may be from an earlier deployment.)
+    that may listen all the same, or have heard enough in one before, are asked. (What arrives sooner may be
+    from an earlier deployment.)
     """
     window = attrs.evolve(state.session, end=min(now, state.session.end), empty=not _begun(state))
     return state.to(Settling, looked=True, session=window)

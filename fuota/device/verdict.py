@@ -25,10 +25,10 @@ from fuota.lorawan.fragmentation import FragSessionStatusAns
 SAID = (Reason.SESSION_REFUSED, Reason.CLOCK_OFF, Reason.START_MISSED)
 """Why a device that is there may hear nothing of a session: by what it has said, or for it was not told."""
 
-
 MISSED = (Reason.SESSION_REFUSED, Reason.START_MISSED, Reason.NOT_SENT)
 """Why it has surely heard nothing of it: a clock that is off may be so by less than the window is long, and
-of one that is silent an answer may be all that was lost."""
+of one that is silent an answer may be all that was lost. (Who was told just as the session began may hear it,
+and is sent what it has for nothing.)"""
 
 
 def status_patience(plan: Plan, attempt: int) -> timedelta:

@@ -134,14 +134,14 @@ async def test_nor_one_that_several_deployments_wait_for(autojump_clock: MockClo
 
 async def test_nor_one_that_is_away_for_moments_besides(autojump_clock: MockClock) -> None:
     """Whom it has not asked by then is given time, too, and not put off as often as may be."""
-    devices, journal = simulated(300), MemoryJournal()
+    devices, journal = simulated(600), MemoryJournal()
     async with server(devices, journal=journal) as running, trio.open_nursery() as nursery:
         running.network.conditions.latency = 4.4
 
         async def now_and_then() -> None:
             while True:
                 await trio.sleep(12)
-                running.network.conditions.outage(timedelta(seconds=1), "UNAVAILABLE")
+                running.network.health.disturbed()
 
         nursery.start_soon(now_and_then)
         asked = order(
@@ -151,7 +151,7 @@ async def test_nor_one_that_is_away_for_moments_besides(autojump_clock: MockCloc
         nursery.cancel_scope.cancel()
     assert result.states() == {Complete}
     sessions = [each.state.session for each in journal.history if isinstance(each.state, Transmitting)]
-    assert max(session.put_off for session in sessions) < PATIENT
+    assert max(session.put_off for session in sessions) < PATIENT / 2
 
 
 async def test_a_refused_token_is_waited_for_however_long_it_takes(autojump_clock: MockClock) -> None:
