@@ -20,7 +20,7 @@ from bench.ordering import dev_euis, order, request
 from fuota import bridge
 from fuota.api.errors import answer
 from fuota.api.service3 import FuotaServerService
-from fuota.config import Bind
+from fuota.config.value import Bind
 from fuota.generated.chirpstack3 import fuota_pb2 as pb
 from fuota.generated.chirpstack3.fuota_grpc import FUOTAServerServiceStub
 from fuota.rpc.client import call, connect

@@ -17,7 +17,7 @@ import trio
 
 from fuota import bridge
 from fuota.clock import SystemClock
-from fuota.config import Bind
+from fuota.config.value import Bind
 from fuota.lorawan.eui import EUI64
 from fuota.simulation.behaviour import Behaviour
 from fuota.simulation.chirpstack import ChirpStack, Item, Queue

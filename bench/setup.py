@@ -24,9 +24,8 @@ from bench import kit, prompt
 from bench.ordering import dev_euis, order, request
 from fuota import bridge
 from fuota.children import Addresses
-from fuota.config import (
+from fuota.config.settings import (
     ApplicationServer,
-    Bind,
     ChirpStackApi,
     Debug,
     EventHandler,
@@ -37,6 +36,7 @@ from fuota.config import (
     Secrets,
     Settings,
 )
+from fuota.config.value import Bind
 from fuota.deployment.plan import MulticastClass
 from fuota.generated.chirpstack3 import fuota_pb2 as pb
 from fuota.generated.chirpstack3.fuota_grpc import FUOTAServerServiceStub

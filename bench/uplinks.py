@@ -21,7 +21,7 @@ import trio
 from bench import kit
 from bench.ordering import dev_euis, order
 from fuota import http
-from fuota.config import Bind
+from fuota.config.value import Bind
 from fuota.dispatcher import tell
 from fuota.integration import chirpstack3
 from fuota.integration.endpoint import endpoint

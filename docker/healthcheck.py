@@ -7,7 +7,7 @@ replace it.
 import sys
 from http.client import HTTPConnection, HTTPException
 
-from fuota.configfile import load
+from fuota.config.file import load
 
 EVERY_INTERFACE = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}
 

@@ -13,7 +13,7 @@ from fuota.api.errors import answer
 from fuota.api.orders import Orders
 from fuota.api.running import Running
 from fuota.api.service import DeploymentService
-from fuota.config import Settings
+from fuota.config.settings import Settings
 from fuota.debug.app import debug_app
 from fuota.deployments import Deployments, Message
 from fuota.dispatcher import Dispatcher, Route, tell

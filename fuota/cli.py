@@ -52,7 +52,8 @@ def main() -> None:
 def serve(path: Path | None) -> None:
     """Run the server until SIGTERM or SIGINT."""
     from fuota import log
-    from fuota.configfile import ConfigError, load
+    from fuota.config.file import load
+    from fuota.config.mistake import ConfigError
 
     try:
         settings = load(path)
@@ -81,7 +82,8 @@ def configfile(path: Path | None, chirpstack: str | None) -> None:
     """
     import attrs
 
-    from fuota.configfile import ConfigError, dump, load
+    from fuota.config.file import dump, load
+    from fuota.config.mistake import ConfigError
 
     try:
         settings = load(path)
@@ -161,7 +163,8 @@ def rotate_master_key(path: Path | None) -> None:
     """
     import trio
 
-    from fuota.configfile import ConfigError, load
+    from fuota.config.file import load
+    from fuota.config.mistake import ConfigError
     from fuota.database import rotate_master_key as rotate
     from fuota.server import MISCONFIGURED, MISTAKES
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 import structlog
 import trio
 
-from fuota.config import PostgreSQL, Secrets, Settings
+from fuota.config.settings import PostgreSQL, Secrets, Settings
 from fuota.health import Health
 from fuota.journal import keyfile
 from fuota.journal.port import Journal, Unavailable

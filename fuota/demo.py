@@ -23,9 +23,8 @@ from rich.table import Table
 from fuota import bridge, log
 from fuota.children import Addresses
 from fuota.clock import SystemClock
-from fuota.config import (
+from fuota.config.settings import (
     ApplicationServer,
-    Bind,
     ChirpStack,
     ChirpStackApi,
     ChirpStackEventHandler,
@@ -39,6 +38,7 @@ from fuota.config import (
     Secrets,
     Settings,
 )
+from fuota.config.value import Bind
 from fuota.customer import CUSTOMERS, Customer, Progress, Step
 from fuota.rpc.client import connect
 from fuota.server import serve

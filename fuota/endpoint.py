@@ -9,8 +9,8 @@ from typing import Never, Protocol
 import trio
 
 from fuota.actor import Actor, Me
-from fuota.config import Bind
-from fuota.configfile import ConfigError
+from fuota.config.mistake import ConfigError
+from fuota.config.value import Bind
 
 
 class Serve(Protocol):

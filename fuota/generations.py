@@ -9,7 +9,7 @@ import attrs
 from fuota.api import service3, service4, spelling
 from fuota.api.ordering import Terms
 from fuota.api.orders import Orders
-from fuota.config import ChirpStackApi
+from fuota.config.settings import ChirpStackApi
 from fuota.health import Health
 from fuota.integration import chirpstack3 as events3
 from fuota.integration import chirpstack4 as events4

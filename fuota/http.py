@@ -14,7 +14,7 @@ from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ASGIFramework
 
-from fuota.config import Bind
+from fuota.config.value import Bind
 from fuota.http_connection import Connection
 from fuota.places import CONNECTIONS, Places, room
 

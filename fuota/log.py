@@ -12,8 +12,8 @@ from pathlib import Path
 import structlog
 from structlog.typing import Processor
 
-from fuota.config import General
-from fuota.configfile import ConfigError
+from fuota.config.mistake import ConfigError
+from fuota.config.settings import General
 from fuota.thinning import Thinning
 
 LEVELS = (logging.CRITICAL, logging.CRITICAL, logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)

@@ -26,8 +26,9 @@ from fuota import bridge, ending, garbage
 from fuota.actor import Alarms, Registry, open_tree
 from fuota.children import Addresses, grow
 from fuota.clock import SystemClock
-from fuota.config import FuotaServerApi, Settings
-from fuota.configfile import TABLES, ConfigError
+from fuota.config.file import TABLES
+from fuota.config.mistake import ConfigError
+from fuota.config.settings import FuotaServerApi, Settings
 from fuota.database import database_in_turn, journal_in, place
 from fuota.endpoint import check
 from fuota.generations import GENERATIONS

@@ -8,7 +8,7 @@ import attrs
 from grpclib.client import Channel
 from grpclib.const import Status
 
-from fuota.config import ChirpStackApi
+from fuota.config.settings import ChirpStackApi
 from fuota.deployment.plan import MulticastClass
 from fuota.generated.chirpstack3 import device_queue_pb2 as queue
 from fuota.generated.chirpstack3 import multicast_group_pb2 as pb

@@ -10,7 +10,7 @@ from google.protobuf.empty_pb2 import Empty
 from grpclib.client import Channel, UnaryUnaryMethod
 from grpclib.const import Status
 
-from fuota.config import ChirpStackApi
+from fuota.config.settings import ChirpStackApi
 from fuota.deployment.plan import ClassCScheduling, MulticastClass
 from fuota.generated.chirpstack4 import common_pb2
 from fuota.generated.chirpstack4 import device_pb2 as queue

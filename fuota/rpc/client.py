@@ -16,7 +16,7 @@ from grpclib.protocol import H2Protocol
 from h2.exceptions import H2Error
 
 from fuota.bridge import in_asyncio
-from fuota.config import Bind
+from fuota.config.value import Bind
 from fuota.rpc.calling import Calling, NotTaken, permitted
 from fuota.rpc.connection import Connection, lenient
 from fuota.rpc.errors import RpcError

@@ -19,7 +19,7 @@ from grpclib.server import Handler, Server, Stream
 from h2.exceptions import H2Error
 
 from fuota.bridge import in_asyncio
-from fuota.config import Bind
+from fuota.config.value import Bind
 from fuota.places import CONNECTIONS, Place, Places, room
 from fuota.rpc.connection import Connection, lenient
 from fuota.rpc.door import Door

@@ -9,7 +9,7 @@ from grpclib.const import Handler, Status
 from grpclib.exceptions import GRPCError
 from grpclib.server import Stream
 
-from fuota.config import Bind
+from fuota.config.value import Bind
 from fuota.rpc.methods import Method, unary
 from fuota.rpc.server import serve
 from fuota.simulation.chirpstack import ApiError, ChirpStack

@@ -7,8 +7,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from fuota.config import Settings
-from fuota.configfile import ConfigError, dump, load
+from fuota.config.file import dump, load
+from fuota.config.mistake import ConfigError
+from fuota.config.settings import Settings
 from tests.fuzz.mutate import mutated
 
 ODD = (rb"a\u0000", b"~nobody/x", b"a..b:1", b"[::1%eth0]:1", b"a" * 70 + b":1", rb"\U0010FFFF:0", b"")

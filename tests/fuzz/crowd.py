@@ -4,7 +4,7 @@ from random import Random
 
 import trio
 
-from fuota.config import Bind
+from fuota.config.value import Bind
 from tests.fuzz.floods import OPEN, REQUEST
 from tests.fuzz.http import PREFACE
 from tests.fuzz.watch import PATIENCE, Watch, watched

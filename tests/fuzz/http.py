@@ -19,7 +19,7 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
-from fuota.config import Bind
+from fuota.config.value import Bind
 from tests.fuzz.codecs import EVENT3, JSON3
 from tests.fuzz.mutate import mutated
 from tests.fuzz.sockets import feed

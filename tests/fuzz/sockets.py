@@ -6,7 +6,7 @@ from random import Random
 
 import trio
 
-from fuota.config import Bind
+from fuota.config.value import Bind
 from tests.fuzz.watch import Watch
 
 AT_ONCE = 24

@@ -8,7 +8,7 @@ from random import Random
 
 import trio
 
-from fuota.config import Bind
+from fuota.config.value import Bind
 from tests.fuzz import grpc
 from tests.fuzz.http import PREFACE
 from tests.fuzz.mutate import mutated

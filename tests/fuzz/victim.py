@@ -24,7 +24,8 @@ from fuota.actor import Alarms, Registry, open_tree
 from fuota.bridge import open_loop
 from fuota.children import grow
 from fuota.clock import SystemClock
-from fuota.config import Bind, Settings
+from fuota.config.settings import Settings
+from fuota.config.value import Bind
 from fuota.health import Health
 from fuota.journal.memory import MemoryJournal
 from fuota.network.simulated import SimulatedNetwork

@@ -14,7 +14,7 @@ import attrs
 import trio
 from google.protobuf.json_format import MessageToDict, ParseDict
 
-from fuota.config import Bind
+from fuota.config.value import Bind
 from fuota.generated.chirpstack4 import fuota_pb2 as pb
 from fuota.generated.chirpstack4.fuota_grpc import FuotaServerServiceStub
 from fuota.rpc.client import call, connect

@@ -15,7 +15,7 @@ from urllib.request import urlopen
 import attrs
 import trio
 
-from fuota.config import Bind
+from fuota.config.value import Bind
 
 Tables = Mapping[str, Mapping[str, object]]
 

@@ -11,7 +11,7 @@ import trio
 from google.protobuf.message import Message
 from grpclib.const import Status
 
-from fuota.config import Bind
+from fuota.config.value import Bind
 from fuota.generated.fuota_v1 import deployment_pb2 as pb
 from fuota.generated.fuota_v1.deployment_grpc import DeploymentServiceStub
 from fuota.rpc.client import call, connect

@@ -10,7 +10,7 @@ from quart import request
 from quart_trio import QuartTrio
 
 from fuota import http
-from fuota.config import Bind
+from fuota.config.value import Bind
 from fuota.device.states import SettingUpFragments
 from fuota.dispatcher import Counts, tell
 from fuota.integration import chirpstack3, endpoint

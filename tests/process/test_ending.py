@@ -10,7 +10,7 @@ import pytest
 SERVER = """
 import os, signal, trio
 from fuota import ending, log, server
-from fuota.config import General
+from fuota.config.settings import General
 
 async def signals():
     yield signal.SIGTERM

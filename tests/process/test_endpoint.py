@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from fuota.config import Bind
-from fuota.configfile import ConfigError
+from fuota.config.mistake import ConfigError
+from fuota.config.value import Bind
 from fuota.endpoint import check
 
 

@@ -6,7 +6,7 @@ import trio
 from fuota import http
 from fuota.actor import Actor, Child, open_tree
 from fuota.clock import SystemClock
-from fuota.config import Bind
+from fuota.config.value import Bind
 from fuota.dispatcher import Outcome, Route
 from fuota.integration import chirpstack3
 from fuota.integration import endpoint as module

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from fuota import http, places
-from fuota.config import Bind
+from fuota.config.value import Bind
 from tests.process.http_peers import application, connect, works
 
 

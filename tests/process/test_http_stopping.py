@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from fuota import http, http_connection
-from fuota.config import Bind
+from fuota.config.value import Bind
 from tests.process.http_peers import application, connect
 
 

@@ -17,7 +17,7 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
 from fuota.bridge import open_loop
-from fuota.config import Bind
+from fuota.config.value import Bind
 from fuota.generated.chirpstack3 import (
     device_queue_pb2,
     fuota_pb2,

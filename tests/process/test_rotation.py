@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import trio
 
-from fuota.config import PostgreSQL, Secrets, Settings
+from fuota.config.settings import PostgreSQL, Secrets, Settings
 from fuota.database import rotate_master_key
 from fuota.journal import keyfile, rotation
 from fuota.journal.sealing import NotOpened

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 import trio
 
-from fuota.config import Bind
+from fuota.config.value import Bind
 from fuota.journal import holder
 from fuota.postgresql import open_postgresql
 from fuota.simulation.behaviour import Behaviour

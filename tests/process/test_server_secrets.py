@@ -10,7 +10,7 @@ import psycopg
 import pytest
 import trio
 
-from fuota.config import Bind
+from fuota.config.value import Bind
 from fuota.generated.fuota_v1 import deployment_pb2 as pb
 from fuota.generated.fuota_v1.deployment_grpc import DeploymentServiceStub
 from fuota.journal.keyfile import keyring, load_or_create

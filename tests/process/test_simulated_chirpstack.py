@@ -10,7 +10,7 @@ from grpclib.const import Status
 
 from fuota.bridge import open_loop
 from fuota.clock import SystemClock
-from fuota.config import Bind
+from fuota.config.value import Bind
 from fuota.generated.chirpstack3 import device_queue_pb2 as queue_pb
 from fuota.generated.chirpstack3 import multicast_group_pb2 as group_pb
 from fuota.generated.chirpstack3.device_queue_grpc import DeviceQueueServiceStub

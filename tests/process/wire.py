@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 import attrs
 import trio
 
-from fuota.config import Bind
+from fuota.config.value import Bind
 
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER with which a connection ends in RST."""

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from fuota.config import Settings
-from fuota.configfile import load
+from fuota.config.file import load
+from fuota.config.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"

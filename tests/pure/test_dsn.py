@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from fuota.config import PostgreSQL
+from fuota.config.settings import PostgreSQL
 from fuota.database import place
 from fuota.journal.postgres_dsn import OURS, BadDsn, conninfo
 

@@ -9,8 +9,8 @@ import pytest
 import structlog
 
 from fuota import log
-from fuota.config import General
-from fuota.configfile import ConfigError
+from fuota.config.mistake import ConfigError
+from fuota.config.settings import General
 
 
 @pytest.fixture(autouse=True)

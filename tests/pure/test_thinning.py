@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from fuota import log, places
-from fuota.config import General
+from fuota.config.settings import General
 from fuota.device import actor as device_actor
 from fuota.device import hearing
 from fuota.integration import endpoint

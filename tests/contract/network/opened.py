@@ -10,7 +10,8 @@ import trio
 
 from fuota.bridge import open_loop
 from fuota.clock import SystemClock
-from fuota.config import Bind, ChirpStackApi
+from fuota.config.settings import ChirpStackApi
+from fuota.config.value import Bind
 from fuota.deployment.plan import MulticastClass
 from fuota.health import Health
 from fuota.lorawan.eui import EUI64

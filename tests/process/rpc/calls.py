@@ -8,7 +8,7 @@ from typing import Any
 
 from grpclib.client import Channel
 
-from fuota.config import Bind
+from fuota.config.value import Bind
 from fuota.generated.chirpstack3 import device_queue_pb2 as pb
 from fuota.generated.chirpstack3.device_queue_grpc import DeviceQueueServiceStub
 from fuota.rpc.client import call, connect

@@ -15,7 +15,7 @@ from h2.connection import H2Connection
 from h2.events import Event
 
 from fuota.bridge import open_loop
-from fuota.config import Bind
+from fuota.config.value import Bind
 from fuota.generated.chirpstack3 import device_queue_pb2 as pb
 from fuota.generated.chirpstack3.device_queue_grpc import DeviceQueueServiceBase
 from fuota.rpc.methods import unary

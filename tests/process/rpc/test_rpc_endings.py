@@ -11,7 +11,7 @@ from grpclib.server import Server
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
-from fuota.config import Bind
+from fuota.config.value import Bind
 from fuota.generated.chirpstack3 import device_queue_pb2 as pb
 from fuota.rpc import server as rpc_server
 from fuota.rpc.client import connect

@@ -12,7 +12,7 @@ from h2.errors import ErrorCodes
 from h2.events import RequestReceived, StreamEnded
 
 from fuota.bridge import open_loop
-from fuota.config import Bind
+from fuota.config.value import Bind
 from fuota.generated.chirpstack3 import device_queue_pb2 as pb
 from fuota.rpc.client import connect
 from tests.process.rpc.failures import failure, failure_or_none, listening

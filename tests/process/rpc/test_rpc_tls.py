@@ -14,7 +14,7 @@ from grpclib.const import Status
 from grpclib.server import Handler
 from structlog.testing import capture_logs
 
-from fuota.config import Bind
+from fuota.config.value import Bind
 from fuota.generated.chirpstack3 import device_queue_pb2 as pb
 from fuota.generated.chirpstack3.device_queue_grpc import DeviceQueueServiceStub
 from fuota.rpc import server

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fuota import configfile
+import fuota.config.file
 
 
 @pytest.fixture
@@ -15,5 +15,5 @@ def file(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _nothing_to_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No file of this machine is found, and the data directory is known."""
-    monkeypatch.setattr(configfile, "SEARCHED", (tmp_path / "first", tmp_path / "second"))
+    monkeypatch.setattr(fuota.config.file, "SEARCHED", (tmp_path / "first", tmp_path / "second"))
     monkeypatch.setenv("XDG_DATA_HOME", "/data")

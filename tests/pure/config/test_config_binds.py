@@ -2,7 +2,8 @@
 
 import pytest
 
-from fuota.config import Bind, Settings
+from fuota.config.settings import Settings
+from fuota.config.value import Bind
 
 
 @pytest.mark.parametrize(

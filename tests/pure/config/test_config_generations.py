@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fuota.configfile import ConfigError, dump, load
+from fuota.config.file import dump, load
+from fuota.config.mistake import ConfigError
 
 FOUR = """
 [general]

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fuota.configfile import ConfigError, load
+from fuota.config.file import load
+from fuota.config.mistake import ConfigError
 
 
 @pytest.mark.parametrize(

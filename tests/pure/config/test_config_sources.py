@@ -7,10 +7,11 @@ from pathlib import Path
 import attrs
 import pytest
 
-from fuota import configfile
-from fuota.config import Bind, Secrets, Settings
-from fuota.configfile import ConfigError, dump, load
-from fuota.configvalue import MasterKey
+import fuota.config.file
+from fuota.config.file import dump, load
+from fuota.config.mistake import ConfigError
+from fuota.config.settings import Secrets, Settings
+from fuota.config.value import Bind, MasterKey
 from fuota.database import master_keys
 from fuota.journal import keyfile
 
@@ -70,7 +71,7 @@ def test_without_a_home_directory_one_line_says_what_to_set(monkeypatch: pytest.
     def unknown(uid: int) -> None:
         raise KeyError(uid)
 
-    monkeypatch.setattr(configfile, "SEARCHED", (Path("~/.config/fuota"),))
+    monkeypatch.setattr(fuota.config.file, "SEARCHED", (Path("~/.config/fuota"),))
     monkeypatch.setattr("pwd.getpwuid", unknown)
     monkeypatch.delenv("HOME")
     assert load(environ={}) == Settings()

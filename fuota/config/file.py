@@ -18,11 +18,9 @@ from typing import Any, Literal
 
 import attrs
 
-from fuota.config import Settings
-from fuota.configmistake import ConfigError, Given
-from fuota.configvalue import MasterKey
-
-__all__ = ["ConfigError", "dump", "load"]
+from fuota.config.mistake import ConfigError, Given
+from fuota.config.settings import Settings
+from fuota.config.value import MasterKey
 
 NAME = "chirpstack-fuota-server"
 HEAD = (

@@ -1,7 +1,7 @@
 """The settings: what each key is called, means, and is without being set.
 
 The keys and defaults are those of the ChirpStack FUOTA Server; ours are added beside them. A class is a
-table of the TOML file, its docstring the comment above it; `configfile.py` reads and writes the file.
+table of the TOML file, its docstring the comment above it; `file.py` reads and writes the file.
 """
 
 from pathlib import Path
@@ -9,10 +9,8 @@ from typing import Any, Literal
 
 from attrs import Factory, field, frozen
 
-from fuota import configvalue as value
-from fuota.configvalue import Bind, MasterKey
-
-__all__ = ["Bind", "Settings"]
+from fuota.config import value
+from fuota.config.value import Bind, MasterKey
 
 
 def key(read: value.Read, doc: str) -> dict[str, Any]:
