@@ -25,7 +25,7 @@ from fuota.journal.port import Journal
 from fuota.journal.postgres import PostgresJournal
 from fuota.journal.sealing import Keyring
 from fuota.lorawan.eui import EUI64
-from fuota.network.port import Group, KnownGroup, Network, Queued
+from fuota.network.port import ANYTHING, About, Group, KnownGroup, Network, Queued
 from fuota.postgresql import open_postgresql
 from fuota.server import TURN
 from fuota.services import Services
@@ -56,13 +56,13 @@ class Accepting:
         *,
         unless_pending: bool,
         urgent: bool = False,
-        application_id: str = "",
+        about: About = ANYTHING,
     ) -> Queued:
         await trio.lowlevel.checkpoint()
         return Queued("0")
 
     async def withdraw(
-        self, dev_eui: EUI64, ours: Callable[[int, bytes], bool], *, application_id: str = ""
+        self, dev_eui: EUI64, ours: Callable[[int, bytes], bool], *, about: About = ANYTHING
     ) -> bool:
         await trio.lowlevel.checkpoint()
         return True

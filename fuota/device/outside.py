@@ -52,11 +52,15 @@ class Outside(Caller):
     """Whether the device is in no other deployment."""
     _stuck: Stuck | None = attrs.field(default=None, init=False)
 
+    @property
+    def _about(self) -> network.About:
+        return network.About(self._assignment.plan.application_id, network.group_name(self._deployment_id))
+
     async def join(self, group_id: str, tell: Callable[[GroupLost], Awaitable[None]]) -> Joined | Refused:
         """`tell` the deployment if the group is gone: it makes another, and of that it tells; unless the
         group has come back meanwhile, as with a backup of ChirpStack's database."""
-        plan, name = self._assignment.plan, network.group_name(self._deployment_id)
-        group = network.KnownGroup(group_id, name, plan.application_id)
+        about = self._about
+        group = network.KnownGroup(group_id, about.group, about.application_id)
         add = partial(self._network.add_device, group, self._assignment.dev_eui)
         while True:
             try:
@@ -81,7 +85,7 @@ class Outside(Caller):
                 ask.package.port,
                 ask.payload,
                 unless_pending=unless_pending,
-                application_id=self._assignment.plan.application_id,
+                about=self._about,
                 urgent=ask.package is clocksync.package,
             )
 
@@ -101,7 +105,7 @@ class Outside(Caller):
             self._network.withdraw,
             self._assignment.dev_eui,
             lambda f_port, data: False,
-            application_id=self._assignment.plan.application_id,
+            about=self._about,
         )
         troubled = False
 
@@ -121,7 +125,7 @@ class Outside(Caller):
             self._network.withdraw,
             self._assignment.dev_eui,
             self._is_ours,
-            application_id=self._assignment.plan.application_id,
+            about=self._about,
         )
         why = ""
         while not why:

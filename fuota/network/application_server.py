@@ -19,7 +19,7 @@ from fuota.lorawan.eui import EUI64
 from fuota.network.calls import Calls
 from fuota.network.chirpstack import PAGE, ChirpStack, Page
 from fuota.network.gate import Gate, Lane
-from fuota.network.port import Group, KnownGroup
+from fuota.network.port import About, Group, KnownGroup
 from fuota.rpc.client import connect
 from fuota.rpc.tls import client_context
 
@@ -42,7 +42,7 @@ class ApplicationServer(ChirpStack):
             limit=PAGE, offset=offset, search=group.name, application_id=int(group.application_id)
         )
         lane = Lane.GROUPS if of_group else Lane.DEVICES
-        about, good = group.application_id, self._good()
+        about, good = group.about, self._good()
         page = await self._calls(self._groups.List, request, about=about, good=good, lane=lane, proves=False)
         return Page([(item.id, item.name) for item in page.result], page.total_count)
 
@@ -74,32 +74,27 @@ class ApplicationServer(ChirpStack):
 
     async def _join(self, group: KnownGroup, dev_eui: EUI64) -> None:
         request = pb.AddDeviceToMulticastGroupRequest(multicast_group_id=group.id, dev_eui=str(dev_eui))
-        about, fine = group.application_id, (Status.ALREADY_EXISTS,)
+        about, fine = group.about, (Status.ALREADY_EXISTS,)
         await self._calls(self._groups.AddDevice, request, about=about, fine=fine, good=self._good(about))
 
-    async def _pending(
-        self, dev_eui: EUI64, application_id: str, lane: Lane
-    ) -> Mapping[tuple[int, bytes], str]:
+    async def _pending(self, dev_eui: EUI64, about: About, lane: Lane) -> Mapping[tuple[int, bytes], str]:
         request = queue.ListDeviceQueueItemsRequest(dev_eui=str(dev_eui))
-        about, good = application_id, self._good(application_id)
         pending = await self._calls(
-            self._queues.List, request, about=about, good=good, lane=lane, proves=False
+            self._queues.List, request, about=about, good=self._good(about), lane=lane, proves=False
         )
         return {(item.f_port, item.data): str(item.f_cnt) for item in pending.device_queue_items}
 
-    async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, application_id: str, lane: Lane) -> str:
+    async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, about: About, lane: Lane) -> str:
         item = queue.DeviceQueueItem(dev_eui=str(dev_eui), f_port=f_port, data=data)
         request = queue.EnqueueDeviceQueueItemRequest(device_queue_item=item)
-        about, good = application_id, self._good(application_id)
         queued = await self._calls(
-            self._queues.Enqueue, request, about=about, good=good, lane=lane, inactive=INACTIVE
+            self._queues.Enqueue, request, about=about, good=self._good(about), lane=lane, inactive=INACTIVE
         )
         return str(queued.f_cnt)
 
-    async def _empty(self, dev_eui: EUI64, application_id: str) -> None:
+    async def _empty(self, dev_eui: EUI64, about: About) -> None:
         request = queue.FlushDeviceQueueRequest(dev_eui=str(dev_eui))
-        good = self._good(application_id)
-        await self._calls(self._queues.Flush, request, about=application_id, good=good)
+        await self._calls(self._queues.Flush, request, about=about, good=self._good(about))
 
     async def _send(self, group: KnownGroup, f_port: int, data: bytes) -> None:
         item = pb.MulticastQueueItem(multicast_group_id=group.id, f_port=f_port, data=data)

@@ -11,6 +11,7 @@ from grpclib.const import Status
 
 from fuota.network.gate import Always, Gate, Lane, Permit
 from fuota.network.port import (
+    About,
     NetworkError,
     NotActivated,
     NotFound,
@@ -80,7 +81,7 @@ class Calls:
         method: UnaryUnaryMethod[Req, Res],
         request: Req,
         *,
-        about: str,
+        about: About,
         fine: tuple[Status, ...] = (),
         good: Callable[[], Awaitable[bool]],
         lane: Lane = Lane.DEVICES,

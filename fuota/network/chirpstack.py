@@ -12,7 +12,7 @@ from grpclib.const import Status
 from fuota.lorawan.eui import EUI64
 from fuota.network.calls import Calls
 from fuota.network.gate import Lane, Permit
-from fuota.network.port import Group, GroupGone, KnownGroup, NotFound, Queued, Trouble
+from fuota.network.port import ANYTHING, About, Group, GroupGone, KnownGroup, NotFound, Queued, Trouble
 
 Req = TypeVar("Req")
 Res = TypeVar("Res")
@@ -65,22 +65,22 @@ class ChirpStack:
         *,
         unless_pending: bool,
         urgent: bool = False,
-        application_id: str = "",
+        about: About = ANYTHING,
     ) -> Queued:
         lane = Lane.URGENT if urgent else Lane.DEVICES
-        pending = await self._pending(dev_eui, application_id, lane) if unless_pending else {}
+        pending = await self._pending(dev_eui, about, lane) if unless_pending else {}
         if (item := pending.get((f_port, data))) is not None:
             return Queued(item, already=True)
-        return Queued(await self._push(dev_eui, f_port, data, application_id, lane))
+        return Queued(await self._push(dev_eui, f_port, data, about, lane))
 
     async def withdraw(
-        self, dev_eui: EUI64, ours: Callable[[int, bytes], bool], *, application_id: str = ""
+        self, dev_eui: EUI64, ours: Callable[[int, bytes], bool], *, about: About = ANYTHING
     ) -> bool:
-        pending = await self._pending(dev_eui, application_id, Lane.DEVICES)
+        pending = await self._pending(dev_eui, about, Lane.DEVICES)
         if not all(ours(f_port, data) for f_port, data in pending):
             return False
         if pending:
-            await self._empty(dev_eui, application_id)
+            await self._empty(dev_eui, about)
         return True
 
     async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
@@ -148,13 +148,13 @@ class ChirpStack:
         proves: bool = True,
     ) -> Res:
         """A call about the group alone, and no device; see `Calls`."""
-        about, good = group.application_id, good or self._good()
+        about, good = group.about, good or self._good()
         return await self._calls(
             method, request, about=about, fine=fine, good=good, lane=Lane.GROUPS, proves=proves
         )
 
-    def _good(self, application_id: str = "") -> Good:
-        return partial(self._is_good, application_id)
+    def _good(self, about: About = ANYTHING) -> Good:
+        return partial(self._is_good, about.application_id)
 
     # What each generation spells its own way
 
@@ -184,17 +184,15 @@ class ChirpStack:
         """Make the device a member; that it is one already is fine."""
         raise NotImplementedError
 
-    async def _pending(
-        self, dev_eui: EUI64, application_id: str, lane: Lane
-    ) -> Mapping[tuple[int, bytes], str]:
+    async def _pending(self, dev_eui: EUI64, about: About, lane: Lane) -> Mapping[tuple[int, bytes], str]:
         """Port and payload of what waits in the device's queue -> by what its events name it."""
         raise NotImplementedError
 
-    async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, application_id: str, lane: Lane) -> str:
+    async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, about: About, lane: Lane) -> str:
         """Put a downlink into the device's queue; by what its events name it."""
         raise NotImplementedError
 
-    async def _empty(self, dev_eui: EUI64, application_id: str) -> None:
+    async def _empty(self, dev_eui: EUI64, about: About) -> None:
         """Take everything out of the device's queue."""
         raise NotImplementedError
 

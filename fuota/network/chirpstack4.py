@@ -24,7 +24,7 @@ from fuota.lorawan.region import Region
 from fuota.network.calls import Calls
 from fuota.network.chirpstack import PAGE, ChirpStack, Good, Page, known
 from fuota.network.gate import Gate, Lane
-from fuota.network.port import Group, KnownGroup, Refused, TokenRefused
+from fuota.network.port import ANYTHING, About, Group, KnownGroup, Refused, TokenRefused
 from fuota.rpc.client import connect
 from fuota.rpc.errors import RpcError
 from fuota.rpc.tls import client_context
@@ -52,7 +52,7 @@ class ChirpStack4(ChirpStack):
             limit=PAGE, offset=offset, search=group.name, application_id=group.application_id
         )
         lane = Lane.GROUPS if of_group else Lane.DEVICES
-        about, good = group.application_id, self._good()
+        about, good = group.about, self._good()
         page = await self._calls(self._groups.List, request, about=about, good=good, lane=lane, proves=False)
         return Page([(item.id, item.name) for item in page.result], page.total_count)
 
@@ -69,7 +69,7 @@ class ChirpStack4(ChirpStack):
     async def _glance(self, application_id: str) -> None:
         await self._calls.bare(self._groups.List, _one_of(application_id))
 
-    def _writing(self, *looks: Look, application_id: str = "") -> Good:
+    def _writing(self, *looks: Look, about: About = ANYTHING) -> Good:
         """For a call that changes something, which is refused to a key that may only read, without a reason.
 
         `looks` are at what is to be changed: whoever may have all of them, and not change it, is such a key.
@@ -78,7 +78,7 @@ class ChirpStack4(ChirpStack):
         async def good() -> bool:
             for number, look in enumerate(looks):
                 if not await look():  # whoever may look at something has a good token
-                    return number > 0 or await self._is_good(application_id)
+                    return number > 0 or await self._is_good(about.application_id)
             raise TokenRefused("UNAUTHENTICATED", "it may only read")
 
         return good
@@ -128,31 +128,28 @@ class ChirpStack4(ChirpStack):
     async def _join(self, group: KnownGroup, dev_eui: EUI64) -> None:
         request = pb.AddDeviceToMulticastGroupRequest(multicast_group_id=group.id, dev_eui=str(dev_eui))
         looks = self._at_device(dev_eui), self._at_group(group.id)
-        about, fine = group.application_id, (Status.ALREADY_EXISTS,)
-        good = self._writing(*looks, application_id=about)
+        about, fine = group.about, (Status.ALREADY_EXISTS,)
+        good = self._writing(*looks, about=about)
         await self._calls(self._groups.AddDevice, request, about=about, fine=fine, good=good)
 
-    async def _pending(
-        self, dev_eui: EUI64, application_id: str, lane: Lane
-    ) -> Mapping[tuple[int, bytes], str]:
+    async def _pending(self, dev_eui: EUI64, about: About, lane: Lane) -> Mapping[tuple[int, bytes], str]:
         request = queue.GetDeviceQueueItemsRequest(dev_eui=str(dev_eui))
-        about, good = application_id, self._good(application_id)
         pending = await self._calls(
-            self._devices.GetQueue, request, about=about, good=good, lane=lane, proves=False
+            self._devices.GetQueue, request, about=about, good=self._good(about), lane=lane, proves=False
         )
         return {(item.f_port, item.data): item.id for item in pending.result}
 
-    async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, application_id: str, lane: Lane) -> str:
+    async def _push(self, dev_eui: EUI64, f_port: int, data: bytes, about: About, lane: Lane) -> str:
         item = queue.DeviceQueueItem(dev_eui=str(dev_eui), f_port=f_port, data=data)
         request = queue.EnqueueDeviceQueueItemRequest(queue_item=item)
-        good = self._writing(self._at_device(dev_eui), application_id=application_id)
-        queued = await self._calls(self._devices.Enqueue, request, about=application_id, good=good, lane=lane)
+        good = self._writing(self._at_device(dev_eui), about=about)
+        queued = await self._calls(self._devices.Enqueue, request, about=about, good=good, lane=lane)
         return queued.id
 
-    async def _empty(self, dev_eui: EUI64, application_id: str) -> None:
+    async def _empty(self, dev_eui: EUI64, about: About) -> None:
         request = queue.FlushDeviceQueueRequest(dev_eui=str(dev_eui))
-        good = self._writing(self._at_device(dev_eui), application_id=application_id)
-        await self._calls(self._devices.FlushQueue, request, about=application_id, good=good)
+        good = self._writing(self._at_device(dev_eui), about=about)
+        await self._calls(self._devices.FlushQueue, request, about=about, good=good)
 
     async def _send(self, group: KnownGroup, f_port: int, data: bytes) -> None:
         item = pb.MulticastGroupQueueItem(multicast_group_id=group.id, f_port=f_port, data=data)

@@ -11,7 +11,8 @@ import structlog
 import trio
 
 from fuota.health import Health
-from fuota.network.port import NetworkError, TokenRefused, Trouble, answered
+from fuota.network.port import ANYTHING, About, NetworkError, TokenRefused, Trouble, answered
+from fuota.network.turns import Turns
 
 log = structlog.get_logger(__name__)
 
@@ -103,7 +104,9 @@ class Gate:
     """
 
     _health: Health
-    _lanes: Mapping[Lane, trio.CapacityLimiter] = attrs.field(factory=_limiters)
+    _lanes: Mapping[Lane, Turns] = attrs.field(
+        factory=lambda: {lane: Turns(places) for lane, places in PLACES.items()}
+    )
     _probes: Mapping[Lane, trio.CapacityLimiter] = attrs.field(factory=_limiters)
     """Where calls about applications that ail have their places."""
     _all: Row = attrs.field(factory=Row)
@@ -116,27 +119,27 @@ class Gate:
 
     @asynccontextmanager
     async def passage(
-        self, permit: Permit, lane: Lane = Lane.DEVICES, *, about: str = "", proves: bool = True
+        self, permit: Permit, lane: Lane = Lane.DEVICES, *, about: About = ANYTHING, proves: bool = True
     ) -> AsyncIterator[None]:
         """Around one call, which may raise `NetworkError`; it waits until `permit` says so.
 
-        `about`: the application, where it is known. `proves`: that it is answered means that the network
-        works for that, and not only a part of it.
+        `proves`: that it is answered means that the network works for its application, and not only a part of
+        it.
         """
         async with self._place(permit, lane, about):
             try:
                 yield
             except NetworkError as error:
                 if answered(error):
-                    self._answered(about, proves)
+                    self._answered(about.application_id, proves)
                 else:
-                    await self._failed(error, about, proves)
+                    await self._failed(error, about.application_id, proves)
                 raise
             else:
-                self._answered(about, proves)
+                self._answered(about.application_id, proves)
 
     @asynccontextmanager
-    async def _place(self, permit: Permit, lane: Lane, about: str) -> AsyncIterator[None]:
+    async def _place(self, permit: Permit, lane: Lane, about: About) -> AsyncIterator[None]:
         """Among those that may call at a time, if the permit still says so when one is free.
 
         Whether the application ails may be another matter then: who waits with the others of it goes with
@@ -144,29 +147,30 @@ class Gate:
         """
         while True:
             await permit.assured()
-            row = self._ailing(about)
-            ways = [self._lanes[lane]] if row is None else [row.turns[lane], self._probes[lane]]
+            row = self._ailing(about.application_id)
+            place = self._lanes[lane].place(about.group)
+            ways = (place,) if row is None else (row.turns[lane], self._probes[lane])
             async with AsyncExitStack() as passed:
                 for way in ways:
                     await passed.enter_async_context(way)
-                    if self._ailing(about) is not row:
+                    if self._ailing(about.application_id) is not row:
                         break
                 else:
                     if permit.certain:
                         yield
                         return
 
-    def _ailing(self, about: str) -> Row | None:
-        row = self._rows.get(about)
+    def _ailing(self, application_id: str) -> Row | None:
+        row = self._rows.get(application_id)
         return row if row is not None and row.ails else None
 
-    def _answered(self, about: str, proves: bool) -> None:
+    def _answered(self, application_id: str, proves: bool) -> None:
         if proves:
-            self._rows.pop(about, None)
+            self._rows.pop(application_id, None)
             self._all.failures, self._alone = 0, True
         else:
-            if about in self._rows and self._ailing(about) is None:
-                self._rows[about].glances = 0
+            if application_id in self._rows and self._ailing(application_id) is None:
+                self._rows[application_id].glances = 0
             if PART in self._health.ailments():
                 return  # somebody's calls fail, and what fails may be beyond what this one needs
         self._all.glances = 0
@@ -178,11 +182,11 @@ class Gate:
             if not any(row.ails and row.last > since for row in self._rows.values()):
                 self._health.well(PART)
 
-    async def _failed(self, error: NetworkError, about: str, proves: bool) -> None:
+    async def _failed(self, error: NetworkError, application_id: str, proves: bool) -> None:
         if isinstance(error, Trouble):
             error.alone = self._alone
         self._alone = False
-        row = self._rows.setdefault(about, Row())
+        row = self._rows.setdefault(application_id, Row())
         for each in (row, self._all):
             each.failed(proves)
         if isinstance(error, TokenRefused):

@@ -61,6 +61,19 @@ def answered(error: NetworkError) -> bool:
     return isinstance(error, Refused | GroupGone | NotActivated)
 
 
+@attrs.frozen
+class About:
+    """What a call is about, as far as that is known."""
+
+    application_id: str = ""
+    """Its devices have one Network Server, which may be away; see also `TokenRefused.own`."""
+    group: str = ""
+    """The name of that of the deployment for which it is made: a few calls do not wait behind a crowd."""
+
+
+ANYTHING = About()
+
+
 @attrs.frozen(kw_only=True)
 class Group:
     """A multicast group as the network has to know it."""
@@ -85,6 +98,10 @@ class Group:
     gateways: tuple[str, ...] = ()
     """EUIs of those that send to it; with none the network chooses. (ChirpStack v3 always does.)"""
 
+    @property
+    def about(self) -> About:
+        return About(self.application_id, self.name)
+
 
 @attrs.frozen
 class KnownGroup:
@@ -93,6 +110,10 @@ class KnownGroup:
     id: str
     name: str
     application_id: str
+
+    @property
+    def about(self) -> About:
+        return About(self.application_id, self.name)
 
 
 @attrs.frozen
@@ -134,11 +155,9 @@ class Network(Protocol):
         *,
         unless_pending: bool,
         urgent: bool = False,
-        application_id: str = "",
+        about: About = ANYTHING,
     ) -> Queued:
         """Put a unicast downlink into the device's queue.
-
-        `application_id`: of the device, where it is known; see `TokenRefused.own`.
 
         `unless_pending`: not if the same payload still waits there, as it does when a request is
         repeated to a device that has not been heard since. Then that is what is returned, the last
@@ -150,7 +169,7 @@ class Network(Protocol):
         """
 
     async def withdraw(
-        self, dev_eui: EUI64, ours: Callable[[int, bytes], bool], *, application_id: str = ""
+        self, dev_eui: EUI64, ours: Callable[[int, bytes], bool], *, about: About = ANYTHING
     ) -> bool:
         """Empty the device's queue, if `ours` is true of port and payload of all that waits there.
 

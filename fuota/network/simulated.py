@@ -10,6 +10,8 @@ from fuota.lorawan.eui import EUI64
 from fuota.network.calls import CALL_TIMEOUT
 from fuota.network.gate import Always, Gate, Lane, Permit
 from fuota.network.port import (
+    ANYTHING,
+    About,
     Group,
     GroupGone,
     KnownGroup,
@@ -63,7 +65,7 @@ class SimulatedNetwork:
         """The status of every call about these devices."""
 
     async def ensure_group(self, group: Group) -> str:
-        async with self._call(group.application_id, lane=Lane.GROUPS):
+        async with self._call(group.about, lane=Lane.GROUPS):
             if known := self._ids(group):
                 return self._with_gateways(known[0], group.gateways)
             channel = Channel(group.mc_class, group.frequency, group.dr, group.periodicity)
@@ -82,11 +84,11 @@ class SimulatedNetwork:
             return self._with_gateways(made.id, group.gateways)
 
     async def has_group(self, group: KnownGroup) -> bool:
-        async with self._call(group.application_id, lane=Lane.GROUPS, beyond=False, proves=False):
+        async with self._call(group.about, lane=Lane.GROUPS, beyond=False, proves=False):
             return group.id in self._ids(group)
 
     async def add_device(self, group: KnownGroup, dev_eui: EUI64) -> None:
-        async with self._call(group.application_id, group, dev_eui=dev_eui):
+        async with self._call(group.about, group, dev_eui=dev_eui):
             if dev_eui not in self._chirpstack.group(group.id).members:
                 self._chirpstack.add_device(group.id, dev_eui)
 
@@ -98,27 +100,27 @@ class SimulatedNetwork:
         *,
         unless_pending: bool,
         urgent: bool = False,
-        application_id: str = "",
+        about: About = ANYTHING,
     ) -> Queued:
         lane = Lane.URGENT if urgent else Lane.DEVICES
         if unless_pending:
-            async with self._call(application_id, dev_eui=dev_eui, lane=lane, proves=False):
+            async with self._call(about, dev_eui=dev_eui, lane=lane, proves=False):
                 waiting = self._chirpstack.queue(dev_eui).items
                 same = [item for item in waiting if (item.f_port, item.data) == (f_port, data)]
             if same:
                 return Queued(str(same[-1].f_cnt), already=True)
-        async with self._call(application_id, dev_eui=dev_eui, lane=lane):
+        async with self._call(about, dev_eui=dev_eui, lane=lane):
             queue = self._chirpstack.queue(dev_eui)
             if dev_eui in self.inactive:
                 raise NotActivated("INTERNAL", "rpc error: code = NotFound desc = object does not exist")
-            if application_id in self.forgetful:
+            if about.application_id in self.forgetful:
                 raise Unreachable("UNAVAILABLE", "dial tcp: connect: connection refused")
             return Queued(str(queue.push(f_port, data).f_cnt))
 
     async def withdraw(
-        self, dev_eui: EUI64, ours: Callable[[int, bytes], bool], *, application_id: str = ""
+        self, dev_eui: EUI64, ours: Callable[[int, bytes], bool], *, about: About = ANYTHING
     ) -> bool:
-        async with self._call(application_id, dev_eui=dev_eui, proves=False):
+        async with self._call(about, dev_eui=dev_eui, proves=False):
             items = self._chirpstack.queue(dev_eui).items
             if not all(ours(item.f_port, item.data) for item in items):
                 return False
@@ -126,12 +128,12 @@ class SimulatedNetwork:
             return True
 
     async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
-        async with self._call(group.application_id, group, lane=Lane.GROUPS):
+        async with self._call(group.about, group, lane=Lane.GROUPS):
             self._chirpstack.multicast(group.id, f_port, data)
 
     async def waiting(self, group: KnownGroup) -> frozenset[tuple[int, bytes]]:
         try:
-            async with self._call(group.application_id, group, lane=Lane.GROUPS, proves=False):
+            async with self._call(group.about, group, lane=Lane.GROUPS, proves=False):
                 if group.application_id in self.shy:
                     raise ApiError("INTERNAL", "something")
                 items = self._chirpstack.group(group.id).queue.items
@@ -143,12 +145,12 @@ class SimulatedNetwork:
             raise
 
     async def flush(self, group: KnownGroup) -> None:
-        async with self._call(group.application_id, lane=Lane.GROUPS):
+        async with self._call(group.about, lane=Lane.GROUPS):
             if group.id in self._chirpstack.groups:
                 self._chirpstack.group(group.id).queue.items.clear()
 
     async def delete_group(self, group: Group) -> None:
-        async with self._call(group.application_id, lane=Lane.GROUPS):
+        async with self._call(group.about, lane=Lane.GROUPS):
             for group_id in self._ids(group):
                 self._chirpstack.group(group_id).queue.items.clear()
                 self._chirpstack.delete_group(group_id)
@@ -167,8 +169,8 @@ class SimulatedNetwork:
     @asynccontextmanager
     async def _call(
         self,
-        application_id: str = "",
-        about: KnownGroup | None = None,
+        about: About = ANYTHING,
+        group: KnownGroup | None = None,
         *,
         dev_eui: EUI64 | None = None,
         lane: Lane = Lane.DEVICES,
@@ -176,17 +178,17 @@ class SimulatedNetwork:
         proves: bool = True,
     ) -> AsyncIterator[None]:
         """`beyond`: whether the application's Network Server has to be asked."""
-        async with self._gate.passage(self._permit, lane, about=application_id, proves=proves):
+        async with self._gate.passage(self._permit, lane, about=about, proves=proves):
             try:
                 await self.conditions.meet()
                 status = "" if dev_eui is None else self.stumbles.get(dev_eui, "")
                 if status:
                     await trio.sleep(CALL_TIMEOUT if status == "DEADLINE_EXCEEDED" else 0)
                     raise ApiError(status, f"stumbles over {dev_eui}")
-                if beyond and application_id in self.away:
+                if beyond and about.application_id in self.away:
                     raise Unreachable("UNAVAILABLE", "rpc error: code = Unavailable desc = connection error")
-                if about is not None and about.id not in self._chirpstack.groups:
-                    raise GroupGone("NOT_FOUND", f"multicast group {about.id}")
+                if group is not None and group.id not in self._chirpstack.groups:
+                    raise GroupGone("NOT_FOUND", f"multicast group {group.id}")
                 yield
                 self.conditions.part()
             except ApiError as error:

@@ -146,6 +146,6 @@ class WitnessedNetwork(SimulatedNetwork):
 
     async def waiting(self, group: KnownGroup) -> frozenset[tuple[int, bytes]]:
         if self.hidden:
-            async with self._call(group.application_id, group, lane=Lane.GROUPS):
+            async with self._call(group.about, group, lane=Lane.GROUPS):
                 raise ApiError("INTERNAL", "the queue is not shown")
         return await super().waiting(group)

@@ -14,7 +14,7 @@ from fuota.dispatcher import Dispatcher, Outcome, Route
 from fuota.lorawan import clocksync, gpstime
 from fuota.lorawan.clocksync import AppTimeAns, AppTimeReq
 from fuota.lorawan.eui import EUI64
-from fuota.network.port import Group, KnownGroup, NetworkError, Queued
+from fuota.network.port import ANYTHING, About, Group, KnownGroup, NetworkError, Queued
 from fuota.ownership import Ownership
 from fuota.uplink import Uplink
 
@@ -41,7 +41,7 @@ class Queues:
         *,
         unless_pending: bool,
         urgent: bool = False,
-        application_id: str = "",
+        about: About = ANYTHING,
     ) -> Queued:
         self.attempts += 1
         await self.works.wait()
@@ -61,7 +61,7 @@ class Queues:
         raise NotImplementedError
 
     async def withdraw(
-        self, dev_eui: EUI64, ours: Callable[[int, bytes], bool], *, application_id: str = ""
+        self, dev_eui: EUI64, ours: Callable[[int, bytes], bool], *, about: About = ANYTHING
     ) -> bool:
         raise NotImplementedError
 

@@ -11,7 +11,7 @@ from trio.testing import MockClock
 from fuota.health import Health
 from fuota.network.calls import CALL_TIMEOUT
 from fuota.network.gate import AILING, LASTS, PLACES, PROBE, Always, Gate, Lane
-from fuota.network.port import NetworkError, NotActivated, NotFound, TokenRefused, Trouble, Unreachable
+from fuota.network.port import About, NetworkError, NotActivated, NotFound, TokenRefused, Trouble, Unreachable
 from fuota.network.retry import persistently
 from fuota.ownership import Ownership
 
@@ -260,7 +260,7 @@ async def test_who_is_answered_does_not_wait_behind_those_who_are_not(autojump_c
     async def insist(lane: Lane, about: str) -> None:
         while True:
             with suppress(Unreachable):
-                async with gate.passage(Always(), lane, about=about):
+                async with gate.passage(Always(), lane, about=About(about)):
                     if not gone[about]:
                         return
                     calls[about] += 1
@@ -271,7 +271,7 @@ async def test_who_is_answered_does_not_wait_behind_those_who_are_not(autojump_c
     async def pass_through() -> None:
         before = trio.current_time()
         for lane in Lane:
-            async with gate.passage(Always(), lane, about="3"):
+            async with gate.passage(Always(), lane, about=About("3")):
                 pass
         assert trio.current_time() == before
 
@@ -304,9 +304,9 @@ async def test_a_network_ails_while_it_fails_one_application_however_often_it_an
     async def fail() -> None:
         for _ in range(60):
             with pytest.raises(Unreachable):
-                async with gate.passage(Always(), about="1"):
+                async with gate.passage(Always(), about=About("1")):
                     raise away()
-        async with gate.passage(Always(), about="1"):
+        async with gate.passage(Always(), about=About("1")):
             pass
 
     async with trio.open_nursery() as nursery:
@@ -315,10 +315,10 @@ async def test_a_network_ails_while_it_fails_one_application_however_often_it_an
         while nursery.child_tasks:
             assert health.ailments()
             for _ in range(AILING):
-                async with gate.passage(Always(), about="2"):
+                async with gate.passage(Always(), about=About("2")):
                     await trio.sleep(PROBE / 10)
     assert trio.current_time() > 50 * PROBE
-    async with gate.passage(Always(), about="2"):
+    async with gate.passage(Always(), about=About("2")):
         pass
     assert not health.ailments()
 
@@ -332,7 +332,7 @@ async def test_a_network_that_answers_nobody_is_asked_seldom_however_many_applic
         nonlocal calls, under_way, most
         while True:
             with suppress(Unreachable):
-                async with gate.passage(Always(), about=about):
+                async with gate.passage(Always(), about=About(about)):
                     calls += 1
                     under_way += 1
                     most = max(most, under_way)

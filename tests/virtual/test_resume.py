@@ -17,7 +17,7 @@ from fuota.device.states import Complete, Listening, SettingUpSession
 from fuota.journal.memory import MemoryJournal
 from fuota.journal.port import Transition
 from fuota.lorawan.eui import EUI64
-from fuota.network.port import Group, KnownGroup, Queued
+from fuota.network.port import ANYTHING, About, Group, KnownGroup, Queued
 from fuota.simulation.radio import Radio
 from fuota.simulation.world import World
 from fuota.uplink import Uplink
@@ -96,11 +96,13 @@ class WitnessNetwork(WitnessedNetwork):
         *,
         unless_pending: bool,
         urgent: bool = False,
-        application_id: str = "",
+        about: About = ANYTHING,
     ) -> Queued:
         states = [each.state for each in self.journal.history if each.actor.dev_eui == dev_eui]
         assert states, "nothing is sent for a state that is not written"
-        return await super().downlink(dev_eui, f_port, data, unless_pending=unless_pending, urgent=urgent)
+        return await super().downlink(
+            dev_eui, f_port, data, unless_pending=unless_pending, urgent=urgent, about=about
+        )
 
     async def multicast(self, group: KnownGroup, f_port: int, data: bytes) -> None:
         written = [each.state for each in self.journal.history if each.actor.dev_eui is None]

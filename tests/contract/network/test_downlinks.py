@@ -6,6 +6,7 @@ import pytest
 import trio
 
 from fuota.network.port import (
+    About,
     NotFound,
     Queued,
     Refused,
@@ -79,7 +80,7 @@ async def test_what_waits_for_a_device_is_withdrawn_if_all_of_it_is_ours(opened:
         return True
 
     for _ in range(2):
-        assert await opened.network.withdraw(opened.device, ours, application_id=opened.application_id)
+        assert await opened.network.withdraw(opened.device, ours, about=About(opened.application_id))
         assert opened.waiting() == []
     assert sorted(seen) == [(200, b"\x01"), (201, b"\x02")]
     assert len(others.items) == 1

@@ -13,6 +13,7 @@ from fuota.lorawan.region import Region
 from fuota.network import gate
 from fuota.network.gate import AILING, PLACES, Lane
 from fuota.network.port import (
+    About,
     Group,
     GroupGone,
     KnownGroup,
@@ -211,6 +212,33 @@ async def test_what_is_about_groups_or_urgent_goes_past_what_is_about_devices(op
             nursery.cancel_scope.cancel()
 
 
+async def test_a_few_devices_do_not_wait_behind_the_crowd_of_another_deployment(opened: Opened) -> None:
+    group = await opened.make()
+    opened.conditions.latency = 0.01
+    before, answered = opened.conditions.calls, list[str]()
+
+    async def noted(whose: str, call: Call) -> None:
+        await call()
+        answered.append(whose)
+
+    downlink = partial(opened.network.downlink, opened.device, 200, b"\x01", unless_pending=False)
+    crowd = partial(downlink, about=About(opened.application_id, "fuota-crowd"))
+    alone: list[Call] = [
+        partial(downlink, about=group.about),
+        partial(opened.network.add_device, group, opened.device),
+        partial(opened.network.withdraw, opened.device, lambda *_: False, about=group.about),
+    ]
+    async with trio.open_nursery() as nursery:
+        for _ in range(20 * PLACES[Lane.DEVICES]):
+            nursery.start_soon(noted, "crowd", crowd)
+        while opened.conditions.calls < before + PLACES[Lane.DEVICES]:
+            await trio.lowlevel.checkpoint()
+        for each in alone:
+            nursery.start_soon(noted, "alone", each)
+    assert answered.count("alone") == len(alone)
+    assert "alone" not in answered[5 * PLACES[Lane.DEVICES] :]
+
+
 async def test_what_is_about_an_application_goes_past_what_is_about_another_that_ails(
     opened: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,12 +256,12 @@ async def test_what_is_about_an_application_goes_past_what_is_about_another_that
 
     def calls(to: Group, known: KnownGroup) -> list[Call]:
         network, device, application_id = opened.network, opened.device, to.application_id
-        downlink = partial(network.downlink, device, 200, b"\x01", application_id=application_id)
+        downlink = partial(network.downlink, device, 200, b"\x01", about=About(application_id))
         return [
             partial(downlink, unless_pending=False),
             partial(downlink, unless_pending=True),
             partial(downlink, unless_pending=False, urgent=True),
-            partial(network.withdraw, device, lambda f_port, data: True, application_id=application_id),
+            partial(network.withdraw, device, lambda f_port, data: True, about=About(application_id)),
             partial(network.add_device, known, device),
             partial(network.ensure_group, to),
             partial(network.has_group, known),

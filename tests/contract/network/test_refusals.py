@@ -10,6 +10,7 @@ import structlog
 from fuota.clock import SystemClock
 from fuota.health import Health
 from fuota.network.port import (
+    About,
     KnownGroup,
     NetworkError,
     NotActivated,
@@ -43,10 +44,10 @@ NOT_ACTIVATED = (
 
 OF_A_STRANGER: dict[str, Call] = {
     "downlink": lambda opened, group: opened.network.downlink(
-        UNKNOWN_DEVICE, 200, b"\x00", unless_pending=False, application_id=opened.application_id
+        UNKNOWN_DEVICE, 200, b"\x00", unless_pending=False, about=About(opened.application_id)
     ),
     "withdraw": lambda opened, group: opened.network.withdraw(
-        UNKNOWN_DEVICE, lambda *_: True, application_id=opened.application_id
+        UNKNOWN_DEVICE, lambda *_: True, about=About(opened.application_id)
     ),
     "add_device": lambda opened, group: opened.network.add_device(group, UNKNOWN_DEVICE),
 }

@@ -13,7 +13,7 @@ from grpclib.exceptions import GRPCError
 from fuota.clock import SystemClock
 from fuota.health import Health
 from fuota.network import chirpstack4 as network4
-from fuota.network.port import GroupGone, KnownGroup, TokenRefused
+from fuota.network.port import About, GroupGone, KnownGroup, TokenRefused
 from fuota.simulation.api import serve_services
 from fuota.simulation.chirpstack4 import DeviceProfiles, Devices, MulticastGroups
 from fuota.simulation.conditions import ApiConditions
@@ -82,7 +82,7 @@ WRITING: dict[str, Call] = {
     ),
     "add_device": lambda opened, group: opened.network.add_device(group, opened.device),
     "downlink": lambda opened, group: opened.network.downlink(
-        opened.device, 200, b"\x00", unless_pending=False, application_id=opened.application_id
+        opened.device, 200, b"\x00", unless_pending=False, about=About(opened.application_id)
     ),
     "withdraw": lambda opened, group: opened.network.withdraw(opened.device, lambda *_: True),
     "multicast": lambda opened, group: opened.network.multicast(group, 201, b"\x00"),
