@@ -74,7 +74,7 @@ def _limiters() -> Mapping[Lane, trio.CapacityLimiter]:
 class Row:
     """Failures in a row: of all calls, or of those about one application."""
 
-    turns: Mapping[Lane, trio.Lock] = attrs.field(factory=lambda: {lane: trio.Lock() for lane in Lane})
+    queues: Mapping[Lane, trio.Lock] = attrs.field(factory=lambda: {lane: trio.Lock() for lane in Lane})
     """Of those who wait for an application that ails."""
     failures: int = 0
     """Of calls whose answers prove that the network works; others that are answered end no row."""
@@ -149,7 +149,7 @@ class Gate:
             await permit.assured()
             row = self._ailing(about.application_id)
             place = self._lanes[lane].place(about.group)
-            ways = (place,) if row is None else (row.turns[lane], self._probes[lane])
+            ways = (place,) if row is None else (row.queues[lane], self._probes[lane])
             async with AsyncExitStack() as passed:
                 for way in ways:
                     await passed.enter_async_context(way)

@@ -25,8 +25,9 @@ EVERY = 8
 
 @attrs.define(eq=False)
 class Turns:
-    """Like `trio.CapacityLimiter`, first come, first served, but for those places. Of the parties of few each
-    has its turn.
+    """Like `trio.CapacityLimiter`: first come, first served, but for one place in `EVERY`.
+
+    That goes to a party of few, if any waits; each of these has its turn.
     """
 
     places: int
