@@ -93,9 +93,9 @@ class Outside(Caller):
         except Refused as error:
             return GroupRefused(str(error))
         added = set[EUI64]()
-        while new := set(members()) - added:
+        while new := [dev_eui for dev_eui in members() if dev_eui not in added]:
             await self.add_again(group_id, new)
-            added |= new
+            added.update(new)
         return GroupCreated(group_id, len(added))
 
     async def add_again(self, group_id: str, devices: Collection[EUI64]) -> None:
