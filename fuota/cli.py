@@ -26,7 +26,9 @@ class Mistake(click.ClickException):
     exit_code = 2
 
     def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(f"fuota: {self.message}", file=file, err=file is None)
+        from fuota.config.mistake import printable
+
+        click.echo(f"fuota: {printable(self.message)}", file=file, err=file is None)
 
 
 class Failure(Mistake):

@@ -27,7 +27,7 @@ from fuota.actor import Alarms, Registry, open_tree
 from fuota.children import Addresses, grow
 from fuota.clock import SystemClock
 from fuota.config.file import TABLES
-from fuota.config.mistake import ConfigError
+from fuota.config.mistake import ConfigError, printable
 from fuota.config.settings import FuotaServerApi, Settings
 from fuota.database import database_in_turn, journal_in, place
 from fuota.endpoint import check
@@ -76,7 +76,7 @@ def run(settings: Settings) -> int:
         return 0
     for error in errors:
         bare = isinstance(error, OSError) and error.filename is None and error.strerror
-        print(f"fuota: {bare or error}", file=sys.stderr)
+        print(f"fuota: {printable(str(bare or error))}", file=sys.stderr)
     return 2 if any(isinstance(error, MISCONFIGURED) for error in errors) else 1
 
 

@@ -12,7 +12,7 @@ class ConfigError(Exception):
     """One line that names the place, the key, its value, and what would be right."""
 
     def __init__(self, line: str) -> None:
-        super().__init__("".join(map(_printable, line)))
+        super().__init__(printable(line))
 
 
 @attrs.frozen
@@ -33,9 +33,9 @@ class Given:
         return ConfigError(f"{self.place}: {self.name}: {why}")
 
 
-def _printable(character: str) -> str:
-    """A terminal would obey some of the others."""
-    return character if character.isprintable() else character.encode("unicode_escape").decode()
+def printable(line: str) -> str:
+    """With escapes for all that does not print: a terminal would obey some of it."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in line)
 
 
 def _shown(value: object) -> str:

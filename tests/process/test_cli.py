@@ -35,6 +35,17 @@ def test_help_names_the_commands(tmp_path: Path) -> None:
     assert "...\n" not in answer.stdout.partition("Commands:")[2]
 
 
+def test_no_mistake_has_what_a_terminal_would_obey(tmp_path: Path) -> None:
+    key = tmp_path / "\x1b[31mkey"
+    key.write_text("ab" * 32)
+    key.chmod(0o644)
+    (tmp_path / "bad.toml").write_text('secrets.key_file = "\\u001b[31mkey"\n')
+    answer = fuota("rotate-master-key", "-c", "bad.toml", cwd=tmp_path)
+    assert answer.returncode == 1
+    assert "\\x1b[31mkey (mode 0644)" in answer.stderr
+    assert answer.stderr.rstrip("\n").isprintable()
+
+
 @pytest.mark.parametrize("command", ["serve", "configfile", "rotate-master-key", "demo", "version"])
 def test_each_command_has_help(tmp_path: Path, command: str) -> None:
     answer = fuota(command, "--help", cwd=tmp_path)

@@ -68,6 +68,9 @@ def bad_certificates(folder: Path) -> dict[str, object]:
 
 
 async def test_what_is_wrong_is_one_line(tmp_path: Path, dsn: str) -> None:
+    open_to_all = tmp_path / "\x1b[31mkey"
+    open_to_all.write_text("ab" * 32)
+    open_to_all.chmod(0o644)
     async with Installation.make(tmp_path, {"postgresql": {"dsn": dsn}}).serving() as running:
         in_use = running.debug.removeprefix("http://").rstrip("/")
         mistakes: list[tuple[dict[str, dict[str, object]], int, str]] = [
@@ -78,6 +81,7 @@ async def test_what_is_wrong_is_one_line(tmp_path: Path, dsn: str) -> None:
             ({"postgresql": {"dsn": NOBODY.replace(":1/", ":abc/")}}, 2, "[postgresql] dsn: port must be "),
             ({"secrets": {"master_key": "ab"}}, 2, "secrets.master_key = (a secret): "),
             ({"secrets": {"key_file": "/dev/null/key"}}, 1, "[secrets] key_file: master key: "),
+            ({"secrets": {"key_file": str(open_to_all)}}, 1, "/\\x1b[31mkey (mode 0644)"),
             (
                 {"fuota_server.api": {"bind": in_use}},
                 1,
@@ -95,6 +99,7 @@ async def test_what_is_wrong_is_one_line(tmp_path: Path, dsn: str) -> None:
             assert (got, stderr.count("\n")) == (code, 1), (tables, stderr)
             assert stderr.startswith("fuota: ")
             assert said in stderr
+            assert stderr.rstrip("\n").isprintable()
 
 
 @pytest.mark.parametrize("events", ["application_server.event_handler.http", "chirpstack.event_handler.http"])
