@@ -85,12 +85,11 @@ class Server:
 
     async def end_of(self, deployment_id: UUID, *, within: timedelta = timedelta(hours=12)) -> "Result":
         with trio.fail_after(within.total_seconds()):
-            while True:
-                status = await self.journal.status(deployment_id)
-                assert status is not None
-                if isinstance(status.state, Ended):
-                    return Result(status, self.clock.now())
+            while deployment_id in await self.journal.unfinished():
                 await trio.sleep(1)
+        status = await self.journal.status(deployment_id)
+        assert status is not None
+        return Result(status, self.clock.now())
 
 
 @attrs.frozen
