@@ -89,6 +89,13 @@ class Durable(Actor[M], Generic[M, S, F, E]):
 
         `extra` goes to `commit`.
         """
+        if not await self.write(fact, *extra):
+            return False
+        self.enter(resumed=False)
+        return True
+
+    async def write(self, fact: F, *extra: Any) -> bool:
+        """The same, but what the state before has begun goes on: for one that asks for nothing else."""
         before, now = self.position.state, self.clock.now()
         after = self.step(before, fact, now)
         if after is before or after == before:
@@ -99,7 +106,6 @@ class Durable(Actor[M], Generic[M, S, F, E]):
             self.held_up()
         self.position.state = after
         self.position.version += 1
-        self.enter(resumed=False)
         return True
 
     def enter(self, *, resumed: bool) -> None:

@@ -26,6 +26,7 @@ from fuota.device.messages import (
     Heard,
     Looked,
     Message,
+    Taken,
     Unattended,
     Verify,
 )
@@ -140,6 +141,8 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         await self.announce()
         if rows:
             await self.services.journal.record(rows)
+        if message.ask.untaken:
+            await self.write(Taken())
         if fate is not None:
             await self.learn(fate)
 
@@ -228,7 +231,7 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
         match effect:
             case Join(group_id):
                 self.call(self.outside.join, group_id, self.tell)
-            case Ask(until=until) if resumed:
+            case Ask(until=until) if resumed and not (effect.untaken and effect.in_time(self.clock.now())):
                 self.wake_at(until, Unattended())  # it may have been sent
             case Ask(until=until, dropped=True):
                 self.request.keep(effect)
@@ -241,7 +244,6 @@ class DeviceActor(Durable[Message, State, Fact, Effect]):
                 self.wake_at(at, Expired())
 
     def ask(self, ask: Ask) -> None:
-        """When a session has begun nobody is asked: its deployment says what comes next."""
-        if ask.useful_until is None or self.clock.now() < ask.useful_until:
+        if ask.in_time(self.clock.now()):
             self.request.begin(ask)
             self.call(self.outside.ask, ask)

@@ -69,7 +69,7 @@ class Ask:
     incarnation may have sent has had its time. `useful_until`: nobody needs an answer after it.
 
     `dropped`: the network has not sent it, and it is not sent again unless something was away; at `until` an
-    answer to an earlier attempt has had its time.
+    answer to an earlier attempt has had its time. `untaken`: no earlier incarnation can have sent it.
     """
 
     package: Package
@@ -79,10 +79,15 @@ class Ask:
     patience: timedelta
     useful_until: datetime | None = None
     dropped: bool = False
+    untaken: bool = False
 
     @property
     def payload(self) -> bytes:
         return self.package.write(self.command, version=VERSION)
+
+    def in_time(self, now: datetime) -> bool:
+        """When a session has begun nobody is asked: its deployment says what comes next."""
+        return self.useful_until is None or now < self.useful_until
 
 
 @attrs.frozen
@@ -107,27 +112,18 @@ def effects(assignment: Assignment, state: State) -> tuple[Effect, ...]:
     match state:
         case JoiningGroup(group_id):
             return (Join(group_id),)
-        case SettingUpGroup(_, deadline, dropped=why):
-            request: Command = _group_setup(assignment)
-            return (Ask(multicast.package, request, _again(state), deadline, patience, dropped=bool(why)),)
-        case SettingUpFragments(_, deadline, why):
-            request = _fragment_setup(plan)
-            return (
-                Ask(fragmentation.package, request, _again(state), deadline, patience, dropped=bool(why)),
-            )
-        case SettingUpSession(session, _, deadline, dropped=why):
-            request, again = _session_request(plan, session), _again(state)
-            useful = session.start
-            return (Ask(multicast.package, request, again, deadline, patience, useful, dropped=bool(why)),)
-        case CorrectingClock(deadline=deadline):
+        case SettingUpGroup():
+            return (_ask(state, multicast.package, _group_setup(assignment), patience),)
+        case SettingUpFragments():
+            return (_ask(state, fragmentation.package, _fragment_setup(plan), patience),)
+        case SettingUpSession(session):
+            return (_ask(state, multicast.package, _session_request(plan, session), patience, session.start),)
+        case CorrectingClock(deadline=deadline, untaken=untaken):
             resync = clocksync.ForceDeviceResyncReq(nb_transmissions=RESYNC_TRANSMISSIONS)
-            return (Ask(clocksync.package, resync, True, deadline, patience),)
-        case AskingStatus(_, attempt, deadline, why):
+            return (Ask(clocksync.package, resync, True, deadline, patience, untaken=untaken),)
+        case AskingStatus(attempt=attempt):
             request = fragmentation.FragSessionStatusReq(frag_index=plan.frag_index, participants=True)
-            patience = status_patience(plan, attempt)
-            return (
-                Ask(fragmentation.package, request, _again(state), deadline, patience, dropped=bool(why)),
-            )
+            return (_ask(state, fragmentation.package, request, status_patience(plan, attempt)),)
         case StillListening(_, deadline):
             return (WakeAt(deadline),)
         case Withdrawing():
@@ -148,8 +144,23 @@ def effects(assignment: Assignment, state: State) -> tuple[Effect, ...]:
             assert_never(state)
 
 
-def _again(state: SettingUpGroup | SettingUpFragments | SettingUpSession | AskingStatus) -> bool:
-    return state.attempt > 1 or state.spared > 0
+def _ask(
+    state: SettingUpGroup | SettingUpFragments | SettingUpSession | AskingStatus,
+    package: Package,
+    command: Command,
+    patience: timedelta,
+    useful_until: datetime | None = None,
+) -> Ask:
+    return Ask(
+        package,
+        command,
+        again=state.attempt > 1 or state.spared > 0,
+        until=state.deadline,
+        patience=patience,
+        useful_until=useful_until,
+        dropped=bool(state.dropped),
+        untaken=state.untaken,
+    )
 
 
 def _group_setup(assignment: Assignment) -> multicast.McGroupSetupReq:

@@ -41,6 +41,7 @@ from fuota.device.messages import (
     Joined,
     Refused,
     Release,
+    Taken,
     Unattended,
     Verify,
     Withdrawn,
@@ -105,6 +106,8 @@ def step(plan: Plan, state: State, message: Fact, now: datetime) -> State:
         case (SettingUpGroup() | SettingUpFragments() | SettingUpSession() | CorrectingClock() | AskingStatus()), Unattended(surely) \
                 if state.spared < (SPARED if surely else 1):
             return _once_more(plan, state, now)
+        case (SettingUpGroup() | SettingUpFragments() | SettingUpSession() | CorrectingClock() | AskingStatus()), Taken():
+            return attrs.evolve(state, untaken=False)
 
         case (Waiting() | JoiningGroup() | Incomplete()), Begin(group_id): return JoiningGroup(group_id)
         case SettingUpGroup(group_id=known), Begin(group_id) if group_id != known: return JoiningGroup(group_id)
@@ -188,11 +191,11 @@ def _once_more(
 ) -> State:
     spared = state.spared + 1
     if isinstance(state, CorrectingClock):
-        return attrs.evolve(state, deadline=patience(plan, now), spared=spared)
+        return attrs.evolve(state, deadline=patience(plan, now), spared=spared, untaken=True)
     if isinstance(state, AskingStatus):
         deadline = now + status_patience(plan, state.attempt)
-        return attrs.evolve(state, deadline=deadline, dropped="", spared=spared)
-    return attrs.evolve(state, deadline=patience(plan, now), dropped="", spared=spared)
+        return attrs.evolve(state, deadline=deadline, dropped="", spared=spared, untaken=True)
+    return attrs.evolve(state, deadline=patience(plan, now), dropped="", spared=spared, untaken=True)
 
 
 def _asked(

@@ -111,6 +111,11 @@ class Expired:
 
 
 @attrs.frozen
+class Taken:
+    """The network has the request in hand."""
+
+
+@attrs.frozen
 class Unattended:
     """The wait for an answer is over, and one may have come and found nobody there."""
 
@@ -129,7 +134,18 @@ class Heard:
 Instruction = Begin | Arrange | Close | Verify | Release | Conclude | Abandon
 """What a deployment tells all its devices alike."""
 
-Fact = Instruction | Joined | Withdrawn | Refused | Answered | ClockAnswered | Expired | Unattended | Dropped
+Fact = (
+    Instruction
+    | Joined
+    | Withdrawn
+    | Refused
+    | Answered
+    | ClockAnswered
+    | Expired
+    | Taken
+    | Unattended
+    | Dropped
+)
 """What the machine understands."""
 
 

@@ -54,6 +54,8 @@ class SettingUpGroup:
     dropped: str = ""
     spared: int = 0
     """How often the attempt was made again, for it may not be the device that was away."""
+    untaken: bool = False
+    """It is made again, and the network has not taken that request yet."""
 
 
 @attrs.frozen
@@ -64,6 +66,7 @@ class SettingUpFragments:
     deadline: datetime
     dropped: str = ""
     spared: int = 0
+    untaken: bool = False
 
 
 @attrs.frozen
@@ -102,6 +105,7 @@ class SettingUpSession:
     missed: int = 0
     """How many starts were put off since the network took its request: it may have been asked too late for
     one, or for its clock to be put right by then."""
+    untaken: bool = False
 
 
 @attrs.frozen
@@ -121,6 +125,7 @@ class CorrectingClock:
     """It was before, since the device was asked for this session first."""
     told: Told | None = None
     missed: int = 0
+    untaken: bool = False
 
 
 @attrs.frozen
@@ -158,6 +163,7 @@ class AskingStatus:
     """It has told another NbFragReceived than in an earlier deployment."""
     missed: "Failed | None" = None
     """Why it was not heard to agree to this window, or to an earlier one of the round."""
+    untaken: bool = False
 
 
 @attrs.frozen

@@ -104,6 +104,7 @@ def _device_facts(plan: Plan, state: object, now: datetime) -> list[device.Fact]
         device.Withdrawn(),
         *map(device.ClockAnswered, (0, 60)),
         device.Expired(),
+        device.Taken(),
         *map(device.Unattended, (True, False)),
         Dropped(dev_eui=EUI64(bytes(8)), item="7", reason="too large"),
         *map(device.Arrange, (session, following)),

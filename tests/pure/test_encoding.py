@@ -110,6 +110,7 @@ LACKING = device.Incomplete(device.Unconfirmed(348, 2), counts_anew=True)
 DROPPED = device.SettingUpGroup(3, DEADLINE, GROUP, dropped="too large")
 
 SPARED = device.SettingUpFragments(2, DEADLINE, spared=3)
+UNTAKEN = device.SettingUpFragments(2, DEADLINE, spared=3, untaken=True)
 AGAIN = deployment.SettingUpFragments(GROUP, again=True)
 PUT_OFF = deployment.ArrangingSession(GROUP, attrs.evolve(SESSION, put_off=1), 0)
 PUT_RIGHT = device.SettingUpSession(
@@ -157,6 +158,7 @@ TEXTS: dict[str, str] = {
     "device-still-listening-one-missed": dump_state(LISTENING_ONE_MISSED),
     "device-incomplete-enough": dump_state(LACKING),
     "device-setting-up-fragments-spared": dump_state(SPARED),
+    "device-setting-up-fragments-untaken": dump_state(UNTAKEN),
     "deployment-transmitting-batch": dump_state(BATCH),
     "deployment-setting-up-fragments-again": dump_state(AGAIN),
     "deployment-arranging-session-put-off": dump_state(PUT_OFF),
@@ -195,6 +197,7 @@ def test_what_is_stored_of_other_cases_loads() -> None:
     assert load_device_state(golden("device-still-listening-enough")) == ENOUGH
     assert load_device_state(golden("device-listening-told")) == TOLD
     assert load_device_state(golden("device-setting-up-fragments-spared")) == SPARED
+    assert load_device_state(golden("device-setting-up-fragments-untaken")) == UNTAKEN
     assert load_deployment_state(golden("deployment-setting-up-fragments-again")) == AGAIN
     assert load_deployment_state(golden("deployment-arranging-session-put-off")) == PUT_OFF
     assert load_deployment_state(golden("deployment-arranging-session-another")) == ANOTHER
