@@ -95,7 +95,10 @@ class Durable(Actor[M], Generic[M, S, F, E]):
         return True
 
     async def write(self, fact: F, *extra: Any) -> bool:
-        """The same, but what the state before has begun goes on: for one that asks for nothing else."""
+        """The same without entering the state: what the one before has begun goes on.
+
+        For a state that asks for nothing else.
+        """
         before, now = self.position.state, self.clock.now()
         after = self.step(before, fact, now)
         if after is before or after == before:

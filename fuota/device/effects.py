@@ -69,7 +69,8 @@ class Ask:
     incarnation may have sent has had its time. `useful_until`: nobody needs an answer after it.
 
     `dropped`: the network has not sent it, and it is not sent again unless something was away; at `until` an
-    answer to an earlier attempt has had its time. `untaken`: no earlier incarnation can have sent it.
+    answer to an earlier attempt has had its time. `untaken`: no earlier incarnation knew that the network has
+    it; it is sent at once, for it is looked for in the device's queue first.
     """
 
     package: Package

@@ -55,7 +55,7 @@ class SettingUpGroup:
     spared: int = 0
     """How often the attempt was made again, for it may not be the device that was away."""
     untaken: bool = False
-    """It is made again, and the network has not taken that request yet."""
+    """It is made again, and the network has not said yet that it has that request."""
 
 
 @attrs.frozen
